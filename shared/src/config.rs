@@ -1,0 +1,76 @@
+//! Configuration: environment variables, read once at init.
+//!
+//! A function asks for what it needs and then calls [`Variables::finish`], so that an operator is told of every
+//! missing variable in one go and a half-configured function never starts.
+
+use crate::{Error, Result};
+
+/// GitHub's REST API where `GITHUB_API_URL` is not set.
+pub const DEFAULT_GITHUB_API_URL: &str = "https://api.github.com";
+
+/// Reads variables and remembers what was missing or unusable.
+#[derive(Debug, Default)]
+pub struct Variables {
+    missing: Vec<&'static str>,
+    invalid: Option<Error>,
+}
+
+impl Variables {
+    /// The value of `name`, or an empty string and a note that it is missing. An empty variable counts as missing.
+    pub fn required(&mut self, name: &'static str) -> String {
+        self.optional(name).unwrap_or_else(|| {
+            self.missing.push(name);
+            String::new()
+        })
+    }
+
+    /// The value of `name`, if it is set to something.
+    pub fn optional(&mut self, name: &'static str) -> Option<String> {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+        std::env::var(name).ok().filter(|value| !value.trim().is_empty())
+    }
+
+    /// `GITHUB_API_URL` without a trailing slash: `https://api.github.com`, `https://api.SUBDOMAIN.ghe.com` or
+    /// `https://HOST/api/v3`. Plain HTTP is taken for loopback only: the key's JWT travels on this connection.
+    pub fn github_api_url(&mut self) -> String {
+        let url = self.optional("GITHUB_API_URL").unwrap_or_else(|| DEFAULT_GITHUB_API_URL.into());
+        match check_api_url(&url) {
+            Ok(url) => url,
+            Err(reason) => {
+                self.reject("GITHUB_API_URL", reason);
+                String::new()
+            }
+        }
+    }
+
+    /// Notes that the value of `name` cannot be used.
+    pub fn reject(&mut self, name: &'static str, reason: String) {
+        self.invalid.get_or_insert(Error::InvalidVariable { name, reason });
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// [`Error::MissingVariables`] naming all of them, else [`Error::InvalidVariable`] with the first unusable one.
+    pub fn finish(self) -> Result<()> {
+        if !self.missing.is_empty() {
+            return Err(Error::MissingVariables(self.missing));
+        }
+        self.invalid.map_or(Ok(()), Err)
+    }
+}
+
+/// The URL in the one form the rest of the code expects, or what is wrong with it.
+///
+/// # Errors
+/// A sentence that says what the URL should look like.
+pub fn check_api_url(url: &str) -> Result<String, String> {
+    let url = url.trim().trim_end_matches('/');
+    let parsed = reqwest::Url::parse(url).map_err(|error| format!("{url} is not a URL ({error})"))?;
+    let loopback = matches!(parsed.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
+    match parsed.scheme() {
+        "https" => Ok(url.to_owned()),
+        "http" if loopback => Ok(url.to_owned()),
+        _ => Err(format!("{url} must begin with https://, as in {DEFAULT_GITHUB_API_URL}")),
+    }
+}

@@ -1,0 +1,95 @@
+//! The one error type.
+//!
+//! It knows no HTTP: a function matches it in full and turns it into its own kind of answer in one place. The text
+//! of a variant is ours and may be shown; what a vendor said is its source and is only logged.
+
+use crate::github;
+
+/// What a source may be: anything that can cross a task boundary.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// A result with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong outside the domain.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The environment lacks variables; all of them are named at once.
+    #[error("set these environment variables: {}", .0.join(", "))]
+    MissingVariables(Vec<&'static str>),
+
+    /// An environment variable holds something unusable.
+    #[error("the environment variable {name} is not usable: {reason}")]
+    InvalidVariable {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong with it and what it should be.
+        reason: String,
+    },
+
+    /// The secret exists in name only: nobody has configured it, or what it holds is not what we write there.
+    #[error("the secret {id} is not configured: {reason}")]
+    SecretNotConfigured {
+        /// The secret's id or ARN.
+        id: String,
+        /// What is missing or malformed, without any of the value.
+        reason: String,
+    },
+
+    /// Secrets Manager did not answer, or did not allow the read.
+    #[error("the secret {id} could not be read")]
+    SecretUnreadable {
+        /// The secret's id or ARN.
+        id: String,
+        /// What Secrets Manager or the connection said.
+        #[source]
+        source: Source,
+    },
+
+    /// A DynamoDB call failed after the SDK's own retries.
+    #[error("{operation} on the table {table} failed")]
+    Table {
+        /// The table's name.
+        table: String,
+        /// DynamoDB's name of the operation.
+        operation: &'static str,
+        /// What DynamoDB or the connection said.
+        #[source]
+        source: Source,
+    },
+
+    /// An item in a table is not of the documented shape.
+    #[error("an item of the table {table} is not of the documented shape")]
+    Item {
+        /// The table's name.
+        table: String,
+        /// Which attribute, and what was expected.
+        #[source]
+        source: Source,
+    },
+
+    /// Another writer won every one of our bounded tries at a conditional write.
+    #[error("the table {table} kept changing under a conditional write")]
+    Contention {
+        /// The table's name.
+        table: String,
+    },
+
+    /// GitHub refused, or could not be reached.
+    #[error(transparent)]
+    GitHub(#[from] github::Error),
+}
+
+impl Error {
+    /// The error and everything below it in one line, for a log.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        text
+    }
+}
