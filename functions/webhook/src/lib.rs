@@ -1,1 +1,149 @@
-//! Placeholder until the first module lands.
+//! The webhook: takes GitHub's signed deliveries and keeps tasks true.
+//!
+//! It is the one function on the internet, and reads no secret but the webhook's. It never calls GitHub: whatever needs an
+//! answer from there is written down as owed, and reconcile asks. An answer is given only after the work is durable, since
+//! GitHub does not deliver twice by itself.
+
+pub mod answer;
+pub mod delivery;
+pub mod event;
+mod gateway;
+pub mod signature;
+
+use jiff::Timestamp;
+use lambda_http::http::{HeaderMap, StatusCode};
+use shared::Error;
+use shared::board::Board;
+use shared::config::Variables;
+use shared::secrets::{Secret, WebhookSecret};
+
+use crate::answer::Answer;
+use crate::delivery::{Refusal, UnverifiedDelivery};
+use crate::event::Event;
+
+pub use crate::gateway::serve;
+
+/// What the environment says.
+#[derive(Debug)]
+pub struct Config {
+    /// `TASKS_TABLE`
+    pub tasks_table: String,
+    /// `PULL_REQUESTS_TABLE`
+    pub pull_requests_table: String,
+    /// `WEBHOOK_SECRET_ID`: the name or ARN of the secret.
+    pub webhook_secret_id: String,
+}
+
+impl Config {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// [`Error::MissingVariables`] naming every one that is missing.
+    pub fn from_env() -> shared::Result<Self> {
+        let mut variables = Variables::default();
+        let config = Self {
+            tasks_table: variables.required("TASKS_TABLE"),
+            pull_requests_table: variables.required("PULL_REQUESTS_TABLE"),
+            webhook_secret_id: variables.required("WEBHOOK_SECRET_ID"),
+        };
+        variables.finish().map(|()| config)
+    }
+}
+
+/// The clients that one execution environment holds.
+#[derive(Debug)]
+pub struct App {
+    board: Board,
+    secret: Secret<WebhookSecret>,
+}
+
+impl App {
+    /// Builds the clients. Nothing is read yet.
+    pub async fn new(config: Config) -> Self {
+        let sdk = shared::aws::sdk_config().await;
+        let board = Board::new(aws_sdk_dynamodb::Client::new(&sdk), config.tasks_table, config.pull_requests_table);
+        let secret = Secret::new(aws_sdk_secretsmanager::Client::new(&sdk), config.webhook_secret_id);
+        Self { board, secret }
+    }
+}
+
+/// Takes one delivery: verify, read, apply, and one line in the log.
+pub async fn handle(app: &App, delivery: UnverifiedDelivery, now: Timestamp) -> Answer {
+    let header = |name| text(&delivery.headers, name);
+    let event = header("x-github-event");
+    let id = header("x-github-delivery");
+    let content_type = header("content-type");
+    let (answer, action) = match delivery::verify(delivery, &app.secret, now).await {
+        Err(refusal) => (refused(refusal), None),
+        Ok(delivery) => {
+            let serves = |installation| delivery.serves(installation);
+            match event::read(delivery.body(), event.as_deref(), content_type.as_deref(), serves) {
+                Err(reason) => (Answer::new(StatusCode::BAD_REQUEST, "refused", reason), None),
+                Ok(Event::Ping) => (Answer::new(StatusCode::OK, "pong", None), None),
+                Ok(Event::Ignored { action, reason }) => (Answer::ignored(reason), action),
+                Ok(Event::PullRequest { action, facts }) => (apply(app, &facts, now).await, Some(action)),
+            }
+        }
+    };
+    log(&answer, event.as_deref(), action.as_deref(), id.as_deref());
+    answer
+}
+
+async fn apply(app: &App, facts: &shared::pull_request::Facts, now: Timestamp) -> Answer {
+    let name = format!("{}#{}", facts.repository, facts.number);
+    match app.board.apply(facts, now).await {
+        Ok(applied) => Answer::applied(&applied, name, &facts.base),
+        Err(error) => {
+            tracing::error!(error = error.chain(), pull_request = name, "the delivery could not be stored");
+            let reason = "it could not be stored; reconcile will catch up, or deliver it again".to_owned();
+            Answer::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", reason)
+        }
+    }
+}
+
+/// The one place where an error becomes a status. What a vendor said is logged, never answered.
+fn refused(refusal: Refusal) -> Answer {
+    match refusal {
+        Refusal::Signature => Answer::new(
+            StatusCode::UNAUTHORIZED,
+            "refused",
+            "the signature is missing or wrong; the webhook secret at GitHub and ours must be the same".to_owned(),
+        ),
+        Refusal::Encoding => Answer::new(StatusCode::BAD_REQUEST, "refused", "the body is not valid base64".to_owned()),
+        Refusal::Secret(error @ Error::SecretNotConfigured { .. }) => {
+            tracing::error!(error = error.chain(), "not configured");
+            Answer::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not_configured",
+                "the GitHub App is not configured; run configure-github-app".to_owned(),
+            )
+        }
+        Refusal::Secret(error) => {
+            tracing::error!(error = error.chain(), "the webhook secret is not to be had");
+            Answer::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not_configured",
+                "the webhook secret cannot be read; see the function's log".to_owned(),
+            )
+        }
+    }
+}
+
+/// One line a delivery: what the dashboard counts and what an operator searches for.
+fn log(answer: &Answer, event: Option<&str>, action: Option<&str>, delivery: Option<&str>) {
+    tracing::info!(
+        outcome = answer.outcome,
+        status = answer.status.as_u16(),
+        event = event.map(event::plain),
+        action = action.map(event::plain),
+        delivery = delivery.map(event::plain),
+        pull_request = answer.pull_request.as_deref(),
+        tasks_moved = answer.tasks_moved(),
+        reason = answer.reason.as_deref(),
+        "delivery"
+    );
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned)
+}

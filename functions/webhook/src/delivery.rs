@@ -1,0 +1,81 @@
+//! From untrusted bytes to a verified delivery.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use lambda_http::http::HeaderMap;
+use shared::secrets::{Secret, Versions, WebhookSecret};
+
+use crate::signature::{self, Signature};
+
+/// What came in at the front door. Nothing in it may be believed.
+#[derive(Debug)]
+pub struct UnverifiedDelivery {
+    /// The headers; names in any case.
+    pub headers: HeaderMap,
+    /// The body's bytes as GitHub sent them, or `None` when the gateway's base64 could not be decoded.
+    pub body: Option<Vec<u8>>,
+}
+
+/// A delivery whose body the webhook secret signed. There is no other way to make one than [`verify`].
+#[derive(Debug)]
+pub struct VerifiedDelivery {
+    body: Vec<u8>,
+    /// The version of the secret that fitted; it names the installations that are served.
+    secret: Arc<WebhookSecret>,
+}
+
+/// Why a delivery is not taken.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The signature is missing or wrong. One answer for both: which of them it was would help a forger.
+    Signature,
+    /// The body did not arrive in one piece.
+    Encoding,
+    /// The secret is not there to check against.
+    Secret(shared::Error),
+}
+
+/// Checks the signature against every version of the secret that is in service.
+///
+/// # Errors
+/// A [`Refusal`].
+pub async fn verify(
+    delivery: UnverifiedDelivery,
+    secret: &Secret<WebhookSecret>,
+    now: Timestamp,
+) -> Result<VerifiedDelivery, Refusal> {
+    // Asked for first: a function without its secret says so to everyone, signed or not.
+    let known = secret.versions(now).await.map_err(Refusal::Secret)?;
+    let body = delivery.body.ok_or(Refusal::Encoding)?;
+    let signature = delivery.headers.get(signature::HEADER).and_then(|value| Signature::parse(value.as_bytes()));
+    let signature = signature.ok_or(Refusal::Signature)?;
+    let fitting = |versions: Versions<WebhookSecret>| {
+        versions.into_iter().find(|version| signature.verifies(&version.webhook_secret, &body))
+    };
+    if let Some(secret) = fitting(known) {
+        return Ok(VerifiedDelivery { body, secret });
+    }
+    // It may be signed with a version that came, or went, since we looked.
+    let refreshed = secret.refresh(now).await.map_err(Refusal::Secret)?;
+    match refreshed.and_then(fitting) {
+        Some(secret) => Ok(VerifiedDelivery { body, secret }),
+        None => Err(Refusal::Signature),
+    }
+}
+
+impl VerifiedDelivery {
+    /// The body's bytes.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Whether events of this installation are served.
+    pub fn serves(&self, installation: Option<u64>) -> bool {
+        match (&self.secret.installations, installation) {
+            (None, _) => true,
+            (Some(served), Some(id)) => served.contains(&id),
+            (Some(_), None) => false,
+        }
+    }
+}
