@@ -122,7 +122,7 @@ fn task_answer(task: &TaskOutcome, freshness: Freshness) -> TaskAnswer {
         }
         Outcome::CompletedBefore { status: Status::Done } => {
             answer.outcome = "unchanged";
-            answer.reason = Some(format!("task {name} is done by this merge already"));
+            answer.reason = Some(format!("task {name} is done already"));
         }
         Outcome::CompletedBefore { status } => {
             answer.reason = Some(format!("task {name} is {status}; this merge moved it before, and does so once"));
