@@ -58,12 +58,20 @@ pub struct App {
 }
 
 impl App {
-    /// Builds the clients. Nothing is read yet.
-    pub async fn new(config: Config) -> Self {
-        let sdk = shared::aws::sdk_config().await;
-        let board = Board::new(aws_sdk_dynamodb::Client::new(&sdk), config.tasks_table, config.pull_requests_table);
-        let secret = Secret::new(aws_sdk_secretsmanager::Client::new(&sdk), config.webhook_secret_id);
+    /// An app over these tables and this secret. Nothing is read yet.
+    pub fn new(board: Board, secret: Secret<WebhookSecret>) -> Self {
         Self { board, secret }
+    }
+
+    /// The app that the environment describes.
+    pub async fn from_config(config: Config) -> Self {
+        let sdk = shared::aws::sdk_config().await;
+        let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
+        let secrets_manager = aws_sdk_secretsmanager::Client::new(&sdk);
+        Self::new(
+            Board::new(dynamodb, config.tasks_table, config.pull_requests_table),
+            Secret::new(secrets_manager, config.webhook_secret_id),
+        )
     }
 }
 

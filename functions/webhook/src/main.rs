@@ -6,6 +6,6 @@ use webhook::{App, Config};
 async fn main() -> Result<(), lambda_http::Error> {
     shared::telemetry::init();
     let config = Config::from_env().inspect_err(|error| tracing::error!(error = error.chain(), "cannot start"))?;
-    let app = App::new(config).await;
+    let app = App::from_config(config).await;
     webhook::serve(&app).await
 }

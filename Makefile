@@ -1,0 +1,25 @@
+# The words a reader expects. Each runs on a machine that has Rust and git, unless it says otherwise.
+CARGO ?= cargo
+.DEFAULT_GOAL := help
+
+.PHONY: help demo run test lint conformance
+
+help: ## List the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: ## Start the local stack, move a task with signed webhooks, clone with a minted token, and say so
+	$(CARGO) run --quiet --package tests --bin stack -- demo
+
+run: ## Keep the local stack up on port 9000 and print its URLs
+	$(CARGO) run --quiet --package tests --bin stack -- run
+
+test: ## The whole test suite
+	$(CARGO) test --workspace
+
+lint: ## Format and lints; warnings fail
+	$(CARGO) fmt --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+conformance: ## Real payloads and real octokit against the running functions (needs node and npm)
+	$(CARGO) build --workspace --bins
+	tests/conformance/run

@@ -1,0 +1,113 @@
+//! The main job, shown: a signed webhook moves a task, and an agent clones with a minted token.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::github::NewPullRequest;
+use crate::stack::{REPOSITORY, Stack};
+
+const TASK: &str = "4d9d444d0198c5c27f00aabbccddeeff";
+
+/// Shows every step and stops at the first that does not hold.
+///
+/// # Errors
+/// The step, and what was seen instead.
+pub async fn run() -> Result<(), String> {
+    say("Starting the local stack: the real functions between a local AWS and a fake GitHub.");
+    let stack = Stack::start().await;
+    say(&format!("  webhook    {}", stack.front.url()));
+    say(&format!("  GitHub     {}", stack.github.url()));
+
+    say("\n1. A task is on the board; its pull request is named after it.");
+    stack.create_task(TASK, "Fix login timeout", "pr_submitted");
+    show_task(&stack);
+    let opened =
+        stack.github.open_pull_request(REPOSITORY, NewPullRequest::titled("Fix login timeout [kid: #4d9d444d]"));
+    deliver(&stack, &opened, "linked").await?;
+
+    say("\n2. The pull request is merged. GitHub says so, signed, and the task moves.");
+    let merged = stack.github.merge(REPOSITORY, opened.number());
+    deliver(&stack, &merged, "moved").await?;
+    show_task(&stack);
+    expect("the task is done", &stack.task(TASK)["status"], &json!("done"))?;
+
+    say("\n3. Somebody else says so, with a signature of his own. Nothing moves.");
+    let status = forge(&stack, &merged.payload).await?;
+    say(&format!("  POST pull_request (forged) → {status}"));
+    expect("a forged signature is refused", &json!(status), &json!(401))?;
+
+    say("\n4. An agent asks for a token and clones the private repository with it.");
+    let ask = json!({"repositories": ["app"], "permissions": {"contents": "read"}});
+    say(&format!("  invoke token {ask}"));
+    let minted =
+        stack.lambda.invoke("token", ask).await.map_err(|error| format!("the token function failed: {error}"))?;
+    let token = minted["token"].as_str().ok_or("the answer holds no token")?;
+    let shown = json!({"token": format!("{}…", &token[..8]), "expires_at": minted["expires_at"],
+        "permissions": minted["permissions"], "cached": minted["cached"]});
+    say(&format!("  → {shown}"));
+    clone(&stack, token).await?;
+    stack.github.assert_nothing_unexpected();
+    say("\nEvery step held.");
+    Ok(())
+}
+
+async fn deliver(stack: &Stack, event: &crate::github::Event, outcome: &str) -> Result<(), String> {
+    let record = stack.github.deliver(event).await;
+    let answer: Value = serde_json::from_str(&record.body).unwrap_or_default();
+    let action = event.payload["action"].as_str().unwrap_or_default();
+    say(&format!("  POST pull_request.{action} → {} {answer}", record.status));
+    expect(&format!("{action} is answered with {outcome}"), &answer["outcome"], &json!(outcome))
+}
+
+async fn forge(stack: &Stack, payload: &Value) -> Result<u16, String> {
+    let body = payload.to_string();
+    let signature = crate::github::sign(b"a guess", body.as_bytes());
+    let request = stack.http.post(stack.front.url()).header("x-github-event", "pull_request");
+    let request = request.header("content-type", "application/json").header("x-hub-signature-256", signature);
+    let response = request.body(body).send().await.map_err(|error| error.to_string())?;
+    Ok(response.status().as_u16())
+}
+
+/// The token goes in through the environment of a credential helper: in the URL it would stay in `.git/config`.
+async fn clone(stack: &Stack, token: &str) -> Result<(), String> {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let url = format!("{}/{REPOSITORY}.git", stack.github.url());
+    let helper = "credential.helper=!f() { echo username=x-access-token; echo \"password=$TOKEN\"; }; f";
+    let clone = Command::new("git")
+        .args(["-c", "credential.helper=", "-c", helper, "clone", "--quiet", &url, "app"])
+        .current_dir(folder.path())
+        .env("TOKEN", token)
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .stderr(Stdio::piped())
+        .output()
+        .await
+        .map_err(|error| format!("git could not be run: {error}"))?;
+    if !clone.status.success() {
+        return Err(format!("git clone failed: {}", String::from_utf8_lossy(&clone.stderr)));
+    }
+    let read = |path| std::fs::read_to_string(folder.path().join("app").join(path)).map_err(|error| error.to_string());
+    say(&format!("  git clone {url} → README.md: {}", read("README.md")?.trim()));
+    if read(".git/config")?.contains(token) {
+        return Err("the token stayed in .git/config".into());
+    }
+    Ok(())
+}
+
+fn show_task(stack: &Stack) {
+    let task = stack.task(TASK);
+    say(&format!("  task {}…  {}  [{}]", &TASK[..8], text(&task["title"]), text(&task["status"])));
+}
+
+fn expect(step: &str, seen: &Value, wanted: &Value) -> Result<(), String> {
+    if seen == wanted { Ok(()) } else { Err(format!("{step}: expected {wanted}, saw {seen}")) }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn say(line: &str) {
+    println!("{line}");
+}

@@ -1,0 +1,148 @@
+//! The local stack: the functions as deployed, between a local AWS and a fake GitHub.
+
+use serde_json::{Value, json};
+
+use crate::aws::{DynamoDb, SecretsManager};
+use crate::github::{GitHub, Selection};
+use crate::lambda::{Front, Function, LambdaHost, binary};
+
+/// Where GitHub delivers to.
+pub const ROUTE: &str = "POST /api/webhooks/github";
+/// The name of the secret that holds the webhook's secret.
+pub const WEBHOOK_SECRET_ID: &str = "konduktor/webhook";
+/// The name of the secret that holds the App's id and key.
+pub const APP_SECRET_ID: &str = "konduktor/app";
+/// The webhook's secret in the local stack.
+pub const WEBHOOK_SECRET: &str = "It's a Secret to Everybody";
+/// The account whose repositories the App is installed on.
+pub const ACCOUNT: &str = "acme";
+/// A private repository with one file.
+pub const REPOSITORY: &str = "acme/app";
+
+/// Everything, configured and running. It ends when dropped.
+pub struct Stack {
+    /// GitHub.
+    pub github: GitHub,
+    /// The tables.
+    pub dynamodb: DynamoDb,
+    /// The secrets.
+    pub secrets: SecretsManager,
+    /// The functions.
+    pub lambda: LambdaHost,
+    /// The webhook's front door.
+    pub front: Front,
+    /// The App's installation on [`ACCOUNT`].
+    pub installation: u64,
+    /// A client for requests that GitHub would not make.
+    pub http: reqwest::Client,
+}
+
+impl Stack {
+    /// Starts it on ports that the system picks.
+    pub async fn start() -> Self {
+        Self::on_port(0).await
+    }
+
+    /// Starts it with the webhook's front door on a port, 0 for any.
+    ///
+    /// # Panics
+    /// If the port is taken or a function cannot be built.
+    pub async fn on_port(port: u16) -> Self {
+        let github = GitHub::start().await;
+        let dynamodb = DynamoDb::start().await;
+        let secrets = SecretsManager::start().await;
+        let lambda = LambdaHost::start().await;
+        github.create_git_repository(REPOSITORY, &[("README.md", "# app\n")]).await;
+        let installation = github.install(ACCOUNT, Selection::All);
+        secrets.create(WEBHOOK_SECRET_ID, Some(&json!({"webhook_secret": WEBHOOK_SECRET}))).await;
+        secrets.create(APP_SECRET_ID, Some(&app_secret(&github, installation))).await;
+        for function in functions(&github, &dynamodb, &secrets, &lambda) {
+            lambda.add(function);
+        }
+        let front = lambda.front_on(port, "webhook", ROUTE).await;
+        github.set_hook(&front.url(), WEBHOOK_SECRET);
+        Self { github, dynamodb, secrets, lambda, front, installation, http: crate::loopback::client() }
+    }
+
+    /// Puts a task on the board as the board would.
+    pub fn create_task(&self, id: &str, title: &str, status: &str) {
+        let time = "2026-11-23T09:00:00Z";
+        let task = json!({"prefix": id[..8], "id": id, "title": title, "status": status, "priority": "p2",
+            "created_at": time, "updated_at": time});
+        self.dynamodb.put(&self.dynamodb.names().tasks, &task);
+    }
+
+    /// A task as it is in the table.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn task(&self, id: &str) -> Value {
+        let key = json!({"prefix": id[..8], "id": id});
+        self.dynamodb.get(&self.dynamodb.names().tasks, &key).expect("the task is in the table")
+    }
+
+    /// What another process needs to talk to the stack.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let names = self.dynamodb.names();
+        let app = self.github.app();
+        let mut environment = service_endpoints(&self.dynamodb, &self.secrets, &self.lambda);
+        environment.extend([
+            ("AWS_REGION", crate::aws::REGION.to_owned()),
+            ("AWS_ACCESS_KEY_ID", "local".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
+            ("TASKS_TABLE", names.tasks.clone()),
+            ("PULL_REQUESTS_TABLE", names.pull_requests.clone()),
+            ("TOKENS_TABLE", names.tokens.clone()),
+            ("WEBHOOK_SECRET_ID", WEBHOOK_SECRET_ID.to_owned()),
+            ("APP_SECRET_ID", APP_SECRET_ID.to_owned()),
+            ("TOKEN_FUNCTION", "token".to_owned()),
+            ("GITHUB_API_URL", self.github.url()),
+            ("WEBHOOK_URL", self.front.url()),
+            ("WEBHOOK_SECRET", WEBHOOK_SECRET.to_owned()),
+            ("APP_ID", app.id.to_string()),
+            ("INSTALLATION_ID", self.installation.to_string()),
+        ]);
+        environment
+    }
+}
+
+/// What the App's secret holds once it is configured.
+pub fn app_secret(github: &GitHub, installation: u64) -> Value {
+    let app = github.app();
+    json!({"app_id": app.id, "client_id": app.client_id, "installation_id": installation, "private_key": app.pem})
+}
+
+/// The functions with just the variables that each reads.
+pub fn functions(github: &GitHub, dynamodb: &DynamoDb, secrets: &SecretsManager, lambda: &LambdaHost) -> Vec<Function> {
+    let names = dynamodb.names();
+    let webhook = [
+        ("TASKS_TABLE", names.tasks.clone()),
+        ("PULL_REQUESTS_TABLE", names.pull_requests.clone()),
+        ("WEBHOOK_SECRET_ID", WEBHOOK_SECRET_ID.to_owned()),
+    ];
+    let token = [
+        ("APP_SECRET_ID", APP_SECRET_ID.to_owned()),
+        ("TOKENS_TABLE", names.tokens.clone()),
+        ("GITHUB_API_URL", github.url()),
+    ];
+    [("webhook", webhook.to_vec()), ("token", token.to_vec())]
+        .into_iter()
+        .map(|(name, variables)| {
+            let endpoints = service_endpoints(dynamodb, secrets, lambda);
+            let all = variables.into_iter().chain(endpoints);
+            all.fold(Function::new(name, binary(name)), |function, (key, value)| function.variable(key, value))
+        })
+        .collect()
+}
+
+fn service_endpoints(
+    dynamodb: &DynamoDb,
+    secrets: &SecretsManager,
+    lambda: &LambdaHost,
+) -> Vec<(&'static str, String)> {
+    vec![
+        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url()),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url()),
+        ("AWS_ENDPOINT_URL_LAMBDA", lambda.url()),
+    ]
+}
