@@ -1,6 +1,7 @@
 //! The whole test suite in one binary: promises about what a user sees, kept by the real code over a real wire.
 
 #![allow(
+    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
@@ -10,7 +11,11 @@
 )]
 
 mod desk;
+mod fake_github;
 mod kid_tag;
+mod lambda_host;
 mod lifecycle;
+mod local_aws;
 mod payload;
 mod signature;
+mod webhook;

@@ -180,8 +180,8 @@ impl Service {
         }
         let secret = request["SecretId"].clone();
         let before = self.stages(&string(&secret)).await?;
-        // "If this operation creates the first version for the secret, then Secrets Manager automatically attaches AWSCURRENT"
-        // (https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html).
+        // A secret's first version is AWSCURRENT whatever labels were asked for
+        // (<https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html>).
         if before.is_empty()
             && let Some(stages) = request["VersionStages"].as_array_mut()
             && !stages.contains(&json!(CURRENT))

@@ -166,7 +166,7 @@ impl Stream {
                 return passed;
             }
             let records = records.into_iter().map(|record| as_delivered(record, &position.arn));
-            passed.extend(records.filter(|record| self.filter.matches(record)));
+            passed.extend(records.filter(|record| is_change(record) && self.filter.matches(record)));
         }
     }
 
@@ -230,6 +230,12 @@ fn beginning(database: &Database, table: &str) -> Position {
     let body = json!({"StreamArn": arn, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"});
     let iterator = plain(&database.get_shard_iterator(request(body)).expect("the shard exists"));
     Position { arn, iterator: string(&iterator["ShardIterator"]) }
+}
+
+/// AWS records no write that leaves an item as it was
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html>); dynoxide does.
+fn is_change(record: &Value) -> bool {
+    record["eventName"] != "MODIFY" || record["dynamodb"]["OldImage"] != record["dynamodb"]["NewImage"]
 }
 
 fn as_delivered(mut record: Value, arn: &str) -> Value {

@@ -278,9 +278,8 @@ impl State {
 
     fn chosen(&self, installation: u64, asked: &Value) -> Result<Option<Vec<u64>>, Answer> {
         let reachable = self.repositories_of(installation);
-        let list = |name: &str| asked[name].as_array().cloned().unwrap_or_default();
-        let names = list("repositories");
-        let ids = list("repository_ids");
+        let names = list(asked, "repositories")?;
+        let ids = list(asked, "repository_ids")?;
         if names.is_empty() && ids.is_empty() {
             return Ok(None);
         }
@@ -357,8 +356,24 @@ pub(super) fn is_jwt(text: &str) -> bool {
     !text.starts_with("ghs_") && text.split('.').count() == 3
 }
 
+/// A list of the wrong type must not pass for an empty one, which means everything.
+fn list(asked: &Value, name: &str) -> Result<Vec<Value>, Answer> {
+    match &asked[name] {
+        Value::Null => Ok(vec![]),
+        Value::Array(items) => Ok(items.clone()),
+        other => {
+            let text = format!("Invalid request.\n\nFor 'properties/{name}', {other} is not an array.");
+            Err(Answer::error(422, &text))
+        }
+    }
+}
+
 /// An empty or missing object asks for everything the installation has, as at GitHub.
 fn granted(held: &BTreeMap<String, String>, asked: &Value) -> Result<BTreeMap<String, String>, Answer> {
+    if !asked.is_null() && !asked.is_object() {
+        let text = format!("Invalid request.\n\nFor 'properties/permissions', {asked} is not an object.");
+        return Err(Answer::error(422, &text));
+    }
     let Some(asked) = asked.as_object().filter(|asked| !asked.is_empty()) else {
         return Ok(held.clone());
     };

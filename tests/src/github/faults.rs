@@ -89,10 +89,11 @@ pub struct Request {
     pub user_agent: Option<String>,
     /// The body as text; empty for git.
     pub body: String,
+    pub(super) id: u64,
 }
 
 impl Request {
-    pub(super) fn of(call: &Call, path: String, git: bool) -> Request {
+    pub(super) fn of(id: u64, call: &Call, path: String, git: bool) -> Request {
         let header = |name: &str| call.header(name).map(str::to_owned);
         let authorization = match call.bearer().or_else(|| call.basic().map(|(_, password)| password)) {
             None => Authorization::None,
@@ -100,6 +101,7 @@ impl Request {
             Some(text) => Authorization::Token(token_hash(&text)),
         };
         Request {
+            id,
             method: call.method.to_string(),
             path,
             route: String::new(),

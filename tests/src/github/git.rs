@@ -20,7 +20,8 @@ pub(super) struct GitRoot {
 impl GitHub {
     /// Gives a repository a real git repository with these files on `main`, and the repository itself if need be.
     pub async fn create_git_repository(&self, full_name: &str, files: &[(&str, &str)]) {
-        let id = self.state().named(full_name).unwrap_or_else(|| self.create_repository(full_name, true));
+        let known = self.state().named(full_name);
+        let id = known.unwrap_or_else(|| self.create_repository(full_name, true));
         let folder = self.state().git_folder(id);
         git(&["init", "--quiet", "--bare", "--initial-branch=main", &folder.display().to_string()], b"").await;
         let import = commit(files);

@@ -107,8 +107,9 @@ async fn handle(
     let (log, fault) = {
         let mut state = shared.state();
         let fault = state.take_fault(call.method.as_str(), &sent);
-        state.requests.push(Request::of(&call, sent.clone(), git.is_some()));
-        (state.requests.len() - 1, fault)
+        let id = state.next_id();
+        state.requests.push(Request::of(id, &call, sent.clone(), git.is_some()));
+        (id, fault)
     };
     match &fault {
         Some(FaultKind::Hang) => return std::future::pending().await,
@@ -153,9 +154,9 @@ fn without_user_agent() -> Answer {
     Answer::new(403, "text/html", text)
 }
 
-fn note(shared: &Shared, at: usize, route: &str, status: Option<u16>) {
+fn note(shared: &Shared, id: u64, route: &str, status: Option<u16>) {
     // The log may have been cleared while the request was under way.
-    if let Some(request) = shared.state().requests.get_mut(at) {
+    if let Some(request) = shared.state().requests.iter_mut().rev().find(|request| request.id == id) {
         route.clone_into(&mut request.route);
         request.status = status;
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Call, Reply};
 use super::auth::{APP_ID, AppKey, CLIENT_ID, Caller, SLUG};
-use super::state::{Pull, PullState, State};
+use super::state::{AccountType, Pull, PullState, State};
 
 impl State {
     /// Answers a request and names its route; `None` is a route GitHub does not have.
@@ -36,10 +36,10 @@ impl State {
                 ("GET /installation/repositories", self.list_repositories(call))
             }
             ("GET", ["orgs", login, "installation"]) => {
-                ("GET /orgs/{org}/installation", self.account_installation(call, login))
+                ("GET /orgs/{org}/installation", self.account_installation(call, login, true))
             }
             ("GET", ["users", login, "installation"]) => {
-                ("GET /users/{username}/installation", self.account_installation(call, login))
+                ("GET /users/{username}/installation", self.account_installation(call, login, false))
             }
             ("GET", ["repos", owner, name, rest @ ..]) => {
                 self.named_repository(call, &format!("{owner}/{name}"), rest)?
@@ -74,11 +74,13 @@ impl State {
         Ok(Answer::json(200, self.installation_json(id.ok_or_else(Answer::not_found)?)))
     }
 
-    fn account_installation(&mut self, call: &Call, login: &str) -> Reply {
+    fn account_installation(&mut self, call: &Call, login: &str, organization: bool) -> Reply {
         self.require_app(call)?;
-        let same = |account: &str| account.eq_ignore_ascii_case(login);
-        let found = self.installations.values().find(|installation| same(&installation.account)).map(|found| found.id);
-        Ok(Answer::json(200, self.installation_json(found.ok_or_else(Answer::not_found)?)))
+        let account = self.accounts.get(&login.to_lowercase());
+        let account = account.filter(|account| !organization || account.kind == AccountType::Organization);
+        let login = account.map(|account| account.login.clone()).ok_or_else(Answer::not_found)?;
+        let found = self.installations.values().find(|installation| installation.account == login);
+        Ok(Answer::json(200, self.installation_json(found.ok_or_else(Answer::not_found)?.id)))
     }
 
     fn get_hook(&mut self, call: &Call) -> Reply {
@@ -217,7 +219,11 @@ impl State {
         let (Some(id), None) = (former, known) else {
             return self.repository_route(call, known, rest);
         };
-        let (route, reply) = self.repository_route(call, Some(id), rest)?;
+        let (route, reply) = match rest {
+            ["installation"] => self.repository_route(call, Some(id), rest)?,
+            // Reading the pull request itself here would use up a read that its mergeability takes to settle.
+            _ => self.repository_route(call, Some(id), &[])?,
+        };
         let mut to = format!("{}/repositories/{id}", call.base);
         for segment in rest {
             to.push('/');

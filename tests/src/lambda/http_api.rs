@@ -113,6 +113,7 @@ async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
             fixed(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
         }
         Ok(Err(Refusal::TooLarge(_))) => fixed(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
+        // What an HTTP API answers when Lambda throttles is not documented; any 5xx makes GitHub count a failure.
         Ok(Err(Refusal::Throttled)) | Err(_) => fixed(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
     }
 }
