@@ -117,6 +117,9 @@ async fn an_environment_that_died_idle_is_replaced_without_an_error() {
     let process = i32::try_from(first["process"].as_i64().unwrap()).unwrap();
     let process = rustix::process::Pid::from_raw(process).unwrap();
     rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+    while host.environments("echo") > 0 {
+        tokio::task::yield_now().await;
+    }
     let second = host.invoke("echo", json!({"command": "context"})).await.unwrap();
     assert_ne!(first["process"], second["process"]);
 }

@@ -250,16 +250,16 @@ async fn a_failed_write_is_a_500_and_the_next_delivery_works() {
 
 #[tokio::test]
 async fn a_crash_between_any_two_table_calls_is_finished_by_a_redelivery() {
-    for calls in 0..4 {
+    for calls in 1..=4 {
         let stack = Stack::start().await;
         stack.create_task(TASK, "Fix login", "pr_submitted");
         stack.dynamodb.crash_at(&access_key_id("webhook"), calls);
         let answer = signed(&stack, "pull_request", merged(TAG, 2).bytes()).await;
-        assert_eq!(answer.status, 500, "after {calls} calls");
+        assert_eq!(answer.status, 500, "at call {calls}");
         stack.dynamodb.clear_faults();
         let answer = signed(&stack, "pull_request", merged(TAG, 2).bytes()).await;
         assert_eq!(answer.status, 200);
-        assert_eq!(stack.task(TASK)["status"], "done", "after {calls} calls");
+        assert_eq!(stack.task(TASK)["status"], "done", "at call {calls}");
         assert_eq!(stack.task(TASK)["completed_by"], json!(["1001#42"]));
     }
 }

@@ -1,9 +1,15 @@
-//! GitHub's API.
+//! GitHub's REST and GraphQL API, and what the App proves itself with.
+//!
+//! [`http`] builds the one HTTP client, [`Client`] sends JSON with a bearer token and turns refusals into [`Error`],
+//! `api` names the endpoints, [`app`] holds the App's key and signs JSON Web Tokens. Nothing here reads a clock, keeps
+//! a token or decides what may be asked: that is the token function's.
 
-/// What GitHub refused.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// GitHub could not be reached.
-    #[error("GitHub could not be reached")]
-    Unreachable,
-}
+mod api;
+pub mod app;
+mod client;
+mod error;
+pub mod http;
+
+pub use api::{AccessTokenRequest, Installation, InstallationToken, Repository, RepositorySelection};
+pub use client::{Answer, Client, graphql_url};
+pub use error::{Error, Refusal, redact};

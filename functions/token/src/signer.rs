@@ -1,0 +1,122 @@
+//! The App's identity out of its secret, and which version of the secret GitHub accepts.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use secrecy::{ExposeSecret, SecretString};
+use shared::github::app::{AppKey, KeyError};
+use shared::secrets::AppSecret;
+
+use crate::failure::{ErrorType, Failure};
+use crate::scope::Scope;
+use crate::seal::{CacheKey, Seal};
+
+/// One version of the secret, ready for use.
+#[derive(Debug)]
+pub(crate) struct Signer {
+    pub(crate) installation_id: Option<u64>,
+    pub(crate) seal: Seal,
+    api_url: String,
+    app_id: String,
+    issuer: String,
+    key: AppKey,
+}
+
+impl Signer {
+    fn new(secret: &AppSecret, api_url: &str) -> Result<Self, KeyError> {
+        let key = AppKey::from_pem(&secret.private_key)?;
+        let client_id = secret.client_id.as_deref().map(str::trim).filter(|id| !id.is_empty());
+        // A GitHub Enterprise Server takes the App ID in every version, the client id only in late ones.
+        let issuer = client_id.filter(|_| !api_url.ends_with("/api/v3")).unwrap_or(&secret.app_id);
+        Ok(Self {
+            installation_id: secret.installation_id,
+            seal: Seal::derive(key.pkcs8_der()).map_err(|_| KeyError::Malformed)?,
+            api_url: api_url.to_owned(),
+            app_id: secret.app_id.clone(),
+            issuer: issuer.to_owned(),
+            key,
+        })
+    }
+
+    pub(crate) fn cache_key(&self, scope: &Scope) -> Result<CacheKey, Failure> {
+        CacheKey::new(&self.api_url, &self.app_id, self.key.fingerprint(), scope)
+            .map_err(|error| Failure::invalid_request(error.to_string()))
+    }
+
+    pub(crate) fn jwt(&self, now: Timestamp, offset: SignedDuration) -> Result<SecretString, Failure> {
+        self.key.jwt(&self.issuer, now, offset).map_err(invalid_key)
+    }
+
+    pub(crate) fn fingerprint(&self) -> &str {
+        self.key.fingerprint()
+    }
+}
+
+/// The signers in use, and GitHub's clock as far as it differs.
+#[derive(Debug, Default)]
+pub(crate) struct Signers {
+    state: Mutex<State>,
+    offset_seconds: AtomicI64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Parsing a key and deriving from it takes a millisecond, which no memory hit should pay.
+    parsed: Vec<(Arc<AppSecret>, Arc<Signer>)>,
+    /// The version that worked when the first one did not.
+    accepted: Option<Arc<AppSecret>>,
+}
+
+impl Signers {
+    /// The version to begin with: the one that worked last if it is still there, else the newest.
+    pub(crate) fn first<'a>(&self, versions: &'a [Arc<AppSecret>]) -> Option<&'a Arc<AppSecret>> {
+        let accepted = self.state().accepted.clone();
+        let known = accepted.and_then(|accepted| versions.iter().find(|version| same(version, &accepted)));
+        known.or_else(|| versions.first())
+    }
+
+    pub(crate) fn accept(&self, version: &Arc<AppSecret>) {
+        self.state().accepted = Some(Arc::clone(version));
+    }
+
+    pub(crate) fn signer(&self, version: &Arc<AppSecret>, api_url: &str) -> Result<Arc<Signer>, Failure> {
+        let mut state = self.state();
+        if let Some((_, signer)) = state.parsed.iter().find(|(known, _)| Arc::ptr_eq(known, version)) {
+            return Ok(Arc::clone(signer));
+        }
+        let signer = match state.parsed.iter().position(|(known, _)| same(known, version)) {
+            Some(at) => state.parsed.swap_remove(at).1,
+            None => Arc::new(Signer::new(version, api_url).map_err(invalid_key)?),
+        };
+        // Current and previous; an older key has no business in memory.
+        state.parsed.truncate(1);
+        state.parsed.push((Arc::clone(version), Arc::clone(&signer)));
+        Ok(signer)
+    }
+
+    /// GitHub's clock minus ours.
+    pub(crate) fn offset(&self) -> SignedDuration {
+        SignedDuration::from_secs(self.offset_seconds.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn correct(&self, offset: SignedDuration) {
+        self.offset_seconds.store(offset.as_secs(), Ordering::Relaxed);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether two reads of the secret gave the same key and App.
+pub(crate) fn same(one: &AppSecret, other: &AppSecret) -> bool {
+    one.app_id == other.app_id
+        && one.client_id == other.client_id
+        && one.installation_id == other.installation_id
+        && one.private_key.expose_secret() == other.private_key.expose_secret()
+}
+
+fn invalid_key(error: KeyError) -> Failure {
+    Failure::new(ErrorType::InvalidKey, error.to_string())
+}

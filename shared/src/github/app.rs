@@ -1,0 +1,244 @@
+//! The App's private key and the JSON Web Tokens it signs.
+//! <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app>
+
+use std::fmt;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa::KeyPair;
+use aws_lc_rs::signature::KeyPair as _;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use jiff::{SignedDuration, Timestamp};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
+use serde::Serialize;
+
+/// GitHub advises to date a token back by a minute, against clocks that differ.
+const ISSUED_BEFORE: SignedDuration = SignedDuration::from_secs(60);
+
+/// GitHub refuses a token that expires more than 10 minutes ahead by its own clock; a minute is left for that clock.
+const EXPIRES_AFTER: SignedDuration = SignedDuration::from_secs(540);
+
+/// Why a text is not an App's private key, in words for whoever pasted it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// No PEM in it, plain or base64.
+    #[error("private_key is not a PEM: paste the whole .pem file that GitHub let you download")]
+    NotPem,
+    /// A public key.
+    #[error("private_key is a public key: the .pem file that GitHub let you download holds the private one")]
+    PublicKey,
+    /// A certificate.
+    #[error("private_key is a certificate: a GitHub App has none; use the .pem file from the App's settings")]
+    Certificate,
+    /// A key for SSH.
+    #[error("private_key is an SSH key: use the .pem file from the App's settings")]
+    Ssh,
+    /// A PEM behind a passphrase.
+    #[error("private_key is encrypted: remove the passphrase with `openssl rsa -in key.pem -out plain.pem`")]
+    Encrypted,
+    /// The end is missing.
+    #[error("private_key is truncated: its -----END line is missing")]
+    Truncated,
+    /// The envelope is right, the content is not an RSA key.
+    #[error("private_key is damaged or not an RSA key of 2048 bits or more: copy the .pem file again")]
+    Malformed,
+}
+
+/// An App's RSA private key.
+pub struct AppKey {
+    signing: EncodingKey,
+    pkcs8: SecretSlice<u8>,
+    fingerprint: String,
+}
+
+impl fmt::Debug for AppKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("AppKey").field("fingerprint", &self.fingerprint).finish_non_exhaustive()
+    }
+}
+
+impl AppKey {
+    /// Takes a PEM as people store it: PKCS#1 (what GitHub hands out) or PKCS#8; LF, CRLF or a literal `\n` between
+    /// lines; in quotes; base64 as a whole.
+    ///
+    /// # Errors
+    /// [`KeyError`], which tells what it is instead.
+    pub fn from_pem(pem: &SecretString) -> Result<Self, KeyError> {
+        let text = unwrap(pem.expose_secret())?;
+        let (label, der) = decode(&text)?;
+        let pair = match label {
+            "RSA PRIVATE KEY" => KeyPair::from_der(&der),
+            _ => KeyPair::from_pkcs8(&der),
+        };
+        Self::new(&pair.map_err(|_| KeyError::Malformed)?)
+    }
+
+    fn new(pair: &KeyPair) -> Result<Self, KeyError> {
+        let pkcs8: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| KeyError::Malformed)?;
+        let public: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| KeyError::Malformed)?;
+        Ok(Self {
+            signing: EncodingKey::from_rsa_der(pkcs1_of(pkcs8.as_ref()).ok_or(KeyError::Malformed)?),
+            pkcs8: pkcs8.as_ref().to_vec().into(),
+            fingerprint: BASE64_STANDARD.encode(digest(&SHA256, public.as_ref())),
+        })
+    }
+
+    /// base64 of SHA-256 over the public key's DER, as the App's settings page shows it.
+    /// <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/managing-private-keys-for-github-apps#verifying-private-keys>
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// The key as PKCS#8 DER: the same bytes whatever shape the PEM had.
+    pub fn pkcs8_der(&self) -> &[u8] {
+        self.pkcs8.expose_secret()
+    }
+
+    /// Signs a JSON Web Token with which the App itself authenticates for nine minutes.
+    ///
+    /// `issuer` is the client id, or the App ID; `offset` is GitHub's clock minus ours.
+    ///
+    /// # Errors
+    /// [`KeyError::Malformed`] when the key cannot sign.
+    pub fn jwt(&self, issuer: &str, now: Timestamp, offset: SignedDuration) -> Result<SecretString, KeyError> {
+        let now = now.saturating_add(offset).unwrap_or(now);
+        let claims = Claims {
+            iss: issuer,
+            iat: (now - ISSUED_BEFORE).as_second(),
+            exp: (now + EXPIRES_AFTER).as_second(),
+            jti: uuid::Uuid::new_v4().to_string(),
+        };
+        let jwt = jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.signing);
+        jwt.map(SecretString::from).map_err(|_| KeyError::Malformed)
+    }
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    iat: i64,
+    exp: i64,
+    /// Without it two environments that sign in the same second send the same token, which was reported to fail.
+    jti: String,
+}
+
+/// The PEM out of what people wrap it in.
+fn unwrap(text: &str) -> Result<Zeroizing<String>, KeyError> {
+    let text = text.trim().trim_matches(['"', '\'']);
+    let text = Zeroizing::new(text.replace("\\r", "").replace("\\n", "\n"));
+    if text.contains("-----") {
+        return Ok(text);
+    }
+    if text.trim_start().starts_with("ssh-") {
+        return Err(KeyError::Ssh);
+    }
+    let decoded = Zeroizing::new(decode_base64(&text).map_err(|_| KeyError::NotPem)?);
+    match std::str::from_utf8(&decoded) {
+        Ok(pem) if pem.contains("-----BEGIN ") => Ok(Zeroizing::new(pem.to_owned())),
+        _ => Err(KeyError::NotPem),
+    }
+}
+
+/// Label and content of the one PEM block. <https://www.rfc-editor.org/rfc/rfc7468>
+fn decode(text: &str) -> Result<(&str, Zeroizing<Vec<u8>>), KeyError> {
+    let (_, rest) = text.split_once("-----BEGIN ").ok_or(KeyError::NotPem)?;
+    let (label, rest) = rest.split_once("-----").ok_or(KeyError::Truncated)?;
+    match label {
+        "RSA PRIVATE KEY" | "PRIVATE KEY" => {}
+        "PUBLIC KEY" | "RSA PUBLIC KEY" => return Err(KeyError::PublicKey),
+        "CERTIFICATE" => return Err(KeyError::Certificate),
+        "OPENSSH PRIVATE KEY" | "SSH2 PUBLIC KEY" => return Err(KeyError::Ssh),
+        "ENCRYPTED PRIVATE KEY" => return Err(KeyError::Encrypted),
+        _ => return Err(KeyError::Malformed),
+    }
+    if rest.contains("Proc-Type: 4,ENCRYPTED") {
+        return Err(KeyError::Encrypted);
+    }
+    let (body, _) = rest.split_once(&format!("-----END {label}-----")).ok_or(KeyError::Truncated)?;
+    let der = decode_base64(body).map_err(|_| KeyError::Malformed)?;
+    Ok((label, Zeroizing::new(der)))
+}
+
+fn decode_base64(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
+    let compact: Zeroizing<String> = Zeroizing::new(text.split_whitespace().collect());
+    BASE64_STANDARD.decode(compact.as_bytes())
+}
+
+/// The RSAPrivateKey inside a PKCS#8 PrivateKeyInfo: jsonwebtoken signs with that alone. Every length is of the
+/// two-byte form, because no key under 2048 bits gets here. <https://www.rfc-editor.org/rfc/rfc5208#section-5>
+fn pkcs1_of(pkcs8: &[u8]) -> Option<&[u8]> {
+    const RSA_ENCRYPTION: [u8; 15] = [0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0];
+    let rest = match pkcs8 {
+        [0x30, 0x82, _, _, 2, 1, 0, rest @ ..] => rest.strip_prefix(&RSA_ENCRYPTION)?,
+        _ => return None,
+    };
+    match rest {
+        [4, 0x82, _, _, pkcs1 @ ..] => Some(pkcs1),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pem(label: &str, der: &[u8]) -> String {
+        let body = BASE64_STANDARD.encode(der);
+        let lines: Vec<_> = body.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+    }
+
+    fn parse(text: &str) -> Result<AppKey, KeyError> {
+        AppKey::from_pem(&SecretString::from(text))
+    }
+
+    #[test]
+    fn every_shape_of_one_key_gives_the_same_key() {
+        let pair = KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+        let pkcs8: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+        let pkcs1 = pem("RSA PRIVATE KEY", pkcs1_of(pkcs8.as_ref()).unwrap());
+        let shapes = [
+            pkcs1.clone(),
+            pem("PRIVATE KEY", pkcs8.as_ref()),
+            pkcs1.replace('\n', "\r\n"),
+            pkcs1.replace('\n', "\\n"),
+            pkcs1.replace('\n', "\\r\\n"),
+            pkcs1.replace('\n', " "),
+            format!("\"{pkcs1}\""),
+            format!("'{}'\n", pkcs1.replace('\n', "\\n")),
+            BASE64_STANDARD.encode(&pkcs1),
+            format!("\u{feff}  \n{pkcs1}"),
+        ];
+        for shape in &shapes {
+            let key = parse(shape).unwrap();
+            assert_eq!(key.pkcs8_der(), pkcs8.as_ref());
+            assert_eq!(format!("{key:?}"), format!("AppKey {{ fingerprint: {:?}, .. }}", key.fingerprint()));
+            assert!(key.jwt("Iv1.abc", Timestamp::UNIX_EPOCH, SignedDuration::ZERO).is_ok());
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_private_key_is_named() {
+        let body = "AAAA".repeat(300);
+        let block = |label| format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----");
+        let cases = [
+            (block("PUBLIC KEY"), KeyError::PublicKey),
+            (block("CERTIFICATE"), KeyError::Certificate),
+            (block("OPENSSH PRIVATE KEY"), KeyError::Ssh),
+            ("ssh-rsa AAAAB3Nza me@host".into(), KeyError::Ssh),
+            (block("ENCRYPTED PRIVATE KEY"), KeyError::Encrypted),
+            (block("RSA PRIVATE KEY").replacen('\n', "\nProc-Type: 4,ENCRYPTED\n", 1), KeyError::Encrypted),
+            (format!("-----BEGIN RSA PRIVATE KEY-----\n{body}"), KeyError::Truncated),
+            (block("RSA PRIVATE KEY"), KeyError::Malformed),
+            (block("EC PRIVATE KEY"), KeyError::Malformed),
+            (String::new(), KeyError::NotPem),
+            ("hunter2".into(), KeyError::NotPem),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse(&text).unwrap_err(), expected, "{text:.60}");
+        }
+    }
+}

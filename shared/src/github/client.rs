@@ -1,0 +1,198 @@
+//! JSON over HTTP with a bearer token: the App's JSON Web Token or an installation token.
+
+use std::sync::OnceLock;
+
+use jiff::Timestamp;
+use reqwest::header::{HeaderMap, LINK};
+use reqwest::{Method, Url};
+use secrecy::SecretString;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::{Error, http};
+
+/// Bounds a listing: 100 pages of 100.
+const MOST_PAGES: usize = 100;
+
+/// A client of one GitHub: github.com, a data-residency subdomain or a GitHub Enterprise Server.
+#[derive(Debug)]
+pub struct Client {
+    base: String,
+    http: OnceLock<reqwest::Client>,
+}
+
+/// A decoded answer, with what its headers add.
+#[derive(Debug)]
+pub struct Answer<T> {
+    /// The decoded body.
+    pub body: T,
+    /// GitHub's clock when it answered.
+    pub date: Option<Timestamp>,
+    /// The next page's URL. <https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api>
+    pub next: Option<String>,
+}
+
+impl Client {
+    /// A client for an API base URL as `GITHUB_API_URL` holds it (see [`crate::config::check_api_url`]), without a
+    /// trailing slash. Nothing is opened or read yet.
+    pub fn new(base: impl Into<String>) -> Self {
+        Self { base: base.into(), http: OnceLock::new() }
+    }
+
+    /// The REST API's base URL.
+    pub fn base_url(&self) -> &str {
+        &self.base
+    }
+
+    /// Gets a path (`/app`) or a whole URL of this API, as [`Answer::next`] gives it.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn get<T: DeserializeOwned>(&self, path: &str, bearer: &SecretString) -> Result<Answer<T>, Error> {
+        decode(self.send(Method::GET, self.url(path)?, bearer, None).await?)
+    }
+
+    /// Gets every page of a listing that is a JSON array.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::Unexpected`] for more than 100 pages.
+    pub async fn get_all<T: DeserializeOwned>(&self, path: &str, bearer: &SecretString) -> Result<Vec<T>, Error> {
+        let mut items = Vec::new();
+        let mut next = Some(path.to_owned());
+        for _ in 0..MOST_PAGES {
+            let Some(path) = next else { return Ok(items) };
+            let page = self.get::<Vec<T>>(&path, bearer).await?;
+            items.extend(page.body);
+            next = page.next;
+        }
+        Err(Error::Unexpected("a listing of more than 100 pages".into()))
+    }
+
+    /// Posts a JSON body.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        bearer: &SecretString,
+        body: &impl Serialize,
+    ) -> Result<Answer<T>, Error> {
+        self.write(Method::POST, self.url(path)?, bearer, body).await
+    }
+
+    /// Patches with a JSON body.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        bearer: &SecretString,
+        body: &impl Serialize,
+    ) -> Result<Answer<T>, Error> {
+        self.write(Method::PATCH, self.url(path)?, bearer, body).await
+    }
+
+    /// Deletes; an answer's body is not looked at.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn delete(&self, path: &str, bearer: &SecretString) -> Result<(), Error> {
+        self.send(Method::DELETE, self.url(path)?, bearer, None).await.map(drop)
+    }
+
+    /// Posts a GraphQL query and gives the whole answer, `data` and `errors`: both may be there.
+    /// <https://docs.github.com/en/graphql/guides/forming-calls-with-graphql>
+    ///
+    /// # Errors
+    /// See [`Error`]; errors of GraphQL's own are in the body.
+    pub async fn graphql<T: DeserializeOwned>(
+        &self,
+        bearer: &SecretString,
+        query: &str,
+        variables: &impl Serialize,
+    ) -> Result<Answer<T>, Error> {
+        let url = Url::parse(&graphql_url(&self.base)).map_err(unexpected)?;
+        self.write(Method::POST, url, bearer, &json!({ "query": query, "variables": variables })).await
+    }
+
+    async fn write<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        bearer: &SecretString,
+        body: &impl Serialize,
+    ) -> Result<Answer<T>, Error> {
+        let body = serde_json::to_vec(body).map_err(unexpected)?;
+        decode(self.send(method, url, bearer, Some(body)).await?)
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        bearer: &SecretString,
+        body: Option<Vec<u8>>,
+    ) -> Result<http::Reply, Error> {
+        let reply = http::send(self.http()?, method, url, bearer, body).await?;
+        if reply.status.is_success() {
+            Ok(reply)
+        } else {
+            Err(Error::from_answer(reply.status, &reply.headers, &reply.body))
+        }
+    }
+
+    fn http(&self) -> Result<&reqwest::Client, Error> {
+        match self.http.get() {
+            Some(http) => Ok(http),
+            None => {
+                let http = http::client()?;
+                Ok(self.http.get_or_init(|| http))
+            }
+        }
+    }
+
+    /// A page's URL comes from an answer: were it taken as it is, a token could be sent anywhere.
+    fn url(&self, path: &str) -> Result<Url, Error> {
+        if path.starts_with('/') {
+            return Url::parse(&format!("{}{path}", self.base)).map_err(unexpected);
+        }
+        let (url, base) = (Url::parse(path).map_err(unexpected)?, Url::parse(&self.base).map_err(unexpected)?);
+        if url.origin() == base.origin() { Ok(url) } else { Err(Error::Unexpected("a page on another host".into())) }
+    }
+}
+
+fn decode<T: DeserializeOwned>(reply: http::Reply) -> Result<Answer<T>, Error> {
+    // An empty answer (204) decodes as null, for `()` and `Option`.
+    let body: &[u8] = if reply.body.is_empty() { b"null" } else { &reply.body };
+    // serde_json's message may quote what it stumbled over, and that may be a token: only the place is passed on.
+    let body = serde_json::from_slice(body).map_err(|error| {
+        Error::Unexpected(format!("not the JSON expected (line {}, column {})", error.line(), error.column()).into())
+    })?;
+    Ok(Answer { body, date: http::date(&reply.headers), next: next_page(&reply.headers) })
+}
+
+/// The URL of `rel="next"`, as in `<https://api.github.com/…?page=2>; rel="next", <…>; rel="last"`.
+fn next_page(headers: &HeaderMap) -> Option<String> {
+    let links = headers.get(LINK)?.to_str().ok()?;
+    links.split(',').find_map(|link| {
+        let (url, relation) = link.split_once(';')?;
+        let url = url.trim().strip_prefix('<')?.strip_suffix('>')?;
+        relation.contains("rel=\"next\"").then(|| url.to_owned())
+    })
+}
+
+/// The GraphQL endpoint that belongs to a REST base URL: beside it, not below it, on a GitHub Enterprise Server.
+/// <https://docs.github.com/en/enterprise-server@latest/graphql/guides/forming-calls-with-graphql#the-graphql-endpoint>
+pub fn graphql_url(base: &str) -> String {
+    match base.strip_suffix("/api/v3") {
+        Some(host) => format!("{host}/api/graphql"),
+        None => format!("{base}/graphql"),
+    }
+}
+
+fn unexpected(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Unexpected(Box::new(error))
+}

@@ -1,0 +1,136 @@
+//! The one HTTP client, and how a request is sent with it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::{Method, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Error;
+
+/// Reaching GitHub takes tens of milliseconds; a connection that is not there by then will not come.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// GitHub ends its own requests after 10 s. <https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api#timeouts>
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Lambda freezes the process between invocations, and a connection that idled through that is dead without knowing.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// A rename answers with one redirect, a transfer after a rename with two.
+const MOST_REDIRECTS: usize = 3;
+
+const USER_AGENT: &str = concat!("konduktor-github-app/", env!("CARGO_PKG_VERSION"));
+const API_VERSION: HeaderName = HeaderName::from_static("x-github-api-version");
+
+/// Builds the client: time-outs, GitHub's headers, no proxy, and no redirect followed by itself.
+///
+/// It reads the trust roots, which takes milliseconds, so [`super::Client`] builds it at the first request: a cold
+/// start that finds its token in the table never does.
+///
+/// # Errors
+/// [`Error::Unexpected`] when no trust roots can be loaded.
+pub fn client() -> Result<reqwest::Client, Error> {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
+    // <https://docs.github.com/en/rest/about-the-rest-api/api-versions>
+    headers.insert(API_VERSION, HeaderValue::from_static("2022-11-28"));
+    #[expect(clippy::disallowed_methods, reason = "the one place that builds the HTTP client")]
+    reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .default_headers(headers)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(REQUEST_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
+        .map_err(|error| Error::Unexpected(Box::new(error)))
+}
+
+/// One answer, read to its end.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+/// Sends a request with a bearer token. A `GET` follows redirects within the same host, as after a rename; a token
+/// never goes to another one.
+///
+/// # Errors
+/// [`Error::Unavailable`] when no answer came, [`Error::Unexpected`] for a redirect that is not followed.
+pub(super) async fn send(
+    http: &reqwest::Client,
+    method: Method,
+    url: Url,
+    bearer: &SecretString,
+    body: Option<Vec<u8>>,
+) -> Result<Reply, Error> {
+    let mut url = url;
+    for _ in 0..=MOST_REDIRECTS {
+        let reply = exchange(http, method.clone(), url.clone(), bearer, body.clone()).await?;
+        if !reply.status.is_redirection() {
+            return Ok(reply);
+        }
+        url = match location(&reply, &url) {
+            Some(next) if method == Method::GET && next.origin() == url.origin() => next,
+            _ => return Err(Error::Unexpected("a redirect to another host, or of a write".into())),
+        };
+    }
+    Err(Error::Unexpected("too many redirects".into()))
+}
+
+fn location(reply: &Reply, url: &Url) -> Option<Url> {
+    url.join(reply.headers.get(LOCATION)?.to_str().ok()?).ok()
+}
+
+async fn exchange(
+    http: &reqwest::Client,
+    method: Method,
+    url: Url,
+    bearer: &SecretString,
+    body: Option<Vec<u8>>,
+) -> Result<Reply, Error> {
+    let answer = match request(http, method.clone(), url.clone(), bearer, body.clone())?.send().await {
+        // Once more after a connection that broke: one from before a freeze looks usable until it is used. A write is
+        // repeated only if it was never sent.
+        Err(error) if error.is_connect() || (method == Method::GET && error.is_request() && !error.is_timeout()) => {
+            request(http, method, url, bearer, body)?.send().await
+        }
+        answer => answer,
+    };
+    let answer = answer.map_err(unavailable)?;
+    let (status, headers) = (answer.status(), answer.headers().clone());
+    let body = answer.bytes().await.map_err(unavailable)?;
+    Ok(Reply { status, headers, body: body.into() })
+}
+
+fn request(
+    http: &reqwest::Client,
+    method: Method,
+    url: Url,
+    bearer: &SecretString,
+    body: Option<Vec<u8>>,
+) -> Result<reqwest::RequestBuilder, Error> {
+    let mut authorization = HeaderValue::try_from(format!("Bearer {}", bearer.expose_secret()))
+        .map_err(|_| Error::Unexpected("the token holds characters that no header may".into()))?;
+    authorization.set_sensitive(true);
+    let request = http.request(method, url).header(AUTHORIZATION, authorization);
+    Ok(match body {
+        Some(body) => request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body),
+        None => request,
+    })
+}
+
+fn unavailable(error: reqwest::Error) -> Error {
+    Error::Unavailable(Box::new(error.without_url()))
+}
+
+/// The server's clock, from `Date`.
+pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let text = headers.get(DATE)?.to_str().ok()?;
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
+}
