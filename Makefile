@@ -2,7 +2,9 @@
 CARGO ?= cargo
 .DEFAULT_GOAL := help
 
-.PHONY: help demo run test lint conformance
+RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
+
+.PHONY: help demo run test lint conformance bench
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -15,6 +17,11 @@ run: ## Keep the local stack up on port 9000 and print its URLs
 
 test: ## The whole test suite
 	$(CARGO) test --workspace
+
+bench: ## Measure the release functions side by side with empty ones (some minutes)
+	$(CARGO) build --release --package webhook --bin webhook --example empty_http
+	$(CARGO) build --release --package token --bin token --example empty
+	$(CARGO) run --quiet --profile stack --package tests --bin stack -- bench "$(RELEASE)"
 
 lint: ## Format and lints; warnings fail
 	$(CARGO) fmt --check

@@ -1,7 +1,5 @@
 //! A board and the webhook's handler in this process, for tests that deliver a lot.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use jiff::Timestamp;
 use lambda_http::http::HeaderMap;
 use serde_json::{Value, json};
@@ -22,7 +20,6 @@ pub struct Desk {
     pub dynamodb: DynamoDb,
     pub secrets: SecretsManager,
     pub app: App,
-    now: AtomicU64,
 }
 
 /// What the webhook answered.
@@ -43,7 +40,7 @@ impl Desk {
         let secrets = SecretsManager::start().await;
         secrets.create("konduktor/webhook", Some(secret)).await;
         let app = app(&dynamodb, &secrets);
-        Self { dynamodb, secrets, app, now: AtomicU64::new(0) }
+        Self { dynamodb, secrets, app }
     }
 
     /// A second execution environment over the same tables.
@@ -52,11 +49,7 @@ impl Desk {
     }
 
     pub fn now(&self) -> Timestamp {
-        Timestamp::from_second(NOW + i64::try_from(self.now.load(Ordering::SeqCst)).unwrap()).unwrap()
-    }
-
-    pub fn pass(&self, seconds: u64) {
-        self.now.fetch_add(seconds, Ordering::SeqCst);
+        Timestamp::from_second(NOW).unwrap()
     }
 
     /// Puts a task on the board, as the board writes one.

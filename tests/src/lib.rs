@@ -10,6 +10,7 @@
 )]
 
 pub mod aws;
+pub mod bench;
 pub mod demo;
 pub mod github;
 pub mod lambda;

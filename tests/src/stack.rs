@@ -1,5 +1,7 @@
 //! The local stack: the functions as deployed, between a local AWS and a fake GitHub.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use crate::aws::{DynamoDb, SecretsManager};
@@ -48,6 +50,14 @@ impl Stack {
     /// # Panics
     /// If the port is taken or a function cannot be built.
     pub async fn on_port(port: u16) -> Self {
+        Self::with_binaries(port, binary).await
+    }
+
+    /// Starts it with the functions' executables from elsewhere: a benchmark runs the ones that are deployed.
+    ///
+    /// # Panics
+    /// As [`Self::on_port`].
+    pub async fn with_binaries(port: u16, binary: impl Fn(&str) -> PathBuf) -> Self {
         let github = GitHub::start().await;
         let dynamodb = DynamoDb::start().await;
         let secrets = SecretsManager::start().await;
@@ -56,7 +66,7 @@ impl Stack {
         let installation = github.install(ACCOUNT, Selection::All);
         secrets.create(WEBHOOK_SECRET_ID, Some(&json!({"webhook_secret": WEBHOOK_SECRET}))).await;
         secrets.create(APP_SECRET_ID, Some(&app_secret(&github, installation))).await;
-        for function in functions(&github, &dynamodb, &secrets, &lambda) {
+        for function in functions(&github, &dynamodb, &secrets, &lambda, binary) {
             lambda.add(function);
         }
         let front = lambda.front_on(port, "webhook", ROUTE).await;
@@ -113,7 +123,13 @@ pub fn app_secret(github: &GitHub, installation: u64) -> Value {
 }
 
 /// The functions with just the variables that each reads.
-pub fn functions(github: &GitHub, dynamodb: &DynamoDb, secrets: &SecretsManager, lambda: &LambdaHost) -> Vec<Function> {
+pub fn functions(
+    github: &GitHub,
+    dynamodb: &DynamoDb,
+    secrets: &SecretsManager,
+    lambda: &LambdaHost,
+    binary: impl Fn(&str) -> PathBuf,
+) -> Vec<Function> {
     let names = dynamodb.names();
     let webhook = [
         ("TASKS_TABLE", names.tasks.clone()),

@@ -1,4 +1,4 @@
-//! `stack demo | run | exec COMMAND`: the local stack from a terminal.
+//! `stack demo | run | bench FOLDER | exec COMMAND`: the local stack from a terminal.
 
 #![allow(
     clippy::disallowed_methods,
@@ -8,8 +8,8 @@
 
 use std::process::ExitCode;
 
-use tests::demo;
 use tests::stack::Stack;
+use tests::{bench, demo};
 
 /// The front door's port of `run`, so that a tunnel or a second terminal can be told once.
 const PORT: u16 = 9000;
@@ -25,10 +25,14 @@ async fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        Some("bench") => {
+            bench::run(&arguments.collect::<Vec<_>>()).await;
+            ExitCode::SUCCESS
+        }
         Some("run") => run().await,
         Some("exec") => exec(&arguments.collect::<Vec<_>>()).await,
         _ => {
-            eprintln!("usage: stack demo | stack run | stack exec COMMAND [ARGUMENT…]");
+            eprintln!("usage: stack demo | stack run | stack bench FOLDER | stack exec COMMAND [ARGUMENT…]");
             ExitCode::from(2)
         }
     }

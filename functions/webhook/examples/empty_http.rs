@@ -1,4 +1,4 @@
-//! A function that answers 200 and nothing else: the floor under every measurement.
+//! A function behind the HTTP API that answers 200 and nothing else: the floor under the webhook's measurements.
 
 use lambda_http::{Body, Error, Request, Response, run, service_fn};
 
