@@ -98,8 +98,8 @@ pub enum Outcome {
     OtherRepository,
     /// The pull request comes from a fork whose author is not yet known to have write access.
     AwaitsPermission,
-    /// The title is older than the one that counts.
-    Older,
+    /// The title is not the one that counts: see the freshness of the facts.
+    NotTaken,
     /// The task is gone.
     Gone,
 }
@@ -234,10 +234,7 @@ impl Board {
                         Some(base_move) => self.put_merge(next, base_move).await?,
                     }
                 }
-                (None, Some(base_move)) => {
-                    self.put_base_move(base_move).await?;
-                    Write::Done
-                }
+                (None, Some(base_move)) => self.put_base_move(base_move).await?,
                 _ => Write::Done,
             };
             stored = match written {
@@ -270,6 +267,7 @@ impl Board {
                 Some(PutItemError::ConditionalCheckFailedException(failure)) => {
                     self.lost_pull_request(next, failure.item.clone())
                 }
+                Some(PutItemError::TransactionConflictException(_)) => Ok(Write::Busy),
                 _ => Err(failed(&self.pull_requests, "PutItem", error)),
             },
         }
@@ -313,23 +311,27 @@ impl Board {
     }
 
     /// The merge of a pull request without a tag. A redelivery of it moves nothing again.
-    async fn put_base_move(&self, base_move: &BaseMove) -> Result<()> {
-        let update = self.base_update(base_move)?;
+    async fn put_base_move(&self, base_move: &BaseMove) -> Result<Write<PullRequest>> {
+        let mut update = self.base_update(base_move)?;
+        update.condition =
+            "(attribute_not_exists(moved_by) OR moved_by <> :moved_by) AND NOT contains(movers, :url)".into();
+        update.values.insert(":url".into(), AttributeValue::S(base_move.url().to_owned()));
         let answer = self
             .client
             .update_item()
             .table_name(&self.pull_requests)
             .set_key(Some(item_key_of(&base_move.repository_id, &base_move.item)))
             .update_expression(update.expression())
-            .condition_expression("attribute_not_exists(moved_by) OR moved_by <> :moved_by")
+            .condition_expression(update.condition)
             .set_expression_attribute_names(Some(update.names))
             .set_expression_attribute_values(Some(update.values))
             .send()
             .await;
         match answer {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(Write::Done),
             Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(Write::Done),
+                Some(UpdateItemError::TransactionConflictException(_)) => Ok(Write::Busy),
                 _ => Err(failed(&self.pull_requests, "UpdateItem", error)),
             },
         }
@@ -364,7 +366,8 @@ impl Board {
         matches: &[(KidTag, Match)],
         now: Timestamp,
     ) -> Result<Vec<TaskOutcome>> {
-        let ids = pull_request.task_ids.iter().chain(&pull_request.unlinked_task_ids);
+        // What an earlier delivery unlinked is on the row, and the row is due: reconcile sees to it.
+        let ids = pull_request.task_ids.iter().chain(&plan.unlinked);
         let stepped = join_all(ids.map(|id| async {
             let read = matches.iter().find_map(|(_, found)| match found {
                 Match::One(task) if task.id == *id => Some((**task).clone()),
@@ -378,6 +381,7 @@ impl Board {
         let mut stepped = stepped.into_iter().collect::<Result<Vec<_>>>()?;
         let mut tasks: Vec<_> = plan.links.iter().map(|(tag, link)| tag_outcome(tag, link, &stepped)).collect();
         stepped.retain(|(id, _)| !tasks.iter().any(|outcome| outcome.task.as_ref() == Some(id)));
+        stepped.retain(|(_, outcome)| *outcome != Outcome::Unchanged);
         let without_tag = |(id, outcome)| TaskOutcome { tag: None, task: Some(id), outcome };
         tasks.extend(stepped.into_iter().map(without_tag));
         Ok(tasks)
@@ -399,7 +403,7 @@ impl Board {
             None => self.task(id).await?,
         };
         let Some(mut task) = read else { return Ok(Outcome::Gone) };
-        for _ in 0..TRIES {
+        for attempt in 0..TRIES {
             let mut next = lifecycle::step(&task, pull_request);
             if next == task {
                 return Ok(outcome(&task, &next, pull_request));
@@ -411,7 +415,8 @@ impl Board {
                     return Ok(outcome(&task, &next, pull_request));
                 }
                 Write::Lost(Some(current)) => task = current,
-                Write::Lost(None) | Write::Busy => return Ok(Outcome::Gone),
+                Write::Lost(None) => return Ok(Outcome::Gone),
+                Write::Busy => tokio::time::sleep(pause(attempt)).await,
             }
         }
         Err(Error::Contention { table: self.tasks.clone() })
@@ -460,6 +465,7 @@ impl Board {
                     let current = failure.item.clone().map(|item| self.read_task(item)).transpose()?;
                     Ok(if current.as_ref() == Some(next) { Write::Done } else { Write::Lost(current) })
                 }
+                Some(UpdateItemError::TransactionConflictException(_)) => Ok(Write::Busy),
                 _ => Err(failed(&self.tasks, "UpdateItem", error)),
             },
         }
@@ -572,7 +578,7 @@ fn outcome(before: &Task, after: &Task, pull_request: &PullRequest) -> Outcome {
         return Outcome::Moved { from: before.status.clone() };
     }
     if !pull_request.task_ids.contains(&before.id) {
-        return Outcome::Unlinked;
+        return if before.pull_requests.contains_key(&key) { Outcome::Unlinked } else { Outcome::Unchanged };
     }
     if !after.pull_requests.contains_key(&key) {
         return Outcome::OtherRepository;
@@ -601,9 +607,9 @@ fn tag_outcome(tag: &KidTag, link: &Link, stepped: &[(TaskId, Outcome)]) -> Task
             (Some(id.clone()), found.map_or(Outcome::Gone, |(_, outcome)| outcome.clone()))
         }
         Link::NotTaken => {
-            // An old title says nothing about its tags, but its task may be linked by the title that counts.
+            // Its tags say nothing, but a task of theirs may be linked by the title that counts.
             let found = stepped.iter().find(|(id, _)| tag.names(id));
-            found.map_or((None, Outcome::Older), |(id, outcome)| (Some(id.clone()), outcome.clone()))
+            found.map_or((None, Outcome::NotTaken), |(id, outcome)| (Some(id.clone()), outcome.clone()))
         }
         Link::OtherRepository(id) => (Some(id.clone()), Outcome::OtherRepository),
         Link::NoTask => (None, Outcome::NoTask),

@@ -76,27 +76,42 @@ pub struct Plan {
     pub base_move: Option<BaseMove>,
     /// Each tag of the title and what it leads to.
     pub links: Vec<(KidTag, Link)>,
+    /// The tasks that lose their link by these facts.
+    pub unlinked: BTreeSet<TaskId>,
 }
 
 /// Decides what `facts` make of the pull request that is `stored`. `matches` are the first [`MAX_TAGS`] tags of the
 /// facts' own title and what the tasks table holds for each.
 pub fn plan(stored: Option<&PullRequest>, facts: &Facts, matches: &[(KidTag, Match)], now: Timestamp) -> Plan {
     let freshness = freshness(stored, facts);
-    let base_move = (facts.state == State::Merged && stored.is_none_or(|known| known.state != State::Merged))
-        .then(|| base_move(facts, now));
+    // Of a pull request that is not kept, only the merge itself is news of its base: an edit of a description comes later.
+    let first_word = match stored {
+        Some(known) => known.state != State::Merged,
+        None => facts.source == FactSource::Api || announces_merge(facts) || !matches.is_empty(),
+    };
+    let base_move = (facts.state == State::Merged && first_word).then(|| base_move(facts, now));
     let Some(mut next) = observed(stored, facts, freshness, matches.is_empty()) else {
-        return Plan { pull_request: None, changed: false, freshness, base_move, links: Vec::new() };
+        return Plan {
+            pull_request: None,
+            changed: false,
+            freshness,
+            base_move,
+            links: Vec::new(),
+            unlinked: BTreeSet::new(),
+        };
     };
     let links = link(&mut next, stored, facts, freshness, matches);
-    end(&mut next, facts, now);
+    end(&mut next, stored, facts, now);
+    let unlinked = stored.map(|known| &known.task_ids - &next.task_ids).unwrap_or_default();
     // Of two facts of the same second one is false, so a tie is always worth a look; but nothing undoes a merge.
     let unsure = freshness == Freshness::Tie && next.state != State::Merged;
     let changed = stored != Some(&next) || unsure;
     if changed {
+        next.revision += 1;
         invalidate(&mut next, stored, freshness);
         owe(&mut next, freshness, !matches.is_empty(), now);
     }
-    Plan { pull_request: Some(next), changed, freshness, base_move, links }
+    Plan { pull_request: Some(next), changed, freshness, base_move, links, unlinked }
 }
 
 fn freshness(stored: Option<&PullRequest>, facts: &Facts) -> Freshness {
@@ -150,10 +165,13 @@ fn observed(
         next.draft = facts.draft;
         next.fork = facts.fork;
     }
-    if matches!(freshness, Freshness::Newer | Freshness::Same) {
+    // A redelivery brings back the repository's name of its day, so only news and the API are asked for it.
+    if freshness == Freshness::Newer || (freshness == Freshness::Same && facts.source == FactSource::Api) {
         next.repository.clone_from(&facts.repository);
         next.url.clone_from(&facts.url);
         next.installation_id = facts.installation_id.or(known.installation_id);
+    }
+    if freshness == Freshness::Newer {
         next.github_updated_at = facts.updated_at;
         next.read_from_api = facts.source == FactSource::Api;
     }
@@ -195,6 +213,7 @@ fn first_seen(facts: &Facts) -> PullRequest {
         next_check_at: None,
         attempts: 0,
         ttl: None,
+        revision: 0,
         version: 0,
     }
 }
@@ -240,7 +259,11 @@ fn resolve(tag: &KidTag, found: &Match, pull_request: &PullRequest, known: &BTre
         Match::One(task) => task,
         // A link made while the tag was unique stays: a new task must not take the card away from an old one.
         Match::Several(_) => {
-            return known.iter().find(|id| tag.names(id)).map_or(Link::Ambiguous, |id| Link::Task(id.clone()));
+            let mut linked = known.iter().filter(|id| tag.names(id));
+            return match (linked.next(), linked.next()) {
+                (Some(id), None) => Link::Task(id.clone()),
+                _ => Link::Ambiguous,
+            };
         }
     };
     if belongs_elsewhere(task, pull_request) {
@@ -259,11 +282,11 @@ fn belongs_elsewhere(task: &Task, pull_request: &PullRequest) -> bool {
     }
 }
 
-fn end(next: &mut PullRequest, facts: &Facts, now: Timestamp) {
+fn end(next: &mut PullRequest, stored: Option<&PullRequest>, facts: &Facts, now: Timestamp) {
     if next.state == State::Open {
         next.ended_at = None;
         next.ttl = None;
-    } else if next.ended_at.is_none() {
+    } else if next.ended_at.is_none() || stored.is_some_and(|known| known.state != next.state) {
         let ended = facts.ended_at.unwrap_or(now);
         next.ended_at = Some(ended.as_second());
         next.ttl = Some(now.as_second() + KEEP_ENDED);
@@ -330,10 +353,17 @@ pub fn step(task: &Task, pull_request: &PullRequest) -> Task {
     if task.repository_id.as_ref().is_some_and(|id| *id != pull_request.repository_id) {
         return next;
     }
-    next.repository_id = Some(pull_request.repository_id.clone());
-    next.repository = Some(pull_request.repository.clone());
-    next.pull_requests.insert(key.clone(), linked(pull_request));
-    next.derive_current();
+    let known = task.pull_requests.get(&key).map(|linked| linked.revision);
+    // Two deliveries may have been on their way at once; the slower one must not bring its old snapshot back.
+    if known.is_some_and(|revision| revision > pull_request.revision) {
+        return next;
+    }
+    if known != Some(pull_request.revision) {
+        next.repository_id = Some(pull_request.repository_id.clone());
+        next.repository = Some(pull_request.repository.clone());
+        next.pull_requests.insert(key.clone(), linked(pull_request));
+        next.derive_current();
+    }
     if pull_request.state == State::Merged && !task.completed_by.contains(&key) {
         match task.status {
             Status::PrSubmitted => {
@@ -358,5 +388,6 @@ fn linked(pull_request: &PullRequest) -> LinkedPullRequest {
         mergeability: pull_request.mergeability,
         checked_at: pull_request.checked_at,
         caused_by: pull_request.conflict_caused_by.clone(),
+        revision: pull_request.revision,
     }
 }

@@ -187,6 +187,9 @@ pub struct PullRequest {
     /// When DynamoDB may delete the item, epoch seconds; only ever set on an ended pull request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<i64>,
+    /// Counts the changes that concern tasks. A task keeps the one it has seen, and takes no older one.
+    #[serde(default)]
+    pub revision: u64,
     /// Counts the writes of this item: every one is conditional on it.
     #[serde(default)]
     pub version: u64,
@@ -253,6 +256,13 @@ pub struct BaseMove {
     /// Counts the writes of this item.
     #[serde(default)]
     pub version: u64,
+}
+
+impl BaseMove {
+    /// The page of the pull request whose merge moved it last.
+    pub fn url(&self) -> &str {
+        self.movers.first().map_or("", String::as_str)
+    }
 }
 
 /// What somebody who knows says about a pull request: a signed webhook, or GitHub's API.

@@ -2,7 +2,7 @@
 //!
 //! Rotation must not need a deploy and must not refuse a delivery: an environment keeps a secret for at most
 //! [`MAX_AGE`], knows the current and the previous version, and looks again when nothing it knows fits, at most once
-//! in [`REFRESH_INTERVAL`]: a flood of forged requests costs one read in that time, and a rotation that tells GitHub
+//! in [`REFRESH_INTERVAL`]: once it is configured, a flood of forged requests costs one look in that time, and a rotation that tells GitHub
 //! of the new value 35 s after writing it is always seen.
 //! <https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html>
 

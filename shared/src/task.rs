@@ -124,6 +124,9 @@ pub struct LinkedPullRequest {
     /// The merge that made it conflict, where that is known: a pull request's URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caused_by: Option<String>,
+    /// The revision of the pull request's item that this was taken from.
+    #[serde(default)]
+    pub revision: u64,
 }
 
 impl LinkedPullRequest {

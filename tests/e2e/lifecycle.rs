@@ -1,6 +1,9 @@
 //! What deliveries do to tasks: the rules that never bend, in any order.
 
+use std::time::Duration;
+
 use serde_json::json;
+use tests::aws::{Fault, Rule};
 
 use crate::desk::{Desk, TAG, TASK};
 use crate::payload::{closed, merged, opened, pull_request};
@@ -153,6 +156,7 @@ async fn a_retitle_moves_the_link_and_an_old_title_does_not_bring_it_back() {
     desk.task(OTHER, "pr_submitted");
     desk.deliver(&opened(TAG, 1)).await;
     let answer = desk.deliver(&pull_request("edited", "[kid: #bbbbbbbb]", 2)).await;
+    assert!(desk.table_calls() <= 4 + 4 + 2, "a second task costs two more calls");
     let outcomes: Vec<_> =
         answer.json["tasks"].as_array().unwrap().iter().map(|task| task["outcome"].as_str().unwrap()).collect();
     assert_eq!(outcomes, ["linked", "unlinked"]);
@@ -176,18 +180,102 @@ async fn a_title_that_loses_its_last_tag_unlinks_and_stays_known() {
     assert_eq!(desk.status(TASK), "pr_submitted");
 }
 
+/// A merge and what was done to its title afterwards.
+fn edited_after_the_merge(from: &str, to: &str, second: u32) -> crate::payload::Payload {
+    let mut edited = pull_request("edited", to, second).set("state", json!("closed")).set("merged", json!(true));
+    edited.0["changes"] = json!({"title": {"from": from}});
+    edited
+}
+
 #[tokio::test]
-async fn a_signed_merge_counts_for_the_tags_of_its_own_title_even_when_a_retitle_came_first() {
+async fn a_title_edit_after_the_merge_changes_nothing_in_whatever_order_they_come() {
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let desk = Desk::start().await;
+        desk.task(TASK, "pr_submitted");
+        desk.task(OTHER, "pr_submitted");
+        let events = [opened(TAG, 1), merged(TAG, 2), edited_after_the_merge(TAG, "[kid: #bbbbbbbb]", 9)];
+        for index in order {
+            desk.deliver(&events[index]).await;
+            desk.deliver(&events[index]).await;
+        }
+        assert_eq!((desk.status(TASK).as_str(), desk.status(OTHER).as_str()), ("done", "pr_submitted"), "{order:?}");
+        assert_eq!(desk.read(OTHER).get("pull_requests"), None, "{order:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_a_pull_request_that_is_not_kept_only_the_merge_itself_moves_its_base() {
+    let desk = Desk::start().await;
+    desk.deliver(&edited_after_the_merge("no tag", "still none", 9)).await;
+    assert_eq!(desk.item("base#main"), None);
+    desk.deliver(&merged("no tag", 2)).await;
+    desk.deliver(&merged("no tag", 3).number(43)).await;
+    let before = desk.item("base#main");
+    desk.deliver(&merged("no tag", 2)).await;
+    assert_eq!(desk.item("base#main"), before, "a redelivery moves nothing again");
+}
+
+#[tokio::test]
+async fn a_signed_merge_counts_for_the_tags_of_its_own_title_even_when_it_comes_late() {
     let desk = Desk::start().await;
     desk.task(TASK, "pr_submitted");
-    desk.task(OTHER, "pr_submitted");
     desk.deliver(&opened(TAG, 1)).await;
-    desk.deliver(
-        &pull_request("edited", "[kid: #bbbbbbbb]", 9).set("state", json!("closed")).set("merged", json!(true)),
-    )
-    .await;
+    desk.deliver(&pull_request("edited", "no tag", 3).set("state", json!("closed")).set("merged", json!(true))).await;
     desk.deliver(&merged(TAG, 2)).await;
     assert_eq!(desk.status(TASK), "done");
+}
+
+#[tokio::test]
+async fn a_conflict_is_cleared_by_a_close_and_the_last_known_answer_stays_through_a_push() {
+    let desk = Desk::start().await;
+    desk.task(TASK, "pr_submitted");
+    desk.deliver(&opened(TAG, 1)).await;
+    let mut item = desk.pull_request(42).unwrap();
+    item["mergeability"] = json!("conflicting");
+    desk.dynamodb.put("PullRequests", &item);
+    desk.deliver(&pull_request("synchronize", TAG, 2).head('b')).await;
+    assert_eq!(desk.read(TASK)["has_merge_conflict"], true);
+    desk.deliver(&pull_request("converted_to_draft", TAG, 3).head('b').set("draft", json!(true))).await;
+    assert_eq!(
+        (desk.pull_request(42).unwrap()["draft"].clone(), desk.read(TASK)["has_merge_conflict"].clone()),
+        (json!(true), json!(true))
+    );
+    desk.deliver(&closed(TAG, 4).head('b')).await;
+    assert_eq!(desk.read(TASK)["has_merge_conflict"], false);
+}
+
+#[tokio::test]
+async fn a_slow_delivery_does_not_bring_an_old_snapshot_back_to_the_task() {
+    let desk = Desk::start().await;
+    desk.task(TASK, "pr_submitted");
+    let slow = Rule::new(Fault::Delay(Duration::from_millis(200))).operation("UpdateItem").times(1);
+    desk.dynamodb.fail(slow);
+    let (slow, fast) = (desk.another_app(), desk.another_app());
+    let (opened, merged) = (opened(TAG, 1), merged(TAG, 2));
+    let second = async {
+        while desk.pull_request(42).is_none() {
+            tokio::task::yield_now().await;
+        }
+        desk.deliver_to(&fast, &merged).await
+    };
+    tokio::join!(desk.deliver_to(&slow, &opened), second);
+    let task = desk.read(TASK);
+    assert_eq!((&task["status"], &task["pull_requests"]["1001#42"]["state"]), (&json!("done"), &json!("merged")));
+}
+
+#[tokio::test]
+async fn an_item_that_a_transaction_holds_is_tried_again() {
+    for operation in ["PutItem", "UpdateItem", "TransactWriteItems"] {
+        let desk = Desk::start().await;
+        desk.task(TASK, "pr_submitted");
+        desk.dynamodb.fail(Rule::new(Fault::TransactionConflict).operation(operation).times(2));
+        for payload in [opened(TAG, 1), merged(TAG, 2), merged("no tag", 3).number(43)] {
+            let answer = desk.deliver(&payload).await;
+            assert_eq!(answer.status, 200, "{operation}: {answer:?}");
+        }
+        assert_eq!(desk.status(TASK), "done");
+        assert_eq!(desk.item("base#main").unwrap()["moved_by"], 43);
+    }
 }
 
 #[tokio::test]
@@ -309,13 +397,13 @@ async fn a_repository_that_the_board_named_binds_before_the_first_match() {
 async fn a_fork_links_nothing_until_its_author_is_seen_to_have_write_access() {
     let desk = Desk::start().await;
     desk.task(TASK, "pr_submitted");
-    for repo in [json!({"id": 9}), json!(null)] {
+    for (number, repo) in [(42, json!({"id": 9})), (43, json!(null))] {
         let head = json!({"sha": "f".repeat(40), "ref": "x", "repo": repo});
-        let answer = desk.deliver(&merged(TAG, 2).set("head", head)).await;
+        let answer = desk.deliver(&merged(TAG, 2).number(number).set("head", head)).await;
         assert!(answer.json["reason"].as_str().unwrap().starts_with("from a fork"), "{}", answer.json);
         assert_eq!(desk.status(TASK), "pr_submitted");
+        assert_eq!(desk.pull_request(number).unwrap()["check"], "now", "reconcile is asked to look");
     }
-    assert_eq!(desk.pull_request(42).unwrap()["check"], "now", "reconcile is asked to look");
 }
 
 #[tokio::test]

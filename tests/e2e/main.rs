@@ -10,12 +10,16 @@
     reason = "a test fails by panicking, and its name says what it promises"
 )]
 
+mod counter;
 mod desk;
 mod fake_github;
+mod github_client;
 mod kid_tag;
 mod lambda_host;
 mod lifecycle;
 mod local_aws;
 mod payload;
 mod signature;
+mod token;
+mod token_cache;
 mod webhook;

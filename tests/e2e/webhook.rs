@@ -1,5 +1,7 @@
 //! The webhook's front door: the real binary, asked over HTTP.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tests::aws::{Fault, Rule};
 use tests::lambda::access_key_id;
@@ -226,12 +228,12 @@ async fn a_secret_that_cannot_be_read_is_503_unless_one_is_known() {
 }
 
 #[tokio::test]
-async fn a_missing_variable_ends_the_function_at_once_and_all_are_named() {
+async fn missing_variables_are_503_and_the_log_names_all_of_them() {
     let stack = Stack::start().await;
     stack.lambda.set_variable("webhook", "TASKS_TABLE", "");
     stack.lambda.set_variable("webhook", "WEBHOOK_SECRET_ID", " ");
-    assert_eq!(signed(&stack, "ping", ping()).await.status, 500);
-    let line = stack.lambda.log_line("webhook", |line| line.contains("cannot start")).await;
+    assert_eq!(signed(&stack, "ping", ping()).await.status, 503);
+    let line = stack.lambda.log_line("webhook", |line| line.contains("environment variables")).await;
     assert!(line.contains("TASKS_TABLE, WEBHOOK_SECRET_ID"), "{line}");
 }
 
@@ -298,7 +300,7 @@ async fn a_rotation_refuses_no_delivery_and_the_old_secret_serves_until_it_is_re
 }
 
 #[tokio::test]
-async fn a_flood_of_forged_requests_reads_the_secret_no_more_than_twice() {
+async fn a_flood_of_forged_requests_looks_for_another_secret_once() {
     let stack = Stack::start().await;
     for _ in 0..20 {
         assert_eq!(signed_with(&stack, "a guess", "ping", ping()).await.status, 401);
@@ -353,6 +355,28 @@ async fn the_log_has_one_summary_a_delivery_and_no_secret_or_body() {
     assert!(first["timestamp"].is_string(), "Lambda's level filter needs it at the top");
     assert!(logs.iter().any(|line| line.contains("Task 4d9d444d has_merge_conflict=false")), "{logs:#?}");
     for line in &logs {
+        for secret in [WEBHOOK_SECRET, "a title nobody logs", "sha256="] {
+            assert!(!line.contains(secret), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_hangs_is_a_500_before_the_function_is_ended() {
+    let stack = Stack::start().await;
+    stack.create_task(TASK, "Fix login", "pr_submitted");
+    stack.dynamodb.fail(Rule::new(Fault::Delay(Duration::from_secs(60))));
+    let answer = signed(&stack, "pull_request", merged(TAG, 2).bytes()).await;
+    assert_eq!((answer.status, &answer.json["outcome"]), (500, &json!("failed")));
+}
+
+#[tokio::test]
+async fn asking_for_every_detail_brings_no_body_and_no_secret_into_the_log() {
+    let stack = Stack::start().await;
+    stack.lambda.set_variable("webhook", "AWS_LAMBDA_LOG_LEVEL", "TRACE");
+    signed(&stack, "pull_request", merged(&format!("a title nobody logs {TAG}"), 2).bytes()).await;
+    stack.lambda.log_line("webhook", |line| line.contains("\"delivery\"")).await;
+    for line in stack.lambda.logs("webhook") {
         for secret in [WEBHOOK_SECRET, "a title nobody logs", "sha256="] {
             assert!(!line.contains(secret), "{line}");
         }

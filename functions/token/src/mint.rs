@@ -42,8 +42,8 @@ impl App {
         let mut pauses = PAUSES.iter();
         let mut corrected = false;
         loop {
-            let jwt = signer.jwt(clock.now(), self.signers.offset())?;
-            let error = match self.github.create_installation_access_token(&jwt, scope.installation_id, &ask).await {
+            let app = signer.bearer(clock.now(), self.signers.offset());
+            let error = match self.github.create_installation_access_token(&app, scope.installation_id, &ask).await {
                 Ok(minted) => return Ok(minted),
                 Err(error) => error,
             };
@@ -75,8 +75,8 @@ impl App {
         (owner, name): &(String, String),
         clock: Clock,
     ) -> Option<u64> {
-        let jwt = signer.jwt(clock.now(), self.signers.offset()).ok()?;
-        let search = self.github.repository_installation(&jwt, owner, name);
+        let app = signer.bearer(clock.now(), self.signers.offset());
+        let search = self.github.repository_installation(&app, owner, name);
         match tokio::time::timeout(clock.left(), search).await {
             Ok(Ok(found)) if found.id != scope.installation_id => Some(found.id),
             Ok(Ok(_)) => None,

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
-use secrecy::{ExposeSecret, SecretString};
-use shared::github::app::{AppKey, KeyError};
+use secrecy::ExposeSecret;
+use shared::github::app::{AppBearer, AppKey, KeyError};
 use shared::secrets::AppSecret;
 
 use crate::failure::{ErrorType, Failure};
@@ -44,8 +44,8 @@ impl Signer {
             .map_err(|error| Failure::invalid_request(error.to_string()))
     }
 
-    pub(crate) fn jwt(&self, now: Timestamp, offset: SignedDuration) -> Result<SecretString, Failure> {
-        self.key.jwt(&self.issuer, now, offset).map_err(invalid_key)
+    pub(crate) fn bearer(&self, now: Timestamp, offset: SignedDuration) -> AppBearer<'_> {
+        self.key.bearer(&self.issuer, now, offset)
     }
 
     pub(crate) fn fingerprint(&self) -> &str {

@@ -8,7 +8,6 @@
 
 use std::collections::HashMap;
 use std::fmt::Debug;
-use std::future::Future;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -27,8 +26,8 @@ use crate::seal::{CacheKey, Sealed};
 /// A minter that stopped renewing is taken for dead after this long.
 pub(crate) const LEASE: SignedDuration = SignedDuration::from_secs(3);
 
-/// Below the lease: a slow renewal must not outlast what it renews. A slow table makes a token late, never absent.
-const CALL_TIMEOUT: Duration = Duration::from_millis(2500);
+/// Below the lease: a renewal that hangs must not keep the next one from being sent.
+const RENEWAL_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Younger tokens answer 401 for some seconds by themselves; so a report about one says nothing.
 const FRESH: SignedDuration = SignedDuration::from_secs(30);
@@ -70,6 +69,10 @@ impl Row {
         self.milliseconds("lease_until").is_some_and(|until| until >= now)
     }
 
+    pub(crate) fn is_owned_by(&self, owner: &str) -> bool {
+        self.item.get("lease_owner").and_then(|value| value.as_s().ok()).is_some_and(|leased_by| leased_by == owner)
+    }
+
     pub(crate) fn failure(&self, now: Timestamp) -> Option<Remembered> {
         let until = self.milliseconds("failure_until")?;
         let error_type = ErrorType::from_name(self.item.get("failure")?.as_s().ok()?)?;
@@ -95,8 +98,7 @@ impl Store {
     pub(crate) async fn get(&self, key: &CacheKey) -> Result<Row> {
         let call =
             self.client.get_item().table_name(&self.table).key("cache_key", text(key.hex())).consistent_read(true);
-        let answer = self.bounded("GetItem", call.send()).await?;
-        let answer = answer.map_err(|error| self.failed("GetItem", error))?;
+        let answer = call.send().await.map_err(|error| self.failed("GetItem", error))?;
         Ok(Row { item: answer.item.unwrap_or_default() })
     }
 
@@ -130,7 +132,10 @@ impl Store {
             .condition_expression("lease_owner = :me")
             .expression_attribute_values(":me", text(owner))
             .expression_attribute_values(":until", milliseconds(now + LEASE));
-        self.send(call).await.map(drop)
+        match tokio::time::timeout(RENEWAL_TIMEOUT, self.send(call)).await {
+            Ok(sent) => sent.map(drop),
+            Err(elapsed) => Err(self.error("UpdateItem", Box::new(elapsed))),
+        }
     }
 
     /// Stores a token, unless one that expires later has come meanwhile, and ends whatever lease there is: waiters of
@@ -207,7 +212,7 @@ impl Store {
 
     /// Whether the write's condition held.
     async fn send(&self, call: UpdateItemFluentBuilder) -> Result<bool> {
-        let error = match self.bounded("UpdateItem", call.send()).await? {
+        let error = match call.send().await {
             Ok(_) => return Ok(true),
             Err(error) => error,
         };
@@ -215,19 +220,14 @@ impl Store {
         if refused { Ok(false) } else { Err(self.failed("UpdateItem", error)) }
     }
 
-    async fn bounded<T>(&self, operation: &'static str, call: impl Future<Output = T>) -> Result<T> {
-        tokio::time::timeout(CALL_TIMEOUT, call).await.map_err(|elapsed| Error::Table {
-            table: self.table.clone(),
-            operation,
-            source: Box::new(elapsed),
-        })
-    }
-
     fn failed<E, R>(&self, operation: &'static str, error: SdkError<E, R>) -> Error
     where
         SdkError<E, R>: std::error::Error + Debug,
     {
-        let source = DisplayErrorContext(error).to_string().into();
+        self.error(operation, DisplayErrorContext(error).to_string().into())
+    }
+
+    fn error(&self, operation: &'static str, source: shared::error::Source) -> Error {
         Error::Table { table: self.table.clone(), operation, source }
     }
 }

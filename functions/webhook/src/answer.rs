@@ -129,7 +129,7 @@ fn task_answer(task: &TaskOutcome, freshness: Freshness) -> TaskAnswer {
         }
         Outcome::Linked => answer.outcome = "linked",
         Outcome::Updated => answer.outcome = "updated",
-        Outcome::Unchanged if freshness == Freshness::Older => answer.reason = Some(OLDER.into()),
+        Outcome::Unchanged if freshness == Freshness::Older => answer.reason = Some(not_taken(freshness).into()),
         Outcome::Unchanged => answer.outcome = "unchanged",
         Outcome::Unlinked => answer.outcome = "unlinked",
         Outcome::NoTask => answer.reason = Some("no task matches".into()),
@@ -138,10 +138,17 @@ fn task_answer(task: &TaskOutcome, freshness: Freshness) -> TaskAnswer {
         Outcome::AwaitsPermission => {
             answer.reason = Some("from a fork: linked once its author is seen to have write access".into());
         }
-        Outcome::Older => answer.reason = Some(OLDER.into()),
+        Outcome::NotTaken => answer.reason = Some(not_taken(freshness).into()),
         Outcome::Gone => answer.reason = Some("the task is gone".into()),
     }
     answer
 }
 
-const OLDER: &str = "older than what is known";
+/// Why a title did not count.
+fn not_taken(freshness: Freshness) -> &'static str {
+    match freshness {
+        Freshness::Older => "older than what is known",
+        Freshness::Tie => "another delivery of the same second says otherwise; GitHub is asked",
+        _ => "the pull request is merged; what its title becomes does not count",
+    }
+}

@@ -53,9 +53,23 @@ struct Id {
 #[derive(Deserialize)]
 struct Payload {
     number: u64,
+    #[serde(default)]
+    changes: Option<Changes>,
     pull_request: PullRequest,
     repository: Repository,
     installation: Option<Id>,
+}
+
+/// What an `edited` event edited.
+#[derive(Deserialize)]
+struct Changes {
+    #[serde(default)]
+    title: Option<Change>,
+}
+
+#[derive(Deserialize)]
+struct Change {
+    from: String,
 }
 
 #[derive(Deserialize)]
@@ -155,12 +169,17 @@ pub fn read(
 }
 
 fn facts(action: &str, payload: Payload) -> Result<Facts, String> {
-    let Payload { number, pull_request, repository, installation } = payload;
+    let Payload { number, changes, pull_request, repository, installation } = payload;
     let state = match (pull_request.state, pull_request.merged) {
         (PullRequestState::Closed, true) => State::Merged,
         (PullRequestState::Closed, false) => State::Closed,
         (PullRequestState::Open, false) => State::Open,
         (PullRequestState::Open, true) => return Err("the pull request is both open and merged".into()),
+    };
+    // An edit after the merge may arrive before the merge: the title that was merged is the one before the edit.
+    let title = match changes.and_then(|changes| changes.title) {
+        Some(title) if state == State::Merged => title.from,
+        _ => pull_request.title.unwrap_or_default(),
     };
     Ok(Facts {
         source: FactSource::Webhook { announces_merge: action == "closed" && state == State::Merged },
@@ -168,7 +187,7 @@ fn facts(action: &str, payload: Payload) -> Result<Facts, String> {
         repository: repository.full_name,
         installation_id: installation.map(|installation| InstallationId(installation.id)),
         number: PullRequestNumber(number),
-        title: pull_request.title.unwrap_or_default(),
+        title,
         url: pull_request.html_url,
         fork: pull_request.head.repo.is_none_or(|head| head.id != repository.id),
         head_sha: pull_request.head.sha,

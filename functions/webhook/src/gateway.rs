@@ -4,6 +4,8 @@
 //! event is taken as it comes and the body decoded here; the answer is the same for every reader.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 
+use std::time::{Duration, SystemTime};
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
@@ -12,21 +14,35 @@ use lambda_http::http::header::CONTENT_TYPE;
 use lambda_http::http::{HeaderMap, HeaderValue};
 use lambda_http::lambda_runtime::{self, LambdaEvent, service_fn};
 use lambda_http::{Body, Error};
+use tokio::time::timeout;
 
 use crate::App;
 use crate::answer::Answer;
 use crate::delivery::UnverifiedDelivery;
 
+/// What is kept of an invocation's time for its answer.
+const RESERVE: Duration = Duration::from_millis(500);
+
 /// Takes deliveries until Lambda ends the environment.
 ///
 /// # Errors
 /// When the Lambda Runtime API cannot be reached.
-pub async fn serve(app: &App) -> Result<(), Error> {
-    lambda_runtime::run(service_fn(|event: LambdaEvent<ApiGatewayV2httpRequest>| async {
+pub async fn serve(app: &shared::Result<App>) -> Result<(), Error> {
+    lambda_runtime::run(service_fn(|event: LambdaEvent<ApiGatewayV2httpRequest>| async move {
+        let left = event.context.deadline().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         #[expect(clippy::disallowed_methods, reason = "the edge: from here on `now` is an argument")]
         let now = Timestamp::now();
-        // Boxed: unboxed, the runtime's layers around it are deeper than the compiler's limit for one type.
-        response(&Box::pin(crate::handle(app, delivery(event.payload), now)).await)
+        let left = left.saturating_sub(Duration::try_from(now.as_duration()).unwrap_or_default());
+        let answer = match app {
+            // Boxed: unboxed, the runtime's layers around it are deeper than the compiler's limit for one type.
+            Ok(app) => {
+                timeout(left.saturating_sub(RESERVE), Box::pin(crate::handle(app, delivery(event.payload), now)))
+                    .await
+                    .unwrap_or_else(|_| crate::out_of_time())
+            }
+            Err(error) => crate::not_configured(error),
+        };
+        response(&answer)
     }))
     .await
 }

@@ -24,22 +24,14 @@ use crate::event::Event;
 pub use crate::gateway::serve;
 
 /// What the environment says.
-#[derive(Debug)]
-pub struct Config {
-    /// `TASKS_TABLE`
-    pub tasks_table: String,
-    /// `PULL_REQUESTS_TABLE`
-    pub pull_requests_table: String,
-    /// `WEBHOOK_SECRET_ID`: the name or ARN of the secret.
-    pub webhook_secret_id: String,
+struct Config {
+    tasks_table: String,
+    pull_requests_table: String,
+    webhook_secret_id: String,
 }
 
 impl Config {
-    /// Reads the environment.
-    ///
-    /// # Errors
-    /// [`Error::MissingVariables`] naming every one that is missing.
-    pub fn from_env() -> shared::Result<Self> {
+    fn from_environment() -> shared::Result<Self> {
         let mut variables = Variables::default();
         let config = Self {
             tasks_table: variables.required("TASKS_TABLE"),
@@ -64,14 +56,18 @@ impl App {
     }
 
     /// The app that the environment describes.
-    pub async fn from_config(config: Config) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::MissingVariables`] naming every one that is missing.
+    pub async fn from_environment() -> shared::Result<Self> {
+        let config = Config::from_environment()?;
         let sdk = shared::aws::sdk_config().await;
         let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
         let secrets_manager = aws_sdk_secretsmanager::Client::new(&sdk);
-        Self::new(
+        Ok(Self::new(
             Board::new(dynamodb, config.tasks_table, config.pull_requests_table),
             Secret::new(secrets_manager, config.webhook_secret_id),
-        )
+        ))
     }
 }
 
@@ -94,6 +90,23 @@ pub async fn handle(app: &App, delivery: UnverifiedDelivery, now: Timestamp) -> 
         }
     };
     log(&answer, event.as_deref(), action.as_deref(), id.as_deref());
+    answer
+}
+
+/// The answer while the function lacks variables. It is given to everyone, and the log names them.
+fn not_configured(error: &Error) -> Answer {
+    tracing::error!(error = error.chain(), "not configured");
+    let reason = "the function lacks environment variables; see its log".to_owned();
+    let answer = Answer::new(StatusCode::SERVICE_UNAVAILABLE, "not_configured", reason);
+    log(&answer, None, None, None);
+    answer
+}
+
+/// The answer when the time was up: AWS would end the invocation without one, and without a line in the log.
+fn out_of_time() -> Answer {
+    let reason = "AWS took too long; reconcile will catch up, or deliver it again".to_owned();
+    let answer = Answer::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", reason);
+    log(&answer, None, None, None);
     answer
 }
 

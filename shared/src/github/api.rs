@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use super::http::Bearer;
 use super::{Client, Error};
 
 /// What an installation token is asked for. A field that is `None` is left out, which means *everything granted*; an
@@ -77,12 +78,12 @@ impl Client {
     /// else [`Error`] lists.
     pub async fn create_installation_access_token(
         &self,
-        jwt: &SecretString,
+        app: &dyn Bearer,
         installation_id: u64,
         request: &AccessTokenRequest,
     ) -> Result<InstallationToken, Error> {
         let path = format!("/app/installations/{installation_id}/access_tokens");
-        match self.post(&path, jwt, request).await {
+        match self.post(&path, app, request).await {
             Ok(answer) => Ok(answer.body),
             Err(Error::NotFound(said)) => Err(Error::InstallationNotFound(said)),
             Err(Error::Unprocessable(said)) => Err(Error::PermissionNotGranted(said)),
@@ -106,11 +107,11 @@ impl Client {
     /// [`Error::InstallationNotFound`] when the App is not installed there, and see [`Error`].
     pub async fn repository_installation(
         &self,
-        jwt: &SecretString,
+        app: &dyn Bearer,
         owner: &str,
         repository: &str,
     ) -> Result<Installation, Error> {
-        match self.get(&format!("/repos/{owner}/{repository}/installation"), jwt).await {
+        match self.get(&format!("/repos/{owner}/{repository}/installation"), app).await {
             Ok(answer) => Ok(answer.body),
             Err(Error::NotFound(said)) => Err(Error::InstallationNotFound(said)),
             Err(error) => Err(error),

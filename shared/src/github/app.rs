@@ -15,6 +15,8 @@ use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use serde::Serialize;
 
+use super::{Bearer, Error};
+
 /// GitHub advises to date a token back by a minute, against clocks that differ.
 const ISSUED_BEFORE: SignedDuration = SignedDuration::from_secs(60);
 
@@ -97,6 +99,11 @@ impl AppKey {
         self.pkcs8.expose_secret()
     }
 
+    /// Authenticates requests as the App, each with a JSON Web Token of its own. Arguments as for [`Self::jwt`].
+    pub fn bearer<'a>(&'a self, issuer: &'a str, now: Timestamp, offset: SignedDuration) -> AppBearer<'a> {
+        AppBearer { key: self, issuer, now, offset }
+    }
+
     /// Signs a JSON Web Token with which the App itself authenticates for nine minutes.
     ///
     /// `issuer` is the client id, or the App ID; `offset` is GitHub's clock minus ours.
@@ -113,6 +120,21 @@ impl AppKey {
         };
         let jwt = jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.signing);
         jwt.map(SecretString::from).map_err(|_| KeyError::Malformed)
+    }
+}
+
+/// The App itself, as of one moment.
+#[derive(Debug)]
+pub struct AppBearer<'a> {
+    key: &'a AppKey,
+    issuer: &'a str,
+    now: Timestamp,
+    offset: SignedDuration,
+}
+
+impl Bearer for AppBearer<'_> {
+    fn token(&self) -> Result<SecretString, Error> {
+        self.key.jwt(self.issuer, self.now, self.offset).map_err(|error| Error::Unexpected(Box::new(error)))
     }
 }
 

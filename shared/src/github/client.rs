@@ -5,11 +5,11 @@ use std::sync::OnceLock;
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, LINK};
 use reqwest::{Method, Url};
-use secrecy::SecretString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::http::Bearer;
 use super::{Error, http};
 
 /// Bounds a listing: 100 pages of 100.
@@ -49,7 +49,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn get<T: DeserializeOwned>(&self, path: &str, bearer: &SecretString) -> Result<Answer<T>, Error> {
+    pub async fn get<T: DeserializeOwned>(&self, path: &str, bearer: &dyn Bearer) -> Result<Answer<T>, Error> {
         decode(self.send(Method::GET, self.url(path)?, bearer, None).await?)
     }
 
@@ -57,7 +57,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error`]; [`Error::Unexpected`] for more than 100 pages.
-    pub async fn get_all<T: DeserializeOwned>(&self, path: &str, bearer: &SecretString) -> Result<Vec<T>, Error> {
+    pub async fn get_all<T: DeserializeOwned>(&self, path: &str, bearer: &dyn Bearer) -> Result<Vec<T>, Error> {
         let mut items = Vec::new();
         let mut next = Some(path.to_owned());
         for _ in 0..MOST_PAGES {
@@ -76,7 +76,7 @@ impl Client {
     pub async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
-        bearer: &SecretString,
+        bearer: &dyn Bearer,
         body: &impl Serialize,
     ) -> Result<Answer<T>, Error> {
         self.write(Method::POST, self.url(path)?, bearer, body).await
@@ -89,7 +89,7 @@ impl Client {
     pub async fn patch<T: DeserializeOwned>(
         &self,
         path: &str,
-        bearer: &SecretString,
+        bearer: &dyn Bearer,
         body: &impl Serialize,
     ) -> Result<Answer<T>, Error> {
         self.write(Method::PATCH, self.url(path)?, bearer, body).await
@@ -99,7 +99,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn delete(&self, path: &str, bearer: &SecretString) -> Result<(), Error> {
+    pub async fn delete(&self, path: &str, bearer: &dyn Bearer) -> Result<(), Error> {
         self.send(Method::DELETE, self.url(path)?, bearer, None).await.map(drop)
     }
 
@@ -110,7 +110,7 @@ impl Client {
     /// See [`Error`]; errors of GraphQL's own are in the body.
     pub async fn graphql<T: DeserializeOwned>(
         &self,
-        bearer: &SecretString,
+        bearer: &dyn Bearer,
         query: &str,
         variables: &impl Serialize,
     ) -> Result<Answer<T>, Error> {
@@ -122,7 +122,7 @@ impl Client {
         &self,
         method: Method,
         url: Url,
-        bearer: &SecretString,
+        bearer: &dyn Bearer,
         body: &impl Serialize,
     ) -> Result<Answer<T>, Error> {
         let body = serde_json::to_vec(body).map_err(unexpected)?;
@@ -133,7 +133,7 @@ impl Client {
         &self,
         method: Method,
         url: Url,
-        bearer: &SecretString,
+        bearer: &dyn Bearer,
         body: Option<Vec<u8>>,
     ) -> Result<http::Reply, Error> {
         let reply = http::send(self.http()?, method, url, bearer, body).await?;

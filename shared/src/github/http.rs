@@ -49,6 +49,22 @@ pub fn client() -> Result<reqwest::Client, Error> {
         .map_err(|error| Error::Unexpected(Box::new(error)))
 }
 
+/// What a request proves itself with.
+pub trait Bearer: Sync {
+    /// The token for one request.
+    ///
+    /// # Errors
+    /// [`Error::Unexpected`] when none can be made.
+    fn token(&self) -> Result<SecretString, Error>;
+}
+
+/// An installation token, the same for every request.
+impl Bearer for SecretString {
+    fn token(&self) -> Result<SecretString, Error> {
+        Ok(self.clone())
+    }
+}
+
 /// One answer, read to its end.
 #[derive(Debug)]
 pub(super) struct Reply {
@@ -66,7 +82,7 @@ pub(super) async fn send(
     http: &reqwest::Client,
     method: Method,
     url: Url,
-    bearer: &SecretString,
+    bearer: &dyn Bearer,
     body: Option<Vec<u8>>,
 ) -> Result<Reply, Error> {
     let mut url = url;
@@ -91,7 +107,7 @@ async fn exchange(
     http: &reqwest::Client,
     method: Method,
     url: Url,
-    bearer: &SecretString,
+    bearer: &dyn Bearer,
     body: Option<Vec<u8>>,
 ) -> Result<Reply, Error> {
     let answer = match request(http, method.clone(), url.clone(), bearer, body.clone())?.send().await {
@@ -112,10 +128,10 @@ fn request(
     http: &reqwest::Client,
     method: Method,
     url: Url,
-    bearer: &SecretString,
+    bearer: &dyn Bearer,
     body: Option<Vec<u8>>,
 ) -> Result<reqwest::RequestBuilder, Error> {
-    let mut authorization = HeaderValue::try_from(format!("Bearer {}", bearer.expose_secret()))
+    let mut authorization = HeaderValue::try_from(format!("Bearer {}", bearer.token()?.expose_secret()))
         .map_err(|_| Error::Unexpected("the token holds characters that no header may".into()))?;
     authorization.set_sensitive(true);
     let request = http.request(method, url).header(AUTHORIZATION, authorization);

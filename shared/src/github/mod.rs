@@ -13,3 +13,4 @@ pub mod http;
 pub use api::{AccessTokenRequest, Installation, InstallationToken, Repository, RepositorySelection};
 pub use client::{Answer, Client, graphql_url};
 pub use error::{Error, Refusal, redact};
+pub use http::Bearer;

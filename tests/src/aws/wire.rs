@@ -99,6 +99,8 @@ pub enum Fault {
     Throttled,
     /// Refused by the role's policy; the SDK does not retry.
     AccessDenied,
+    /// Refused because another transaction holds the item; the SDK does not retry.
+    TransactionConflict,
     /// The connection closes before anything was done.
     Unreachable,
     /// The call is carried out, and the connection closes instead of the answer.
@@ -284,6 +286,7 @@ impl Wire {
             Some(Fault::ServerError) => Some(self.server_error()),
             Some(Fault::Throttled) => Some(self.error(400, self.dialect.throttled, "Rate exceeded")),
             Some(Fault::AccessDenied) => Some(self.denied(&call)),
+            Some(Fault::TransactionConflict) => Some(self.conflict(&call)),
         };
         let Some(answer) = answer else {
             cut.now();
@@ -324,6 +327,20 @@ impl Wire {
             call.resources.join(", "),
         );
         self.error(400, "AccessDeniedException", &message)
+    }
+
+    /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling>
+    fn conflict(&self, call: &Call) -> Response {
+        if call.operation != "TransactWriteItems" {
+            return self.error(400, "TransactionConflictException", "Transaction is ongoing for the item");
+        }
+        let actions = call.body["TransactItems"].as_array().map_or(0, Vec::len);
+        let mut reasons = vec![json!({"Code": "None"}); actions];
+        reasons[actions - 1] = json!({"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"});
+        let message = "Transaction cancelled, please refer cancellation reasons for specific reasons";
+        let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
+        let body = json!({"__type": kind, "Message": message, "CancellationReasons": reasons});
+        self.json(400, body.to_string().into())
     }
 
     pub(super) fn error(&self, status: u16, kind: &str, message: &str) -> Response {
