@@ -23,3 +23,13 @@ pub async fn sdk_config() -> SdkConfig {
         .load()
         .await
 }
+
+/// Bounds for invoking another function and waiting for its answer: it may start cold and ask GitHub, which takes at most
+/// 10 s, before it answers.
+pub fn invocation_timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(1))
+        .operation_attempt_timeout(Duration::from_secs(14))
+        .operation_timeout(Duration::from_secs(16))
+        .build()
+}

@@ -20,6 +20,12 @@ pub const MAX_TAGS: usize = 8;
 /// How long an ended pull request is kept, seconds.
 const KEEP_ENDED: i64 = 90 * 24 * 60 * 60;
 
+/// How long a merge waits for its task to reach `pr_submitted`, seconds.
+const AWAIT_TASK: i64 = 7 * 24 * 60 * 60;
+
+/// After how many minutes an item is looked at again that could not be settled; the last one goes on.
+const BACKOFF_MINUTES: [i64; 5] = [1, 2, 5, 10, 15];
+
 /// What the tasks table holds for a tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Match {
@@ -114,6 +120,104 @@ pub fn plan(stored: Option<&PullRequest>, facts: &Facts, matches: &[(KidTag, Mat
     Plan { pull_request: Some(next), changed, freshness, base_move, links, unlinked }
 }
 
+/// Whether facts read from GitHub say anything that is not stored. A comment moves `updated_at` too and is no news.
+pub fn is_news(known: &PullRequest, facts: &Facts) -> bool {
+    if facts.updated_at < known.github_updated_at {
+        return false;
+    }
+    let unlinked = known.may_link() && known.task_ids.len() < KidTag::all_in(&facts.title).len().min(MAX_TAGS);
+    !says_the_same(known, facts) || known.repository != facts.repository || (unlinked && known.state != State::Merged)
+}
+
+/// What reconcile found out about a pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// There is nothing to ask GitHub, or GitHub has said all.
+    Nothing,
+    /// Whether it merges, for the head, base and `check_seq` of the item.
+    Answer {
+        /// GitHub's answer; never [`Mergeability::Unknown`].
+        mergeability: Mergeability,
+        /// The merges that moved its base since every pull request on it was last checked, if any is known.
+        base: Option<Box<BaseMove>>,
+    },
+    /// GitHub did not say.
+    Pending {
+        /// When to ask again, epoch seconds, if GitHub said that.
+        until: Option<i64>,
+    },
+}
+
+/// When to look again at what could not be settled, epoch seconds.
+pub fn look_again(attempts: u32, now: Timestamp) -> i64 {
+    let last = BACKOFF_MINUTES.len() - 1;
+    now.as_second() + 60 * BACKOFF_MINUTES[last.min(attempts as usize)]
+}
+
+/// The item after reconcile looked. `tasks` are its tasks as they are after [`step`].
+pub fn conclude(known: &PullRequest, finding: &Finding, tasks: &[Task], now: Timestamp) -> PullRequest {
+    let mut next = known.clone();
+    if let Finding::Answer { mergeability, base } = finding {
+        answer(&mut next, *mergeability, base.as_deref(), now);
+    }
+    next.unlinked_task_ids.clear();
+    let wait = match finding {
+        Finding::Pending { until } => Some(until.unwrap_or_else(|| look_again(known.attempts, now))),
+        _ if awaits_task(known, tasks, now) => Some(look_again(known.attempts, now)),
+        _ => None,
+    };
+    next.check = wait.map(|_| Check::Later);
+    next.due = wait.map(|_| DUE.to_owned());
+    next.next_check_at = wait;
+    next.attempts = match (wait, finding) {
+        (None, _) => 0,
+        // GitHub named the time, which says nothing about how hard this one is to settle.
+        (Some(_), Finding::Pending { until: Some(_) }) => known.attempts,
+        (Some(_), _) => known.attempts.saturating_add(1),
+    };
+    next
+}
+
+/// A conflict has a culprit only if it merged before that and after, with the same head, one merge moved its base.
+fn answer(next: &mut PullRequest, mergeability: Mergeability, base: Option<&BaseMove>, now: Timestamp) {
+    let merged_before = next.mergeability == Mergeability::Mergeable && !asks_about_a_new_head(next);
+    let culprit = base
+        .filter(|base| base.base == next.base && next.checked_at.is_some_and(|checked| checked <= base.moved_at))
+        .filter(|base| base.movers.len() == 1)
+        .and_then(|base| base.movers.first().cloned());
+    let caused_by = match (mergeability, next.mergeability) {
+        (Mergeability::Conflicting, Mergeability::Conflicting) => next.conflict_caused_by.clone(),
+        (Mergeability::Conflicting, _) if merged_before => culprit,
+        _ => None,
+    };
+    if (next.mergeability, &next.conflict_caused_by) != (mergeability, &caused_by) {
+        next.revision += 1;
+    }
+    next.conflict_caused_by = caused_by;
+    next.mergeability = mergeability;
+    next.checked_at = Some(now.as_second());
+    next.checked_head_sha = Some(next.head_sha.clone());
+}
+
+/// Whether no answer is known for the head and base as they are: a conflict is then to be confirmed, since GitHub may
+/// still show the one of the head before.
+pub fn asks_about_a_new_head(known: &PullRequest) -> bool {
+    known.checked_head_sha.as_ref() != Some(&known.head_sha)
+}
+
+/// Whether a merge may still move a task that has not reached `pr_submitted` yet.
+fn awaits_task(known: &PullRequest, tasks: &[Task], now: Timestamp) -> bool {
+    let key = known.key();
+    let ended = known.ended_at.unwrap_or(0);
+    known.state == State::Merged
+        && now.as_second() < ended + AWAIT_TASK
+        && tasks.iter().any(|task| {
+            task.pull_requests.contains_key(&key)
+                && !task.completed_by.contains(&key)
+                && !matches!(task.status, Status::Done | Status::Trash)
+        })
+}
+
 fn freshness(stored: Option<&PullRequest>, facts: &Facts) -> Freshness {
     let Some(known) = stored else { return Freshness::New };
     match facts.updated_at.cmp(&known.github_updated_at) {
@@ -140,6 +244,8 @@ fn takes_over(stored: Option<&PullRequest>, facts: &Facts, freshness: Freshness)
         Freshness::New | Freshness::Newer | Freshness::Same => {
             stored.is_none_or(|known| known.state != State::Merged || known.title == facts.title)
         }
+        // Nothing follows a merge, so of one second it is the last word, also after what was read from the API.
+        Freshness::Tie if facts.state == State::Merged => stored.is_some_and(|known| known.state != State::Merged),
         Freshness::Tie => stored.is_some_and(|known| !known.read_from_api && facts.state > known.state),
         Freshness::Older => false,
     }
@@ -294,6 +400,8 @@ fn end(next: &mut PullRequest, stored: Option<&PullRequest>, facts: &Facts, now:
 }
 
 /// Notes that the known answer to "does it merge" may no longer be true. The answer itself stays until a new one comes.
+///
+/// After a retarget it was given for another pair of commits, so that the base's last move explains nothing.
 fn invalidate(next: &mut PullRequest, stored: Option<&PullRequest>, freshness: Freshness) {
     let doubtful = stored.is_none_or(|known| {
         known.head_sha != next.head_sha
@@ -303,6 +411,9 @@ fn invalidate(next: &mut PullRequest, stored: Option<&PullRequest>, freshness: F
     });
     if doubtful && next.state == State::Open {
         next.check_seq += 1;
+    }
+    if stored.is_some_and(|known| known.base != next.base) {
+        next.checked_head_sha = None;
     }
 }
 
@@ -318,7 +429,8 @@ fn owe(next: &mut PullRequest, freshness: Freshness, has_tags: bool, now: Timest
     }
 }
 
-fn base_move(facts: &Facts, now: Timestamp) -> BaseMove {
+/// The move of its base that a merge made.
+pub fn base_move(facts: &Facts, now: Timestamp) -> BaseMove {
     BaseMove {
         repository_id: facts.repository_id.to_string(),
         item: base_item_key(&facts.base),

@@ -265,6 +265,87 @@ impl BaseMove {
     }
 }
 
+/// The sort key of the item of a resync: a repository's, or an installation's list of repositories.
+pub const SYNC_ITEM: &str = "sync";
+
+/// How far the pull requests of a repository have been read. Its key is the repository's id and [`SYNC_ITEM`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepositorySync {
+    /// Partition key: the repository's id.
+    pub repository_id: String,
+    /// Sort key: [`SYNC_ITEM`].
+    pub item: String,
+    /// The repository's name when last listed, `owner/name`.
+    pub repository: String,
+    /// The installation whose token reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installation_id: Option<InstallationId>,
+    /// Everything GitHub stamped with this second or an earlier one has been seen; absent before the first resync.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<Timestamp>,
+    /// Where a resync that ran out of time goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resume>,
+    /// [`DUE`], unless the repository has left the installation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<String>,
+    /// When the next resync is due, epoch seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_check_at: Option<i64>,
+    /// Counts the writes of this item.
+    #[serde(default)]
+    pub version: u64,
+}
+
+/// A resync under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// Whether it reads the open pull requests, as the first resync does before it reads those of every state.
+    pub open: bool,
+    /// GitHub's cursor behind the last page that was applied; absent at the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// What the repository's cursor becomes once this resync is through.
+    pub until: Timestamp,
+}
+
+/// That an installation's repositories are to be listed. Its key is `installation:<id>`, or `installation:default` for
+/// the one that the token function serves by itself, and [`SYNC_ITEM`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstallationSync {
+    /// Partition key.
+    pub repository_id: String,
+    /// Sort key: [`SYNC_ITEM`].
+    pub item: String,
+    /// The installation; absent for the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installation_id: Option<InstallationId>,
+    /// [`DUE`], unless the installation is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<String>,
+    /// When the list is due, epoch seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_check_at: Option<i64>,
+    /// Counts the writes of this item.
+    #[serde(default)]
+    pub version: u64,
+}
+
+impl InstallationSync {
+    /// The list of an installation, due at once.
+    pub fn new(installation: Option<InstallationId>, now: Timestamp) -> Self {
+        let name = installation.map_or_else(|| "default".to_owned(), |id| id.to_string());
+        Self {
+            repository_id: format!("installation:{name}"),
+            item: SYNC_ITEM.to_owned(),
+            installation_id: installation,
+            due: Some(DUE.to_owned()),
+            next_check_at: Some(now.as_second()),
+            version: 0,
+        }
+    }
+}
+
 /// What somebody who knows says about a pull request: a signed webhook, or GitHub's API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {

@@ -19,6 +19,7 @@ mod lambda_host;
 mod lifecycle;
 mod local_aws;
 mod payload;
+mod reconcile;
 mod signature;
 mod token;
 mod token_cache;

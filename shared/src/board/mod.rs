@@ -24,6 +24,13 @@ use crate::pull_request::{BaseMove, Facts, PullRequest, PullRequestNumber, Repos
 use crate::task::{Status, Task, TaskId};
 use crate::{Error, Result};
 
+mod update;
+mod work;
+
+pub use work::{Claim, Due, Recorded, Work, WorkKey};
+
+use update::{Update, item_key_of, task_key, unchanged_since};
+
 /// An item as DynamoDB gives it.
 pub type Item = HashMap<String, AttributeValue>;
 
@@ -313,16 +320,24 @@ impl Board {
     /// The merge of a pull request without a tag. A redelivery of it moves nothing again.
     async fn put_base_move(&self, base_move: &BaseMove) -> Result<Write<PullRequest>> {
         let mut update = self.base_update(base_move)?;
-        update.condition =
-            "(attribute_not_exists(moved_by) OR moved_by <> :moved_by) AND NOT contains(movers, :url)".into();
         update.values.insert(":url".into(), AttributeValue::S(base_move.url().to_owned()));
+        let condition = "(attribute_not_exists(moved_by) OR moved_by <> :moved_by) AND NOT contains(movers, :url)";
+        self.put_base_update(base_move, update, condition).await
+    }
+
+    async fn put_base_update(
+        &self,
+        base_move: &BaseMove,
+        update: Update,
+        condition: &str,
+    ) -> Result<Write<PullRequest>> {
         let answer = self
             .client
             .update_item()
             .table_name(&self.pull_requests)
             .set_key(Some(item_key_of(&base_move.repository_id, &base_move.item)))
             .update_expression(update.expression())
-            .condition_expression(update.condition)
+            .condition_expression(condition)
             .set_expression_attribute_names(Some(update.names))
             .set_expression_attribute_values(Some(update.values))
             .send()
@@ -422,30 +437,8 @@ impl Board {
         Err(Error::Contention { table: self.tasks.clone() })
     }
 
-    /// Writes what is ours of a task. The column is part of the condition when it is moved: people move tasks as they like,
-    /// also in the moment between our reading and our writing.
     async fn update_task(&self, task: &Task, next: &Task, now: Timestamp) -> Result<Write<Task>> {
-        let (unchanged, values) = unchanged_since(task.version);
-        let mut update = Update::new(format!("attribute_exists(id) AND {unchanged}"), values);
-        update.set("version", AttributeValue::N(next.version.to_string()));
-        update.set("pull_requests", self.attribute(&next.pull_requests)?);
-        update.set_or_remove("pull_request", self.optional(next.pull_request.as_ref())?);
-        update.set_or_remove("has_merge_conflict", self.optional(next.has_merge_conflict.as_ref())?);
-        update.set_or_remove("conflict_checked_at", self.optional(next.conflict_checked_at.as_ref())?);
-        update.set_or_remove("conflict_caused_by", self.optional(next.conflict_caused_by.as_ref())?);
-        if next.repository_id != task.repository_id || next.repository != task.repository {
-            update.set_or_remove("repository_id", self.optional(next.repository_id.as_ref())?);
-            update.set_or_remove("repository", self.optional(next.repository.as_ref())?);
-        }
-        if next.completed_by != task.completed_by {
-            let completed_by = next.completed_by.iter().map(ToString::to_string).collect();
-            update.set("completed_by", AttributeValue::Ss(completed_by));
-        }
-        if next.status != task.status {
-            update.set("updated_at", AttributeValue::S(now.to_string()));
-            update.set("status", AttributeValue::S(next.status.as_str().to_owned()));
-            update.require("status", AttributeValue::S(task.status.as_str().to_owned()));
-        }
+        let update = self.task_update(task, next, now)?;
         let answer = self
             .client
             .update_item()
@@ -471,6 +464,33 @@ impl Board {
         }
     }
 
+    /// What is ours of a task. The column is part of the condition when it is moved: people move tasks as they like,
+    /// also in the moment between our reading and our writing.
+    fn task_update(&self, task: &Task, next: &Task, now: Timestamp) -> Result<Update> {
+        let (unchanged, values) = unchanged_since(task.version);
+        let mut update = Update::new(format!("attribute_exists(id) AND {unchanged}"), values);
+        update.set("version", AttributeValue::N(next.version.to_string()));
+        update.set("pull_requests", self.attribute(&next.pull_requests)?);
+        update.set_or_remove("pull_request", self.optional(next.pull_request.as_ref())?);
+        update.set_or_remove("has_merge_conflict", self.optional(next.has_merge_conflict.as_ref())?);
+        update.set_or_remove("conflict_checked_at", self.optional(next.conflict_checked_at.as_ref())?);
+        update.set_or_remove("conflict_caused_by", self.optional(next.conflict_caused_by.as_ref())?);
+        if next.repository_id != task.repository_id || next.repository != task.repository {
+            update.set_or_remove("repository_id", self.optional(next.repository_id.as_ref())?);
+            update.set_or_remove("repository", self.optional(next.repository.as_ref())?);
+        }
+        if next.completed_by != task.completed_by {
+            let completed_by = next.completed_by.iter().map(ToString::to_string).collect();
+            update.set("completed_by", AttributeValue::Ss(completed_by));
+        }
+        if next.status != task.status {
+            update.set("updated_at", AttributeValue::S(now.to_string()));
+            update.set("status", AttributeValue::S(next.status.as_str().to_owned()));
+            update.require("status", AttributeValue::S(task.status.as_str().to_owned()));
+        }
+        Ok(update)
+    }
+
     fn read_task(&self, item: Item) -> Result<Task> {
         parse(&self.tasks, item)
     }
@@ -492,84 +512,6 @@ impl Board {
     fn optional(&self, value: Option<&impl Serialize>) -> Result<Option<AttributeValue>> {
         value.map(|value| self.attribute(value)).transpose()
     }
-}
-
-/// An UpdateItem in the making.
-struct Update {
-    condition: String,
-    sets: Vec<String>,
-    removes: Vec<String>,
-    adds: Vec<String>,
-    names: HashMap<String, String>,
-    values: HashMap<String, AttributeValue>,
-}
-
-impl Update {
-    fn new(condition: String, values: Option<HashMap<String, AttributeValue>>) -> Self {
-        let values = values.unwrap_or_default();
-        Self { condition, sets: Vec::new(), removes: Vec::new(), adds: Vec::new(), names: HashMap::new(), values }
-    }
-
-    /// Names go through placeholders: `status` is one of DynamoDB's reserved words.
-    fn set(&mut self, name: &str, value: AttributeValue) {
-        self.names.insert(format!("#{name}"), name.to_owned());
-        self.values.insert(format!(":{name}"), value);
-        self.sets.push(format!("#{name} = :{name}"));
-    }
-
-    fn add(&mut self, name: &str, value: AttributeValue) {
-        self.names.insert(format!("#{name}"), name.to_owned());
-        self.values.insert(format!(":{name}"), value);
-        self.adds.push(format!("#{name} :{name}"));
-    }
-
-    fn set_or_remove(&mut self, name: &str, value: Option<AttributeValue>) {
-        if let Some(value) = value {
-            self.set(name, value);
-        } else {
-            self.names.insert(format!("#{name}"), name.to_owned());
-            self.removes.push(format!("#{name}"));
-        }
-    }
-
-    fn require(&mut self, name: &str, value: AttributeValue) {
-        self.values.insert(format!(":required_{name}"), value);
-        self.condition.push_str(&format!(" AND #{name} = :required_{name}"));
-    }
-
-    fn expression(&self) -> String {
-        let mut expression = format!("SET {}", self.sets.join(", "));
-        if !self.removes.is_empty() {
-            expression.push_str(&format!(" REMOVE {}", self.removes.join(", ")));
-        }
-        if !self.adds.is_empty() {
-            expression.push_str(&format!(" ADD {}", self.adds.join(", ")));
-        }
-        expression
-    }
-}
-
-fn item_key_of(repository_id: &str, item: &str) -> Item {
-    HashMap::from([
-        ("repository_id".to_owned(), AttributeValue::S(repository_id.to_owned())),
-        ("item".to_owned(), AttributeValue::S(item.to_owned())),
-    ])
-}
-
-fn task_key(id: &TaskId) -> Item {
-    HashMap::from([
-        ("prefix".to_owned(), AttributeValue::S(id.prefix().to_owned())),
-        ("id".to_owned(), AttributeValue::S(id.as_str().to_owned())),
-    ])
-}
-
-/// The condition that an item is still the one that was read.
-fn unchanged_since(version: u64) -> (&'static str, Option<HashMap<String, AttributeValue>>) {
-    if version == 0 {
-        return ("attribute_not_exists(version)", None);
-    }
-    let values = HashMap::from([(":read_version".to_owned(), AttributeValue::N(version.to_string()))]);
-    ("version = :read_version", Some(values))
 }
 
 fn outcome(before: &Task, after: &Task, pull_request: &PullRequest) -> Outcome {
