@@ -9,6 +9,7 @@ use crate::github::NewPullRequest;
 use crate::stack::{REPOSITORY, Stack};
 
 const TASK: &str = "4d9d444d0198c5c27f00aabbccddeeff";
+const OTHER: &str = "b7c1e2f30198c5c27f00aabbccddeeff";
 
 /// Shows every step and stops at the first that does not hold.
 ///
@@ -20,25 +21,48 @@ pub async fn run() -> Result<(), String> {
     say(&format!("  webhook    {}", stack.front.url()));
     say(&format!("  GitHub     {}", stack.github.url()));
 
-    say("\n1. A task is on the board; its pull request is named after it.");
+    say("\n1. A task is on the board. Its pull request is named after it, and GitHub is asked whether it merges.");
     stack.create_task(TASK, "Fix login timeout", "pr_submitted");
-    show_task(&stack);
-    let opened =
-        stack.github.open_pull_request(REPOSITORY, NewPullRequest::titled("Fix login timeout [kid: #4d9d444d]"));
+    let opened = open(&stack, "Fix login timeout [kid: #4d9d444d]");
     deliver(&stack, &opened, "linked").await?;
+    conflict_becomes(&stack, &json!(false)).await?;
 
-    say("\n2. The pull request is merged. GitHub says so, signed, and the task moves.");
+    say("\n2. Another pull request is merged into the same base. GitHub does not say so, but now there is a conflict.");
+    let another = open(&stack, "Rewrite the readme");
+    let merged = stack.github.merge(REPOSITORY, another.number());
+    deliver(&stack, &merged, "ignored").await?;
+    conflict_becomes(&stack, &json!(true)).await?;
+    let culprit = &stack.task(TASK)["conflict_caused_by"];
+    say(&format!("  conflict_caused_by={}", text(culprit)));
+    expect("the culprit is named", culprit, &merged.payload["pull_request"]["html_url"])?;
+
+    say("\n3. The agent brings its branch up to date.");
+    deliver(&stack, &stack.github.push_rebased(REPOSITORY, opened.number()), "updated").await?;
+    conflict_becomes(&stack, &json!(false)).await?;
+
+    say("\n4. The pull request is merged. GitHub says so, signed, and the task moves.");
     let merged = stack.github.merge(REPOSITORY, opened.number());
     deliver(&stack, &merged, "moved").await?;
-    show_task(&stack);
+    show_task(&stack, TASK);
     expect("the task is done", &stack.task(TASK)["status"], &json!("done"))?;
 
-    say("\n3. Somebody else says so, with a signature of his own. Nothing moves.");
+    say("\n5. Somebody else says so, with a signature of his own. Nothing moves.");
     let status = forge(&stack, &merged.payload).await?;
     say(&format!("  POST pull_request (forged) → {status}"));
     expect("a forged signature is refused", &json!(status), &json!(401))?;
 
-    say("\n4. An agent asks for a token and clones the private repository with it.");
+    say("\n6. A merge whose webhook never came. The next resync finds it.");
+    stack.create_task(OTHER, "Add a changelog", "pr_submitted");
+    let lost = open(&stack, "Add a changelog [kid: #b7c1e2f3]");
+    stack.github.merge(REPOSITORY, lost.number());
+    show_task(&stack, OTHER);
+    let resync = json!({"resync": REPOSITORY});
+    let answer = stack.lambda.invoke("reconcile", resync.clone()).await.map_err(|error| error.to_string())?;
+    say(&format!("  invoke reconcile {resync} → {answer}"));
+    show_task(&stack, OTHER);
+    expect("the task is done", &stack.task(OTHER)["status"], &json!("done"))?;
+
+    say("\n7. An agent asks for a token and clones the private repository with it.");
     let ask = json!({"repositories": ["app"], "permissions": {"contents": "read"}});
     say(&format!("  invoke token {ask}"));
     let minted =
@@ -51,6 +75,21 @@ pub async fn run() -> Result<(), String> {
     stack.github.assert_nothing_unexpected();
     say("\nEvery step held.");
     Ok(())
+}
+
+/// All pull requests of the demo touch the same file.
+fn open(stack: &Stack, title: &str) -> crate::github::Event {
+    stack.github.open_pull_request(REPOSITORY, NewPullRequest::titled(title))
+}
+
+/// Hands the table's stream to reconcile, which asks GitHub until it knows.
+async fn conflict_becomes(stack: &Stack, wanted: &Value) -> Result<(), String> {
+    let shown = |value: &Value| if value.is_null() { "unknown".to_owned() } else { value.to_string() };
+    let before = stack.task(TASK)["has_merge_conflict"].clone();
+    stack.stream.drain().await;
+    let after = stack.task(TASK)["has_merge_conflict"].clone();
+    say(&format!("  task {}…  has_merge_conflict={} → {}", &TASK[..8], shown(&before), shown(&after)));
+    expect("the conflict is known", &after, wanted)
 }
 
 async fn deliver(stack: &Stack, event: &crate::github::Event, outcome: &str) -> Result<(), String> {
@@ -95,9 +134,9 @@ async fn clone(stack: &Stack, token: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn show_task(stack: &Stack) {
-    let task = stack.task(TASK);
-    say(&format!("  task {}…  {}  [{}]", &TASK[..8], text(&task["title"]), text(&task["status"])));
+fn show_task(stack: &Stack, id: &str) {
+    let task = stack.task(id);
+    say(&format!("  task {}…  {}  [{}]", &id[..8], text(&task["title"]), text(&task["status"])));
 }
 
 fn expect(step: &str, seen: &Value, wanted: &Value) -> Result<(), String> {

@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::aws::stream::{Filter, Running, Schedule, Stream};
 use crate::aws::{DynamoDb, SecretsManager};
 use crate::github::{GitHub, Selection};
 use crate::lambda::{Front, Function, LambdaHost, binary};
@@ -35,6 +39,10 @@ pub struct Stack {
     pub front: Front,
     /// The App's installation on [`ACCOUNT`].
     pub installation: u64,
+    /// The stream of the pull requests table, to reconcile.
+    pub stream: Arc<Stream>,
+    /// The schedule that asks reconcile for what is due.
+    pub schedule: Schedule,
     /// A client for requests that GitHub would not make.
     pub http: reqwest::Client,
 }
@@ -71,7 +79,20 @@ impl Stack {
         }
         let front = lambda.front_on(port, "webhook", ROUTE).await;
         github.set_hook(&front.url(), WEBHOOK_SECRET);
-        Self { github, dynamodb, secrets, lambda, front, installation, http: crate::loopback::client() }
+        let filter = Filter::new([json!({"dynamodb": {"NewImage": {"check": {"S": ["now"]}}}})]);
+        let stream = Stream::new(&dynamodb, &dynamodb.names().pull_requests, &lambda, "reconcile", filter);
+        let schedule = Schedule::new(&lambda, "reconcile", json!({"schedule": "due"}));
+        Self {
+            github,
+            dynamodb,
+            secrets,
+            lambda,
+            front,
+            installation,
+            stream: Arc::new(stream),
+            schedule,
+            http: crate::loopback::client(),
+        }
     }
 
     /// Puts a task on the board as the board would.
@@ -89,6 +110,13 @@ impl Stack {
     pub fn task(&self, id: &str) -> Value {
         let key = json!({"prefix": id[..8], "id": id});
         self.dynamodb.get(&self.dynamodb.names().tasks, &key).expect("the task is in the table")
+    }
+
+    /// Lets the stream and the schedule run by themselves, as they do when deployed, until the answer is dropped.
+    pub fn spawn_triggers(&self) -> [Running; 2] {
+        let stream = Arc::clone(&self.stream).spawn(Duration::from_secs(2));
+        let schedule = Schedule::new(&self.lambda, "reconcile", json!({"schedule": "due"}));
+        [stream, schedule.spawn(Duration::from_secs(60))]
     }
 
     /// What another process needs to talk to the stack.
@@ -141,12 +169,19 @@ pub fn functions(
         ("TOKENS_TABLE", names.tokens.clone()),
         ("GITHUB_API_URL", github.url()),
     ];
-    [("webhook", webhook.to_vec()), ("token", token.to_vec())]
+    let reconcile = [
+        ("TASKS_TABLE", names.tasks.clone()),
+        ("PULL_REQUESTS_TABLE", names.pull_requests.clone()),
+        ("TOKEN_FUNCTION", "token".to_owned()),
+        ("GITHUB_API_URL", github.url()),
+    ];
+    [("webhook", webhook.to_vec()), ("reconcile", reconcile.to_vec()), ("token", token.to_vec())]
         .into_iter()
         .map(|(name, variables)| {
             let endpoints = service_endpoints(dynamodb, secrets, lambda);
             let all = variables.into_iter().chain(endpoints);
-            all.fold(Function::new(name, binary(name)), |function, (key, value)| function.variable(key, value))
+            let function = Function::new(name, binary(name)).timeout(Duration::from_secs(timeout(name)));
+            all.fold(function, |function, (key, value)| function.variable(key, value))
         })
         .collect()
 }
@@ -161,4 +196,13 @@ fn service_endpoints(
         ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.url()),
         ("AWS_ENDPOINT_URL_LAMBDA", lambda.url()),
     ]
+}
+
+/// The template's time-outs, seconds.
+fn timeout(function: &str) -> u64 {
+    match function {
+        "webhook" => 9,
+        "reconcile" => 90,
+        _ => 30,
+    }
 }

@@ -41,6 +41,7 @@ async fn main() -> ExitCode {
 async fn run() -> ExitCode {
     let stack = Stack::on_port(PORT).await;
     stack.lambda.echo_logs();
+    let _triggers = stack.spawn_triggers();
     println!("The local stack is up; Ctrl-C ends it. For other terminals:\n");
     for (name, value) in stack.environment() {
         println!("export {name}={}", quoted(&value));
