@@ -21,6 +21,7 @@ test: ## The whole test suite
 bench: ## Measure the release functions side by side with empty ones (some minutes)
 	$(CARGO) build --release --package webhook --bin webhook --example empty_http
 	$(CARGO) build --release --package token --bin token --example empty
+	$(CARGO) build --release --package reconcile --bin reconcile
 	$(CARGO) run --quiet --profile stack --package tests --bin stack -- bench "$(RELEASE)"
 
 lint: ## Format and lints; warnings fail

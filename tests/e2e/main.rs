@@ -10,7 +10,9 @@
     reason = "a test fails by panicking, and its name says what it promises"
 )]
 
+mod agent;
 mod counter;
+mod credential;
 mod desk;
 mod fake_github;
 mod github_client;
@@ -21,6 +23,7 @@ mod local_aws;
 mod payload;
 mod reconcile;
 mod signature;
+mod task_command;
 mod token;
 mod token_cache;
 mod webhook;

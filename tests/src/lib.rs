@@ -16,3 +16,4 @@ pub mod github;
 pub mod lambda;
 mod loopback;
 pub mod stack;
+pub mod terminal;

@@ -1,20 +1,67 @@
 //! `konduktor-github-app`: sets the GitHub App up, gives agents their tokens, and works the board from a terminal.
+//!
+//! One module per subcommand; each says in one line on standard error what to do when it fails.
+
+mod aws;
+mod completions;
+mod credential;
+mod failure;
+mod output;
+mod task;
+mod token;
+mod token_function;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use aws::Account;
+use failure::Failure;
+
+const EXAMPLES: &str = "\
+Examples:
+  git config --global credential.https://github.com.helper '!konduktor-github-app credential'
+  GH_TOKEN=$(konduktor-github-app token --repository app --permission pull_requests=write) gh pr list
+  konduktor-github-app task create 'Fix login timeout' --priority p1
+  konduktor-github-app task list";
+
+/// Sets the Konduktor GitHub App up, gives agents their tokens, and works the board from a terminal.
 #[derive(Debug, Parser)]
-#[command(name = "konduktor-github-app", version, about)]
+#[command(name = NAME, version, after_help = EXAMPLES)]
 struct Arguments {
+    #[command(flatten)]
+    account: Account,
     #[command(subcommand)]
     command: Command,
 }
 
+const NAME: &str = "konduktor-github-app";
+
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Credential(credential::Arguments),
+    Token(token::Arguments),
+    #[command(subcommand)]
+    Task(task::Command),
+    Completions(completions::Arguments),
+}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match Arguments::parse().command {}
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{NAME}: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(Arguments { account, command }: Arguments) -> Result<(), Failure> {
+    match command {
+        Command::Credential(arguments) => credential::run(arguments, &account).await,
+        Command::Token(arguments) => token::run(arguments, &account).await,
+        Command::Task(command) => task::run(command, &account).await,
+        Command::Completions(arguments) => completions::run(&arguments),
+    }
 }

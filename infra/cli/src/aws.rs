@@ -1,0 +1,149 @@
+//! AWS as the AWS CLI finds it, and what a user does when it refuses.
+
+use std::error::Error;
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
+use clap::Args;
+use shared::config::Variables;
+
+use crate::failure::Failure;
+
+/// Which account and region to work in; both are found as the AWS CLI finds them.
+#[derive(Debug, Args)]
+pub(crate) struct Account {
+    /// AWS profile [default: AWS_PROFILE]
+    #[arg(long, global = true, value_name = "NAME")]
+    profile: Option<String>,
+    /// AWS region [default: AWS_REGION, else the profile's]
+    #[arg(long, global = true, value_name = "REGION")]
+    region: Option<String>,
+}
+
+impl Account {
+    /// The SDK's configuration for it.
+    ///
+    /// An attempt may take as long as the token function may run: a shorter bound would ask again while the first
+    /// answer is under way.
+    pub(crate) async fn session(&self) -> Result<Session, Failure> {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .operation_attempt_timeout(Duration::from_secs(35))
+            .operation_timeout(Duration::from_secs(60))
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard().with_max_attempts(3));
+        if let Some(profile) = &self.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(region) = &self.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        let config = loader.load().await;
+        let profile = self.profile.clone().or_else(|| Variables::default().optional("AWS_PROFILE"));
+        match config.region().cloned() {
+            Some(region) => Ok(Session { config, region, profile }),
+            None => Err(no_region(profile.as_deref().unwrap_or("default"))),
+        }
+    }
+}
+
+/// What every client is made of.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) config: SdkConfig,
+    region: Region,
+    profile: Option<String>,
+}
+
+fn no_region(profile: &str) -> Failure {
+    Failure::new(format!(
+        "no AWS region: set AWS_REGION, pass --region, or give the profile {profile} one with \
+         `aws configure set region REGION --profile {profile}`"
+    ))
+}
+
+/// One kind of call, for the messages about it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) service: &'static str,
+    /// The IAM action.
+    pub(crate) action: &'static str,
+    /// What it acts on: `the table Tasks`.
+    pub(crate) resource: &'a str,
+    /// What to do where there is no such thing.
+    pub(crate) if_missing: &'static str,
+    pub(crate) session: &'a Session,
+}
+
+impl Call<'_> {
+    /// What went wrong, and what to do about it.
+    pub(crate) fn failure<E, R>(&self, error: &SdkError<E, R>) -> Failure
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        R: std::fmt::Debug + 'static,
+    {
+        if let Some(error) = credentials_error(error) {
+            return self.session.no_credentials(error);
+        }
+        let Self { service, action, resource, if_missing, session: Session { region, .. } } = self;
+        let Some(refusal) = error.as_service_error() else {
+            let cause = deepest(error);
+            return Failure::new(format!(
+                "{service} in {region} does not answer ({cause}): check the network and the region, and try again"
+            ));
+        };
+        let (code, message) = (refusal.code().unwrap_or("no code"), refusal.message().unwrap_or_default());
+        Failure::new(match code {
+            "ResourceNotFoundException" => format!("there is no {resource} in {region}: {if_missing}"),
+            "AccessDeniedException" | "AccessDenied" => format!(
+                "these AWS credentials may not use the {resource}: let their role or user do {action} on it (the \
+                 stack's outputs name the policy)"
+            ),
+            "ExpiredTokenException"
+            | "ExpiredToken"
+            | "InvalidSignatureException"
+            | "SignatureDoesNotMatch"
+            | "InvalidClientTokenId"
+            | "UnrecognizedClientException" => format!(
+                "AWS does not accept these credentials ({code}): sign in again (`aws sso login`), or choose others \
+                 with AWS_PROFILE"
+            ),
+            "ThrottlingException" | "TooManyRequestsException" | "ProvisionedThroughputExceededException" => {
+                format!("too many calls of the {resource} at this time: try again in some seconds")
+            }
+            _ => format!("{service} did not carry out {action} on the {resource} ({code}): {message}"),
+        })
+    }
+}
+
+impl Session {
+    fn no_credentials(&self, error: &CredentialsError) -> Failure {
+        let advice = "sign in (`aws sso login` or `aws login`), set AWS_PROFILE, or give this machine a role";
+        Failure::new(match (error, &self.profile) {
+            (CredentialsError::CredentialsNotLoaded(_), None) => format!("no AWS credentials: {advice}"),
+            (CredentialsError::CredentialsNotLoaded(_), Some(profile)) => {
+                format!("no AWS credentials in the profile {profile}, if there is such a profile: {advice}")
+            }
+            (other, _) => format!("the AWS credentials cannot be loaded ({}): {advice}", deepest(other)),
+        })
+    }
+}
+
+fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CredentialsError> {
+    chain(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// The SDK's own words only repeat that a call failed; the cause says why.
+fn deepest(error: &(dyn Error + 'static)) -> String {
+    chain(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}

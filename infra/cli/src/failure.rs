@@ -1,0 +1,31 @@
+//! What a user is told when a command fails: one line that says what to do next.
+
+use std::fmt;
+
+use shared::github::redact;
+
+use crate::output::printable;
+
+/// One line for standard error. It never holds a token, whoever's words it repeats.
+#[derive(Debug)]
+pub(crate) struct Failure(String);
+
+impl Failure {
+    pub(crate) fn new(line: impl AsRef<str>) -> Self {
+        let line = printable(line.as_ref());
+        let words: Vec<&str> = line.split_whitespace().collect();
+        Self(redact(&words.join(" ")))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl From<shared::Error> for Failure {
+    fn from(error: shared::Error) -> Self {
+        Self::new(error.chain())
+    }
+}

@@ -1,0 +1,74 @@
+//! Standard output: what may be written there, how wide it is and whether it takes colours.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+
+use shared::config::Variables;
+
+use crate::failure::Failure;
+
+/// Where a terminal does not say how wide it is.
+const USUAL_WIDTH: usize = 80;
+
+/// The terminal that standard output is, if it is one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terminal {
+    pub(crate) columns: usize,
+    pub(crate) colours: bool,
+}
+
+/// How a piece of text is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    Plain,
+    Strong,
+    Faint,
+    Alarming,
+}
+
+impl Terminal {
+    /// <https://no-color.org>
+    pub(crate) fn of_stdout() -> Option<Self> {
+        let stdout = io::stdout();
+        if !stdout.is_terminal() {
+            return None;
+        }
+        let size = rustix::termios::tcgetwinsize(&stdout).ok();
+        let columns = size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0);
+        let mut variables = Variables::default();
+        let dumb = variables.optional("TERM").is_some_and(|terminal| terminal == "dumb");
+        let colours = !dumb && variables.optional("NO_COLOR").is_none();
+        Some(Self { columns: columns.unwrap_or(USUAL_WIDTH), colours })
+    }
+
+    pub(crate) fn paint(self, text: &str, style: Style) -> String {
+        let code = match style {
+            Style::Strong => "1",
+            Style::Faint => "2",
+            Style::Alarming => "31",
+            Style::Plain => return text.to_owned(),
+        };
+        if self.colours { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
+
+/// Writes to standard output. A reader who has seen enough (`| head`) is no failure.
+pub(crate) fn write(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("standard output cannot be written: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Other people's text on one line: without what would move the cursor, recolour the terminal or reverse the reading.
+pub(crate) fn printable(text: &str) -> String {
+    let harmless = |c: char| if c.is_control() || is_directional(c) { ' ' } else { c };
+    text.chars().map(harmless).collect()
+}
+
+/// The marks of the Unicode bidirectional algorithm (<https://www.unicode.org/reports/tr9/>).
+fn is_directional(c: char) -> bool {
+    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}

@@ -1,0 +1,242 @@
+//! `task`: the board from a terminal.
+//!
+//! It writes as the board does: `title`, `status`, `priority`, `repository` and the two times, never an attribute that the
+//! functions own.
+
+mod table;
+mod view;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
+use jiff::{Timestamp, Unit};
+use serde_json::Value;
+use shared::config::Variables;
+use shared::kid_tag::KidTag;
+use shared::task::Status;
+
+use crate::aws::Account;
+use crate::failure::Failure;
+use crate::output::{self, Terminal};
+use table::{Card, NewTask, Tasks};
+
+const STATUSES: [&str; 6] = ["idea", "to_do", "in_progress", "pr_submitted", "done", "trash"];
+const PRIORITIES: [&str; 5] = ["p0", "p1", "p2", "p3", "p4"];
+
+const EXAMPLES: &str = "\
+Examples:
+  export TASKS_TABLE=konduktor-tasks
+  konduktor-github-app task create 'Fix login timeout' --priority p1 --repository acme/app
+  konduktor-github-app task tag 4d9d444d
+  konduktor-github-app task move 4d9d444d in_progress
+  konduktor-github-app task list --status pr_submitted --json";
+
+/// Work the board
+#[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub(crate) enum Command {
+    Create(Create),
+    List(List),
+    Show(Show),
+    Move(Move),
+    Tag(Tag),
+}
+
+#[derive(Debug, Args)]
+struct Table {
+    /// The table of tasks [default: TASKS_TABLE]
+    #[arg(long, value_name = "NAME")]
+    tasks_table: Option<String>,
+}
+
+/// Put a task on the board, and print its id and its tag
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// What is to be done
+    #[arg(value_parser = title)]
+    title: String,
+    /// Its column
+    #[arg(long, default_value = "to_do", value_parser = status())]
+    status: Status,
+    /// p0 is the most urgent
+    #[arg(long, default_value = "p2", value_parser = PossibleValuesParser::new(PRIORITIES))]
+    priority: String,
+    /// owner/name; without one, the first pull request with its tag decides
+    #[arg(long, value_parser = repository)]
+    repository: Option<String>,
+    /// Print the task as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    table: Table,
+}
+
+/// Show the board, the most urgent and oldest tasks first
+///
+/// Into a pipe it goes as one line a task: id, status, priority, repository, conflict and title, separated by tabs.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Only this column
+    #[arg(long, value_parser = status())]
+    status: Option<Status>,
+    /// Also the trash, and every task that is done
+    #[arg(long)]
+    all: bool,
+    /// Print the tasks as JSON, with everything that the table holds
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    table: Table,
+}
+
+/// Show a task and its pull requests
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// Its id, or the first 8 digits of it or more
+    #[arg(value_name = "ID|TAG", value_parser = tag)]
+    task: KidTag,
+    /// Print it as JSON, with everything that the table holds
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    table: Table,
+}
+
+/// Move a task to another column
+#[derive(Debug, Args)]
+pub(crate) struct Move {
+    /// Its id, or the first 8 digits of it or more
+    #[arg(value_name = "ID|TAG", value_parser = tag)]
+    task: KidTag,
+    /// The column
+    #[arg(value_parser = status())]
+    status: Status,
+    #[command(flatten)]
+    table: Table,
+}
+
+/// Print the shortest tag that names this task alone, for the title of a pull request
+#[derive(Debug, Args)]
+pub(crate) struct Tag {
+    /// Its id, or the first 8 digits of it or more
+    #[arg(value_name = "ID|TAG", value_parser = tag)]
+    task: KidTag,
+    #[command(flatten)]
+    table: Table,
+}
+
+pub(crate) async fn run(command: Command, account: &Account) -> Result<(), Failure> {
+    match command {
+        Command::Create(arguments) => create(arguments, account).await,
+        Command::List(arguments) => list(arguments, account).await,
+        Command::Show(arguments) => show(arguments, account).await,
+        Command::Move(arguments) => move_task(arguments, account).await,
+        Command::Tag(arguments) => print_tag(arguments, account).await,
+    }
+}
+
+async fn create(arguments: Create, account: &Account) -> Result<(), Failure> {
+    let tasks = open(&arguments.table, account).await?;
+    let new = NewTask {
+        title: arguments.title,
+        status: arguments.status,
+        priority: arguments.priority,
+        repository: arguments.repository,
+        created_at: now()?,
+    };
+    let card = tasks.create(&new).await?;
+    if arguments.json {
+        return output::write(format!("{}\n", card.json()?));
+    }
+    let tag = tasks.shortest_tag(&card.task.id).await?;
+    output::write(format!("{} {}\n", card.task.id, written(&tag)))
+}
+
+async fn list(arguments: List, account: &Account) -> Result<(), Failure> {
+    let tasks = open(&arguments.table, account).await?;
+    let (mut cards, unreadable) = tasks.all().await?;
+    if unreadable > 0 {
+        eprintln!("{}: {unreadable} items of the table are no tasks and were left out", crate::NAME);
+    }
+    cards.retain(|card| match &arguments.status {
+        Some(status) => card.task.status == *status,
+        None => arguments.all || card.task.status != Status::Trash,
+    });
+    cards.sort_by(|one, other| one.rank().cmp(&other.rank()));
+    if arguments.json {
+        let cards = cards.iter().map(Card::json).collect::<Result<Vec<_>, _>>()?;
+        return output::write(format!("{}\n", Value::Array(cards)));
+    }
+    output::write(match Terminal::of_stdout() {
+        Some(terminal) => view::board(&cards, &arguments, terminal),
+        None => view::lines(&cards),
+    })
+}
+
+async fn show(arguments: Show, account: &Account) -> Result<(), Failure> {
+    let tasks = open(&arguments.table, account).await?;
+    let card = tasks.one(&arguments.task).await?;
+    if arguments.json {
+        return output::write(format!("{}\n", card.json()?));
+    }
+    let tag = tasks.shortest_tag(&card.task.id).await?;
+    output::write(view::card(&card, &written(&tag)))
+}
+
+async fn move_task(arguments: Move, account: &Account) -> Result<(), Failure> {
+    let tasks = open(&arguments.table, account).await?;
+    let Card { task, .. } = tasks.one(&arguments.task).await?;
+    let (id, from, to) = (task.id.prefix(), output::printable(task.status.as_str()), &arguments.status);
+    if task.status == *to {
+        return output::write(format!("{id} is in {to} already\n"));
+    }
+    tasks.move_task(&task, to, now()?).await?;
+    output::write(format!("{id}: {from} → {to}\n"))
+}
+
+async fn print_tag(arguments: Tag, account: &Account) -> Result<(), Failure> {
+    let tasks = open(&arguments.table, account).await?;
+    let card = tasks.one(&arguments.task).await?;
+    let tag = tasks.shortest_tag(&card.task.id).await?;
+    output::write(format!("{}\n", written(&tag)))
+}
+
+async fn open(table: &Table, account: &Account) -> Result<Tasks, Failure> {
+    let table = table.tasks_table.clone().or_else(|| Variables::default().optional("TASKS_TABLE"));
+    let table = table.ok_or_else(|| {
+        Failure::new("no table of tasks: set TASKS_TABLE to the name in the stack's outputs, or pass --tasks-table")
+    })?;
+    Ok(Tasks::new(account.session().await?, table))
+}
+
+/// As people write it in a title.
+fn written(tag: &str) -> String {
+    format!("[kid: #{tag}]")
+}
+
+fn now() -> Result<Timestamp, Failure> {
+    #[expect(clippy::disallowed_methods, reason = "the board's times are read where the command runs")]
+    let now = Timestamp::now();
+    now.round(Unit::Millisecond).map_err(|error| Failure::new(format!("the clock is unusable: {error}")))
+}
+
+fn status() -> impl TypedValueParser<Value = Status> {
+    PossibleValuesParser::new(STATUSES).map(Status::from)
+}
+
+fn tag(text: &str) -> Result<KidTag, String> {
+    KidTag::parse(text).ok_or_else(|| "name the task by 8 to 32 hex digits of its id, such as 4d9d444d".to_owned())
+}
+
+fn title(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err("a title is one line of text".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn repository(text: &str) -> Result<String, String> {
+    let named = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    let valid = text.split_once('/').is_some_and(|(owner, name)| named(owner) && named(name));
+    if valid { Ok(text.to_owned()) } else { Err("write it as owner/name, such as acme/app".to_owned()) }
+}

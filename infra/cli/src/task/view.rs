@@ -1,0 +1,201 @@
+//! How tasks look: a board on a terminal, tab-separated lines in a pipe.
+
+use shared::pull_request::PullRequestKey;
+use shared::task::{COLUMNS, LinkedPullRequest, Status};
+
+use super::List;
+use super::table::Card;
+use crate::output::{Style, Terminal, printable};
+
+/// A column narrower than this wraps every other word: then fewer columns stand side by side.
+const NARROWEST: usize = 20;
+const GAP: usize = 2;
+const MOST_TITLE_LINES: usize = 3;
+
+/// How many of the tasks that are done a board shows, the latest: it is about what is to be done.
+const MOST_DONE: usize = 10;
+
+type Line = (String, Style);
+
+/// Columns side by side, as many as the terminal has room for.
+pub(super) fn board(cards: &[Card], asked: &List, terminal: Terminal) -> String {
+    let statuses = statuses(cards, asked);
+    let side_by_side = ((terminal.columns + GAP) / (NARROWEST + GAP)).clamp(1, statuses.len().max(1));
+    let width = ((terminal.columns + GAP) / side_by_side).saturating_sub(GAP).max(1);
+    let mut text = String::new();
+    for row in statuses.chunks(side_by_side) {
+        let columns: Vec<Vec<Line>> = row.iter().map(|status| column(cards, status, asked.all, width)).collect();
+        text.push_str(&beside(&columns, width, terminal));
+        text.push('\n');
+    }
+    text
+}
+
+/// The columns that are shown; those of a name that this version does not know come last.
+fn statuses(cards: &[Card], asked: &List) -> Vec<Status> {
+    if let Some(status) = &asked.status {
+        return vec![status.clone()];
+    }
+    let mut statuses: Vec<_> = COLUMNS.into_iter().filter(|status| asked.all || *status != Status::Trash).collect();
+    for card in cards {
+        if !statuses.contains(&card.task.status) {
+            statuses.push(card.task.status.clone());
+        }
+    }
+    statuses
+}
+
+fn column(cards: &[Card], status: &Status, all: bool, width: usize) -> Vec<Line> {
+    let mut cards: Vec<&Card> = cards.iter().filter(|card| card.task.status == *status).collect();
+    let name = if status.as_str().is_empty() { "no status".to_owned() } else { printable(status.as_str()) };
+    let mut lines = vec![(format!("{name} ({})", cards.len()), Style::Strong), (String::new(), Style::Plain)];
+    let left_out = if *status == Status::Done && !all { cards.len().saturating_sub(MOST_DONE) } else { 0 };
+    if left_out > 0 {
+        cards.sort_by(|one, other| other.board.updated_at.cmp(&one.board.updated_at));
+        cards.truncate(MOST_DONE);
+    }
+    for card in cards {
+        lines.extend(short(card, width));
+        lines.push((String::new(), Style::Plain));
+    }
+    if left_out > 0 {
+        lines.push((format!("and {left_out} more (--all)"), Style::Faint));
+        lines.push((String::new(), Style::Plain));
+    }
+    lines
+}
+
+fn short(card: &Card, width: usize) -> Vec<Line> {
+    let priority = card.board.priority.as_deref().map(printable).unwrap_or_default();
+    let urgent = matches!(priority.as_str(), "p0" | "p1");
+    let head = format!("{priority} {}", card.task.id.prefix());
+    let mut lines = vec![(head.trim().to_owned(), if urgent { Style::Strong } else { Style::Faint })];
+    lines.extend(wrapped(&title(card), width).into_iter().map(|line| (line, Style::Plain)));
+    if let Some((key, linked)) = current(card) {
+        let number = number(key);
+        lines.push(match card.task.has_merge_conflict {
+            Some(true) => (format!("#{number} conflicts"), Style::Alarming),
+            _ => (format!("#{number} {}", linked.state.as_str()), Style::Faint),
+        });
+    }
+    lines
+}
+
+/// Breaks at spaces, and inside a word only where it is longer than a line.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        for (at, part) in word.chars().collect::<Vec<_>>().chunks(width).enumerate() {
+            let part: String = part.iter().collect();
+            let Some(line) = lines.last_mut() else { break };
+            let space = usize::from(!line.is_empty());
+            if at == 0 && length(line) + space + length(&part) <= width {
+                line.push_str(&" ".repeat(space));
+                line.push_str(&part);
+            } else {
+                lines.push(part);
+            }
+        }
+    }
+    lines.retain(|line| !line.is_empty());
+    if lines.len() > MOST_TITLE_LINES {
+        lines.truncate(MOST_TITLE_LINES);
+        if let Some(last) = lines.last_mut() {
+            *last = last.chars().take(width.saturating_sub(1)).chain(['…']).collect();
+        }
+    }
+    lines
+}
+
+fn beside(columns: &[Vec<Line>], width: usize, terminal: Terminal) -> String {
+    let height = columns.iter().map(Vec::len).max().unwrap_or_default();
+    let empty = (String::new(), Style::Plain);
+    let mut text = String::new();
+    for at in 0..height {
+        let mut line = String::new();
+        let mut owed = 0;
+        for column in columns {
+            let (cell, style) = column.get(at).unwrap_or(&empty);
+            let cell: String = cell.chars().take(width).collect();
+            if !cell.is_empty() {
+                line.push_str(&" ".repeat(owed));
+                owed = 0;
+                line.push_str(&terminal.paint(&cell, *style));
+            }
+            owed += width + GAP - length(&cell);
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}
+
+/// One line a task: id, status, priority, repository, conflict and title.
+pub(super) fn lines(cards: &[Card]) -> String {
+    let mut text = String::new();
+    for card in cards {
+        let task = &card.task;
+        let conflict = if task.has_merge_conflict == Some(true) { "conflict" } else { "" };
+        let fields = [
+            task.id.as_str(),
+            task.status.as_str(),
+            card.board.priority.as_deref().unwrap_or_default(),
+            task.repository.as_deref().unwrap_or_default(),
+            conflict,
+            &title(card),
+        ];
+        text.push_str(&fields.map(printable).join("\t"));
+        text.push('\n');
+    }
+    text
+}
+
+/// All of a task, for people.
+pub(super) fn card(card: &Card, tag: &str) -> String {
+    let task = &card.task;
+    let board = &card.board;
+    let mut text = format!("{}\n\n", title(card));
+    for (name, value) in [
+        ("id", Some(task.id.as_str())),
+        ("tag", Some(tag)),
+        ("status", Some(task.status.as_str())),
+        ("priority", board.priority.as_deref()),
+        ("repository", task.repository.as_deref()),
+        ("created", board.created_at.as_deref()),
+        ("updated", board.updated_at.as_deref()),
+    ] {
+        if let Some(value) = value {
+            text.push_str(&format!("{name:<12}{}\n", printable(value)));
+        }
+    }
+    for (key, linked) in &task.pull_requests {
+        let current = if task.pull_request.as_ref() == Some(key) { " (current)" } else { "" };
+        text.push_str(&format!(
+            "{:<12}{} {}{current}\n",
+            "pull request",
+            printable(&linked.url),
+            linked.state.as_str()
+        ));
+    }
+    if task.has_merge_conflict == Some(true) {
+        let cause = task.conflict_caused_by.as_deref().map(|url| format!(", since {} was merged", printable(url)));
+        text.push_str(&format!("{:<12}with its base branch{}\n", "conflict", cause.unwrap_or_default()));
+    }
+    text
+}
+
+fn current(card: &Card) -> Option<(&PullRequestKey, &LinkedPullRequest)> {
+    card.task.pull_requests.get_key_value(card.task.pull_request.as_ref()?)
+}
+
+fn number(key: &PullRequestKey) -> &str {
+    key.as_str().rsplit_once('#').map_or(key.as_str(), |(_, number)| number)
+}
+
+fn title(card: &Card) -> String {
+    printable(card.task.title.as_deref().unwrap_or("(no title)"))
+}
+
+fn length(text: &str) -> usize {
+    text.chars().count()
+}

@@ -1,0 +1,73 @@
+//! `token`: an installation token for scripts.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use secrecy::ExposeSecret;
+use secrecy::zeroize::Zeroizing;
+
+use crate::aws::Account;
+use crate::failure::Failure;
+use crate::output;
+use crate::token_function::{Function, Scope, TokenFunction};
+
+const EXAMPLES: &str = "\
+Examples:
+  GH_TOKEN=$(konduktor-github-app token --repository app --permission pull_requests=write) gh pr create --fill
+  konduktor-github-app token --repository acme/app --repository acme/api --permission contents=read --json";
+
+/// Print an installation token, valid for an hour at most
+///
+/// The token comes from the token function's cache, or is minted. Without --repository it opens every repository of
+/// the installation, without --permission everything that the policy allows: ask for less.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// A repository it opens, owner/name or name; may be repeated
+    #[arg(long, value_name = "REPOSITORY")]
+    repository: Vec<String>,
+    /// What it may do there, such as contents=write; may be repeated
+    #[arg(long, value_name = "NAME=LEVEL", value_parser = permission)]
+    permission: Vec<(String, String)>,
+    /// How long it lives at least
+    #[arg(long, value_name = "SECONDS")]
+    min_ttl: Option<u32>,
+    /// Print the whole answer: expiry, installation, permissions, repositories
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    function: Function,
+}
+
+pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), Failure> {
+    let scope = Scope {
+        repositories: arguments.repository,
+        permissions: permissions(arguments.permission)?,
+        installation_id: arguments.function.installation_id,
+        min_ttl_seconds: arguments.min_ttl,
+    };
+    let function = TokenFunction::connect(&arguments.function, account, "token").await?;
+    let answer = function.token(&scope).await?;
+    let mut line = Zeroizing::new(Vec::with_capacity(answer.json.len() + 1));
+    line.extend_from_slice(if arguments.json { &answer.json } else { answer.token.expose_secret().as_bytes() });
+    line.push(b'\n');
+    output::write(&*line)
+}
+
+fn permission(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(name, level)| !name.is_empty() && !level.is_empty());
+    let (name, level) = pair.ok_or("write it as name=level, such as contents=write")?;
+    Ok((name.to_owned(), level.to_owned()))
+}
+
+/// The same permission at two levels is a mistake, and choosing one of them would hide it.
+fn permissions(pairs: Vec<(String, String)>) -> Result<BTreeMap<String, String>, Failure> {
+    let mut permissions = BTreeMap::new();
+    for (name, level) in pairs {
+        let other = permissions.insert(name.clone(), level.clone());
+        if other.is_some_and(|other| other != level) {
+            return Err(Failure::new(format!("--permission {name} is given with two levels: leave one out")));
+        }
+    }
+    Ok(permissions)
+}
