@@ -451,6 +451,18 @@ async fn after_a_reinstallation_the_new_installation_is_found_by_its_repository(
 }
 
 #[tokio::test]
+async fn a_transferred_repository_does_not_lead_to_the_installation_of_its_new_owner() {
+    let counter = Counter::open().await;
+    let app = counter.environment();
+    counter.ask(&app, json!({"repositories": ["app"]})).await.unwrap();
+    counter.github.rename_repository("acme/app", "stranger/app");
+    counter.github.install("stranger", tests::github::Selection::All);
+    counter.github.uninstall(counter.installation);
+    let ask = json!({"repositories": ["app"], "permissions": {"contents": "read"}});
+    assert_eq!(counter.refusal(&app, ask).await.0, "InstallationNotFound");
+}
+
+#[tokio::test]
 async fn an_installation_that_never_worked_is_not_searched_for() {
     let counter = Counter::open().await;
     let ask = json!({"installation_id": 7, "repositories": ["acme/app"]});

@@ -89,6 +89,8 @@ pub async fn run(arguments: &[String]) {
     row("token, table hit", hits);
     row("token, a mint (GitHub's time included)", mints);
 
+    at_once(&stack, 200).await;
+
     println!("\nA base moves under open linked pull requests, ten of which conflict then");
     println!("  open   GraphQL queries   REST reads   item writes   task writes   seconds");
     for open in [500, 5000] {
@@ -101,6 +103,24 @@ pub async fn run(arguments: &[String]) {
         let peak = stack.lambda.peak_memory(name).unwrap_or_default();
         println!("  {name:<24}{:>6.1}", peak as f64 / 1024.0 / 1024.0);
     }
+}
+
+/// Starts as many token processes as there are asks, all at the same moment and for one scope.
+async fn at_once(stack: &Stack, processes: usize) {
+    stack.github.create_repository("acme/wanted-by-all", true);
+    stack.lambda.kill_environments("token");
+    stack.lambda.set_concurrency("token", processes);
+    let ask = json!({"repositories": ["wanted-by-all"], "permissions": {"contents": "read"}});
+    let before = stack.github.minted().len();
+    let asks = (0..processes).map(|_| timed(stack.lambda.invoke("token", ask.clone())));
+    let answers = futures_util::future::join_all(asks).await;
+    let failed = answers.iter().filter(|(_, answer)| answer.is_err()).count();
+    let slowest = answers.iter().map(|(took, _)| took.as_secs_f64()).fold(0.0, f64::max);
+    let mints = stack.github.minted().len() - before;
+    println!(
+        "\n{processes} token processes started at once for one scope: {mints} minted, {failed} failed, slowest {slowest:.2} s"
+    );
+    stack.lambda.kill_environments("token");
 }
 
 /// Opens as many linked pull requests as are missing, moves their base, and counts what that costs.

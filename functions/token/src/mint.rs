@@ -78,6 +78,11 @@ impl App {
         let app = signer.bearer(clock.now(), self.signers.offset());
         let search = self.github.repository_installation(&app, owner, name);
         match tokio::time::timeout(clock.left(), search).await {
+            // GitHub follows a transferred repository to its new owner, whose installation is none of ours.
+            Ok(Ok(found)) if !found.account.login.eq_ignore_ascii_case(owner) => {
+                tracing::warn!("the installation is gone, and its repository belongs to another account now");
+                None
+            }
             Ok(Ok(found)) if found.id != scope.installation_id => Some(found.id),
             Ok(Ok(_)) => None,
             Ok(Err(error)) => {

@@ -59,11 +59,21 @@ pub struct Repository {
     pub full_name: String,
 }
 
+/// The account that an App is installed on.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Account {
+    /// The login of a user or an organization. An enterprise has none, and no repositories of its own either.
+    #[serde(default)]
+    pub login: String,
+}
+
 /// An installation of the App on an account.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Installation {
     /// Changes with every reinstallation.
     pub id: u64,
+    /// Whose repositories it opens.
+    pub account: Account,
     /// Set while the account's owner has suspended it.
     #[serde(default)]
     pub suspended_at: Option<Timestamp>,

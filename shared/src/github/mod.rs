@@ -10,7 +10,7 @@ mod client;
 mod error;
 pub mod http;
 
-pub use api::{AccessTokenRequest, Installation, InstallationToken, Repository, RepositorySelection};
+pub use api::{AccessTokenRequest, Account, Installation, InstallationToken, Repository, RepositorySelection};
 pub use client::{Answer, Client, graphql_url};
 pub use error::{Error, Refusal, redact};
 pub use http::Bearer;

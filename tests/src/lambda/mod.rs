@@ -227,6 +227,12 @@ impl LambdaHost {
         self.add(changed);
     }
 
+    /// Changes how many environments a function may have.
+    pub fn set_concurrency(&self, function: &str, environments: usize) {
+        let changed = self.host.state().functions.get(function).expect("the function was added").clone();
+        self.add(changed.concurrency(environments));
+    }
+
     /// Invokes a function, or `name:alias`, and waits for its answer.
     ///
     /// # Errors
