@@ -4,7 +4,7 @@ CARGO ?= cargo
 
 RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: help demo run test lint conformance bench
+.PHONY: help demo run test lint conformance bench build deploy destroy template
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -23,6 +23,18 @@ bench: ## Measure the release functions side by side with empty ones (some minut
 	$(CARGO) build --release --package token --bin token --example empty
 	$(CARGO) build --release --package reconcile --bin reconcile
 	$(CARGO) run --quiet --profile stack --package tests --bin stack -- bench "$(RELEASE)"
+
+build: ## Build the functions for Lambda with cargo-lambda (ARCHITECTURE=arm64 for the other)
+	$(CARGO) lambda build --release --locked $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64) --package webhook --package reconcile --package token
+
+deploy: ## Create or update the stack (needs the AWS SAM CLI and credentials)
+	cd infra && sam deploy --parameter-overrides Architecture=$(or $(ARCHITECTURE),x86_64)
+
+destroy: ## Delete the stack; the Tasks table stays (needs the AWS SAM CLI and credentials)
+	cd infra && sam delete --no-prompts
+
+template: ## Lint the template, plant mistakes in it, deploy it into a local AWS (needs Python 3.11)
+	infra/check/run
 
 lint: ## Format and lints; warnings fail
 	$(CARGO) fmt --check

@@ -178,6 +178,10 @@ pub struct Summary {
     pub tasks_moved: usize,
     /// Requests to GitHub.
     pub github_requests: usize,
+    /// For how long the longest overdue item has been due, 0 if nothing is. Only a scheduled run looks, and each says so: an alarm
+    /// takes silence for a schedule that stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_due_seconds: Option<i64>,
 }
 
 /// Takes events until Lambda ends the environment.

@@ -193,6 +193,8 @@ impl Run<'_> {
         self.know(None).await?;
         let due = self.app.board.due(self.now().as_second(), TAKEN_AT_ONCE).await;
         let due = due.map_err(|error| self.table_failed(error))?;
+        let oldest = due.first().map_or(0, |first| self.now().as_second() - first.next_check_at);
+        self.tally.oldest_due_seconds.get_or_init(|| oldest);
         let work = self.claim(due.into_iter().map(as_claim).collect()).await;
         self.work(work).await;
         Ok(())

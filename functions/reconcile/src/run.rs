@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, OnceLock};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -35,6 +35,7 @@ pub(crate) struct Tally {
     conflicts_cleared: AtomicUsize,
     tasks_moved: AtomicUsize,
     github_requests: AtomicUsize,
+    pub(crate) oldest_due_seconds: OnceLock<i64>,
 }
 
 /// Counts.
@@ -323,6 +324,7 @@ impl<'a> Run<'a> {
             conflicts_cleared: read(&tally.conflicts_cleared),
             tasks_moved: read(&tally.tasks_moved),
             github_requests: read(&tally.github_requests),
+            oldest_due_seconds: tally.oldest_due_seconds.get().copied(),
         };
         log(self.trigger, &summary);
         trouble.table.take().map_or(Ok(summary), Err)
@@ -363,6 +365,7 @@ fn log(trigger: &str, summary: &Summary) {
         conflicts_cleared = summary.conflicts_cleared,
         tasks_moved = summary.tasks_moved,
         github_requests = summary.github_requests,
+        oldest_due_seconds = summary.oldest_due_seconds,
         "reconcile"
     );
 }

@@ -1,0 +1,32 @@
+import sys
+import pathlib
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+CATCHES: list[tuple[str, list[str]]] = []
+
+
+def pytest_addoption(parser):
+    parser.addoption("--functions", metavar="DIR", help="deploy the real functions built by `cargo lambda build` into DIR as well")
+    parser.addoption("--every-catch", action="store_true", help="ask every check about every planted mistake, not only until one catches it (3 min)")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "real: needs the functions built; runs with --functions only")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--functions"):
+        real = [item for item in items if item.get_closest_marker("real")]
+        config.hook.pytest_deselected(items=real)
+        items[:] = [item for item in items if item not in real]
+
+
+def pytest_terminal_summary(terminalreporter):
+    if CATCHES:
+        terminalreporter.write_sep("-", "which check catches which mistake")
+        for mistake, catchers in CATCHES:
+            terminalreporter.write_line(f"{mistake:64} {', '.join(catchers)}")
+        for check in ("rules", "lint", "sam"):
+            caught = sum(any(each.startswith(check) for each in catchers) for _, catchers in CATCHES)
+            terminalreporter.write_line(f"caught by {check}: {caught} of {len(CATCHES)}")

@@ -1,0 +1,439 @@
+"""The template deployed with the real `sam deploy` into MiniStack, which enforces IAM (`AUTH=true`).
+
+What MiniStack 1.5.33 takes and does nothing with is therefore shown by `rules.py` alone: time-to-live, point-in-time
+recovery, SSE, throttling, reserved concurrency, the batching window, bisecting, partial batch failures, metric filters,
+`ExcludePunctuation`. An empty secret has a current version holding "" there; at AWS it has none. A stream is read without
+asking the reader's role, and calls on streams are checked against `*`, those on logs against an ARN that AWS does not use:
+the matrix leaves both out.
+"""
+
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import boto3
+import pytest
+
+import rules
+import template
+
+HERE = pathlib.Path(__file__).parent
+FUNCTIONS = ("webhook", "reconcile", "token")
+DENIED = {"AccessDenied", "AccessDeniedException"}
+
+
+def wait_for(what, probe, seconds=20):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := probe():
+            return found
+        time.sleep(0.1)
+    pytest.fail(f"no {what} within {seconds} s")
+
+
+class Cloud:
+    """One MiniStack process and what is asked of it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MINISTACK_", "LAMBDA_"))},
+            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": template.REGION,
+            # Functions inherit it: without it the SDK in them would call AWS.
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(self.port), "AUTH": "true", "TMPDIR": str(folder),
+            "SAM_CLI_TELEMETRY": "0", "HOME": str(folder),
+        }
+
+    @contextlib.contextmanager
+    def running(self):
+        with open(self.folder / "ministack.log", "wb") as log:
+            process = subprocess.Popen([sys.executable, "-m", "ministack"], cwd=self.folder, env=self.environment, stdout=log, stderr=log)
+        try:
+            wait_for("MiniStack", lambda: process.poll() is None and self.healthy())
+            yield self
+        finally:
+            process.terminate()
+            process.wait(20)
+
+    def healthy(self):
+        with contextlib.suppress(OSError):
+            return urllib.request.urlopen(f"{self.url}/_ministack/health", timeout=5).status == 200
+
+    def client(self, service, **credentials):
+        credentials = credentials or {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        return boto3.client(service, endpoint_url=self.url, region_name=template.REGION, **credentials)
+
+    def sam(self, *words):
+        run = subprocess.run(
+            [pathlib.Path(sys.executable).with_name("sam"), *words, "--region", template.REGION],
+            cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120,
+        )
+        assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-4000:]
+        return run.stdout
+
+    def deploy(self, source, stack, **parameters):
+        overrides = [f"{name}={value}" for name, value in parameters.items()]
+        output = self.sam(
+            "deploy", "--template-file", f"{source}/infra/template.yaml", "--stack-name", stack,
+            *(["--parameter-overrides", *overrides] if overrides else []),
+        )
+        return Stack(self, stack), output
+
+    def destroy(self, stack):
+        return self.sam("delete", "--stack-name", stack, "--no-prompts")
+
+    def tables(self):
+        return set(self.client("dynamodb").list_tables()["TableNames"])
+
+
+class Stack:
+    def __init__(self, cloud, name):
+        self.cloud, self.name = cloud, name
+        described = cloud.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+        self.id = described["StackId"]
+        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+
+    def resources(self):
+        pages = self.cloud.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=self.name)
+        return {each["LogicalResourceId"]: each for page in pages for each in page["StackResourceSummaries"]}
+
+    def post(self, path, body, method="POST", headers=()):
+        """Sends to the HTTP API under its own host name, which no resolver here needs to know."""
+        host, _, _ = self.outputs["WebhookUrl"].removeprefix("http://").partition("/")
+        request = urllib.request.Request(f"{self.cloud.url}{path}", data=body, method=method, headers={"host": host, "content-type": "application/json", **dict(headers)})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return response.status, response.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def calls_as(self, function, calls):
+        """Each call's outcome when the function makes it."""
+        answer = self.cloud.client("lambda").invoke(FunctionName=self.outputs[f"{function.capitalize()}Function"], Payload=json.dumps({"calls": calls}))
+        assert "FunctionError" not in answer, answer["Payload"].read()
+        return json.loads(answer["Payload"].read())
+
+    def logged(self, function):
+        logs = self.cloud.client("logs")
+        events = logs.filter_log_events(logGroupName=f"/aws/lambda/{self.outputs[f'{function.capitalize()}Function']}")["events"]
+        return "\n".join(event["message"] for event in events)
+
+
+def checkout(folder, functions):
+    """What a deploy needs of this repository: the template and the built functions, `functions` giving each one's."""
+    (folder / "infra").mkdir(parents=True)
+    for name in ("template.yaml", "samconfig.toml"):
+        shutil.copy(template.ROOT / "infra" / name, folder / "infra" / name)
+    for name in FUNCTIONS:
+        target = folder / "target" / "lambda" / name
+        target.mkdir(parents=True)
+        bootstrap = functions(name)
+        (target / "bootstrap").write_bytes(bootstrap)
+        (target / "bootstrap").chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory):
+    with Cloud(tmp_path_factory.mktemp("cloud")).running() as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def stand_ins(tmp_path_factory):
+    code = f"#!{sys.executable}\n{(HERE / 'stand_in.py').read_text()}".encode()
+    return checkout(tmp_path_factory.mktemp("stand-ins"), lambda name: code)
+
+
+@pytest.fixture(scope="module")
+def stack(cloud, stand_ins):
+    return cloud.deploy(stand_ins, "first", NamePrefix="first")[0]
+
+
+def test_every_resource_is_created(stack):
+    resources = stack.resources()
+    assert {name: each["ResourceStatus"] for name, each in resources.items() if each["ResourceStatus"] != "CREATE_COMPLETE"} == {}
+    expected = template.expand(template.load())["Resources"]
+    assert resources.keys() == {name for name, each in expected.items() if each.get("Condition") != "HasDomain"}
+
+
+def test_the_webhook_url_answers_through_the_function(stack):
+    path = "/" + stack.outputs["WebhookUrl"].removeprefix("http://").partition("/")[2]
+    assert path == "/api/webhooks/github"
+    assert stack.post(path, b"{}") == (200, b'{"outcome": "stand-in"}')
+    assert stack.post(path, None, method="GET")[0] == 404
+    assert stack.post("/", b"{}")[0] == 404
+
+
+def test_the_webhook_secret_is_generated_and_the_app_secret_empty(stack):
+    secrets = stack.cloud.client("secretsmanager")
+    value = json.loads(secrets.get_secret_value(SecretId=stack.outputs["WebhookSecret"])["SecretString"])
+    assert list(value) == ["webhook_secret"] and len(value["webhook_secret"]) == 64
+    assert secrets.get_secret_value(SecretId=stack.outputs["AppSecret"])["SecretString"] == ""
+    assert ["first", "webhook"] == secrets.describe_secret(SecretId=stack.outputs["WebhookSecret"])["Name"].split("/")[::2]
+
+
+def test_functions_are_told_the_names_of_this_stack(stack):
+    functions = stack.cloud.client("lambda")
+    for name in FUNCTIONS:
+        inner = functions.get_function_configuration(FunctionName=f"first-{name}")
+        variables = inner["Environment"]["Variables"]
+        assert variables.keys() == rules.ENVIRONMENT[f"{name.capitalize()}Function"]
+        expected = {"TASKS_TABLE": "TasksTable", "PULL_REQUESTS_TABLE": "PullRequestsTable", "TOKENS_TABLE": "TokensTable",
+                    "WEBHOOK_SECRET_ID": "WebhookSecret", "APP_SECRET_ID": "AppSecret", "TOKEN_FUNCTION": "TokenFunction"}
+        for variable in variables.keys() & expected.keys():
+            assert variables[variable] == stack.outputs[expected[variable]]
+    assert stack.outputs["GitCredentialHelper"] == (
+        "git config --global credential.https://github.com.helper '!TOKEN_FUNCTION=first-token konduktor-github-app credential'"
+    )
+    json.loads(functions.get_function_configuration(FunctionName="first-token")["Environment"]["Variables"]["TOKEN_POLICY"])
+
+
+def test_the_stream_wakes_reconcile_for_what_wants_a_check_only(stack):
+    table = stack.outputs["PullRequestsTable"]
+    put = lambda number, check: stack.cloud.client("dynamodb").put_item(
+        TableName=table, Item={"repository_id": {"S": "1"}, "item": {"S": f"pr#{number}"}, "check": {"S": check}})
+    put(7, "later")
+    put(8, "now")
+    wait_for("reconcile run", lambda: "pr#8" in stack.logged("reconcile"))
+    assert "pr#7" not in stack.logged("reconcile")
+
+
+def calls(stack):
+    """Every call of the matrix: what it reaches, as `service:Action name`, and the call."""
+    outputs = stack.outputs
+    key = {"TasksTable": {"prefix": {"S": "abcd1234"}, "id": {"S": "abcd1234" + 24 * "0"}},
+           "PullRequestsTable": {"repository_id": {"S": "1"}, "item": {"S": "pr#1"}},
+           "TokensTable": {"cache_key": {"S": "k"}}}
+    found = {}
+    for table, item in key.items():
+        name = {"TableName": outputs[table]}
+        (hash_key, value), *_ = item.items()
+        query = {"KeyConditionExpression": "#k = :v", "ExpressionAttributeNames": {"#k": hash_key}, "ExpressionAttributeValues": {":v": value}}
+        found |= {
+            f"GetItem {table}": ["dynamodb", "get_item", name | {"Key": item}],
+            f"BatchGetItem {table}": ["dynamodb", "batch_get_item", {"RequestItems": {outputs[table]: {"Keys": [item]}}}],
+            f"Query {table}": ["dynamodb", "query", name | query],
+            f"PutItem {table}": ["dynamodb", "put_item", name | {"Item": item}],
+            f"UpdateItem {table}": ["dynamodb", "update_item", name | {"Key": item}],
+            f"DeleteItem {table}": ["dynamodb", "delete_item", name | {"Key": item}],
+            f"Scan {table}": ["dynamodb", "scan", name],
+            f"DeleteTable {table}": ["dynamodb", "delete_table", name],
+        }
+    due = {"KeyConditionExpression": "#k = :v", "ExpressionAttributeNames": {"#k": "due"}, "ExpressionAttributeValues": {":v": {"S": "open"}}}
+    found["Query due-index"] = ["dynamodb", "query", {"TableName": outputs["PullRequestsTable"], "IndexName": "due-index"} | due]
+    for secret in ("WebhookSecret", "AppSecret"):
+        found[f"GetSecretValue {secret}"] = ["secretsmanager", "get_secret_value", {"SecretId": outputs[secret]}]
+        found[f"PutSecretValue {secret}"] = ["secretsmanager", "put_secret_value", {"SecretId": outputs[secret], "SecretString": "{}"}]
+    for name in FUNCTIONS:
+        function = f"{name.capitalize()}Function"
+        found[f"InvokeFunction {function}"] = ["lambda", "invoke", {"FunctionName": outputs[function], "Payload": '{"ping":1}'}]
+        found[f"FilterLogEvents {function}"] = ["logs", "filter_log_events", {"logGroupName": f"/aws/lambda/{outputs[function]}"}]
+    found["ListSecrets"] = ["secretsmanager", "list_secrets", {}]
+    found["ListTables"] = ["dynamodb", "list_tables", {}]
+    found["AttachRolePolicy"] = ["iam", "attach_role_policy", {"RoleName": stack.resources()["TokenRole"]["PhysicalResourceId"], "PolicyArn": outputs["OperatorPolicy"]}]
+    return found
+
+
+GRANTED = {
+    "webhook": {
+        "GetItem TasksTable", "Query TasksTable", "UpdateItem TasksTable",
+        "GetItem PullRequestsTable", "PutItem PullRequestsTable", "UpdateItem PullRequestsTable",
+        "GetSecretValue WebhookSecret",
+    },
+    "reconcile": {
+        "GetItem TasksTable", "Query TasksTable", "UpdateItem TasksTable",
+        "BatchGetItem PullRequestsTable", "GetItem PullRequestsTable", "PutItem PullRequestsTable", "UpdateItem PullRequestsTable",
+        "Query due-index", "InvokeFunction TokenFunction",
+    },
+    "token": {
+        "GetItem TokensTable", "UpdateItem TokensTable",
+        "GetSecretValue AppSecret",
+    },
+}
+
+
+def allowed(matrix, outcomes):
+    return {name for name, outcome in zip(matrix, outcomes) if outcome not in DENIED}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_may_do_its_own_job_and_nothing_else(stack, function):
+    matrix = calls(stack)
+    outcomes = dict(zip(matrix, stack.calls_as(function, list(matrix.values()))))
+    assert allowed(matrix, outcomes.values()) == GRANTED[function]
+    # A grant counts only if the call went through: an error of another kind would pass for "allowed".
+    assert {name: outcomes[name] for name in GRANTED[function] if outcomes[name] != "ok"} == {}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_each_removed_grant_stops_just_the_step_that_needs_it(stack, function):
+    iam = stack.cloud.client("iam")
+    role = stack.resources()[f"{function.capitalize()}Role"]["PhysicalResourceId"]
+    policy = {"RoleName": role, "PolicyName": function}
+    document = iam.get_role_policy(**policy)["PolicyDocument"]
+    matrix = {name: call for name, call in calls(stack).items() if name in GRANTED[function]}
+    stopped = set()
+    for index, statement in enumerate(document["Statement"]):
+        if statement["Sid"] in ("Logs", "Stream", "ListStreams"):
+            continue
+        for action in rules.as_list(statement["Action"]):
+            rest = json.loads(json.dumps(document))
+            rest["Statement"][index]["Action"] = [each for each in rules.as_list(statement["Action"]) if each != action] or ["s3:ListAllMyBuckets"]
+            iam.put_role_policy(**policy, PolicyDocument=json.dumps(rest))
+            try:
+                lost = matrix.keys() - allowed(matrix, stack.calls_as(function, list(matrix.values())))
+            finally:
+                iam.put_role_policy(**policy, PolicyDocument=json.dumps(document))
+            stopped |= lost
+            assert {name.split()[0] for name in lost} == {action.split(":")[1]} and len(lost) == 1, f"{statement['Sid']} {action} stops {lost}"
+    assert stopped == matrix.keys()
+
+
+@pytest.mark.parametrize(("policy", "granted"), [
+    ("ClientPolicy", {"InvokeFunction TokenFunction"}),
+    ("OperatorPolicy", {
+        "GetItem TasksTable", "Query TasksTable", "PutItem TasksTable", "UpdateItem TasksTable", "Scan TasksTable",
+        "GetItem PullRequestsTable", "Query PullRequestsTable",
+        "GetSecretValue WebhookSecret", "GetSecretValue AppSecret", "PutSecretValue WebhookSecret", "PutSecretValue AppSecret",
+        "InvokeFunction ReconcileFunction", "InvokeFunction TokenFunction",
+    }),
+])
+def test_a_person_may_do_what_the_policy_is_for(stack, policy, granted):
+    iam = stack.cloud.client("iam")
+    iam.create_user(UserName=policy)
+    iam.attach_user_policy(UserName=policy, PolicyArn=stack.outputs[policy])
+    key = iam.create_access_key(UserName=policy)["AccessKey"]
+    credentials = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+    secrets = stack.cloud.client("secretsmanager")
+    before = secrets.get_secret_value(SecretId=stack.outputs["WebhookSecret"])["SecretString"]
+    outcomes = {}
+    for name, (service, operation, parameters) in calls(stack).items():
+        client = stack.cloud.client(service, **credentials)
+        try:
+            getattr(client, operation)(**parameters)
+            outcomes[name] = "ok"
+        except client.exceptions.ClientError as error:
+            outcomes[name] = error.response["Error"]["Code"]
+    secrets.put_secret_value(SecretId=stack.outputs["WebhookSecret"], SecretString=before)
+    assert allowed(outcomes, outcomes.values()) == granted
+    described = stack.cloud.client("cloudformation", **credentials)
+    if policy == "OperatorPolicy":
+        assert described.describe_stacks(StackName=stack.name)["Stacks"][0]["StackId"] == stack.id
+    else:
+        with pytest.raises(described.exceptions.ClientError, match="AccessDenied"):
+            described.describe_stacks(StackName=stack.name)
+
+
+def test_a_second_deploy_changes_nothing_and_a_changed_one_replaces_nothing(cloud, stand_ins, stack):
+    before = {name: each["PhysicalResourceId"] for name, each in stack.resources().items()}
+    secret = cloud.client("secretsmanager").get_secret_value(SecretId=stack.outputs["WebhookSecret"])["SecretString"]
+    assert "No changes to deploy" in cloud.deploy(stand_ins, "first")[1]
+    cloud.deploy(stand_ins, "first", NamePrefix="first", LogRetentionDays=90, TokenConcurrency=5, ThrottlingRate=10, GitHubApiUrl="https://git.example.com/api/v3",
+                 DomainName="hooks.example.com", CertificateArn=f"arn:aws:acm:{template.REGION}:000000000000:certificate/1")
+    changed = Stack(cloud, "first")
+    after = {name: each["PhysicalResourceId"] for name, each in changed.resources().items()}
+    assert after.items() >= before.items()
+    assert after.keys() - before.keys() == {"ApiDomain", "ApiDomainMapping"}
+    assert changed.outputs["WebhookUrl"] == "https://hooks.example.com/api/webhooks/github"
+    assert cloud.client("secretsmanager").get_secret_value(SecretId=changed.outputs["WebhookSecret"])["SecretString"] == secret
+    assert "credential.https://git.example.com.helper" in changed.outputs["GitCredentialHelper"]
+
+
+def test_a_domain_needs_its_certificate(cloud, stand_ins):
+    with pytest.raises(AssertionError, match="Set both or neither"):
+        cloud.deploy(stand_ins, "half", NamePrefix="half", DomainName="hooks.example.com")
+
+
+def test_two_stacks_live_side_by_side_and_one_comes_back_with_its_tasks(cloud, stand_ins, stack):
+    second, _ = cloud.deploy(stand_ins, "second", NamePrefix="second")
+    shared = {each["PhysicalResourceId"] for each in stack.resources().values()} & {each["PhysicalResourceId"] for each in second.resources().values()}
+    assert shared == {"$default"}, "a stage is named within its API; nothing else may be shared"
+    task = {"prefix": {"S": "abcd1234"}, "id": {"S": "abcd1234" + 24 * "0"}, "title": {"S": "survives"}}
+    cloud.client("dynamodb").put_item(TableName=second.outputs["TasksTable"], Item=task)
+    kept = second.outputs["TasksTable"]
+
+    cloud.destroy("second")
+    assert {name for name in cloud.tables() if name.startswith("second")} == {kept}
+    groups = cloud.client("logs").describe_log_groups()["logGroups"]
+    assert [group["logGroupName"] for group in groups if "second" in group["logGroupName"]] == []
+
+    again, _ = cloud.deploy(stand_ins, "second", NamePrefix="second", ExistingTasksTable=kept)
+    assert again.outputs["TasksTable"] == kept
+    assert "TasksTable" not in again.resources()
+    assert again.outputs["WebhookSecret"] != second.outputs["WebhookSecret"]
+    assert again.post("/api/webhooks/github", b"{}")[0] == 200
+    get = ["dynamodb", "get_item", {"TableName": kept, "Key": {"prefix": task["prefix"], "id": task["id"]}}]
+    assert again.calls_as("webhook", [get]) == ["ok"]
+    assert stack.post("/api/webhooks/github", b"{}")[0] == 200
+
+    cloud.destroy("second")
+    assert kept in cloud.tables()
+
+
+def test_the_schedule_asks_for_what_is_due(stack):
+    wait_for("scheduled run", lambda: '"schedule": "due"' in stack.logged("reconcile"), seconds=90)
+
+
+@pytest.fixture(scope="module")
+def real(cloud, tmp_path_factory, request):
+    """A stack of the functions as built. A missing one fails: what was not deployed was not tested."""
+    built = template.ROOT / request.config.getoption("--functions")
+    folder = checkout(tmp_path_factory.mktemp("real"), lambda name: (built / name / "bootstrap").read_bytes())
+    return cloud.deploy(folder, "real", NamePrefix="real")[0]
+
+
+def deliver(stack, event, payload, secret=None):
+    body = json.dumps(payload).encode()
+    signature = "" if secret is None else "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    headers = {"x-github-event": event, "x-github-delivery": "00000000-0000-0000-0000-000000000001", "x-hub-signature-256": signature}
+    return stack.post("/api/webhooks/github", body, headers=headers.items())
+
+
+@pytest.mark.real
+def test_a_signed_merge_moves_its_task_under_the_real_function(real):
+    secret = json.loads(real.cloud.client("secretsmanager").get_secret_value(SecretId=real.outputs["WebhookSecret"])["SecretString"])["webhook_secret"]
+    tasks = real.cloud.client("dynamodb")
+    key = {"prefix": {"S": "abcd1234"}, "id": {"S": "abcd1234" + 24 * "0"}}
+    tasks.put_item(TableName=real.outputs["TasksTable"], Item=key | {
+        "title": {"S": "Fix the login"}, "status": {"S": "pr_submitted"}, "priority": {"S": "p2"},
+        "created_at": {"S": "2026-01-01T00:00:00Z"}, "updated_at": {"S": "2026-01-01T00:00:00Z"},
+    })
+    status = lambda: tasks.get_item(TableName=real.outputs["TasksTable"], Key=key)["Item"]["status"]["S"]
+    repository = {"id": 1, "name": "app", "full_name": "acme/app", "default_branch": "main", "private": True, "owner": {"login": "acme", "id": 2}}
+    merge = {
+        "action": "closed", "number": 7, "installation": {"id": 3}, "repository": repository, "sender": {"login": "dev", "id": 4},
+        "pull_request": {
+            "id": 5, "number": 7, "title": "Fix the login [kid: #abcd1234]", "state": "closed", "merged": True, "draft": False,
+            "html_url": "https://github.com/acme/app/pull/7", "created_at": "2026-01-02T00:00:00Z", "updated_at": "2026-01-03T00:00:00Z",
+            "mergeable": None, "mergeable_state": "unknown", "merged_at": "2026-01-03T00:00:00Z", "user": {"login": "dev", "id": 4},
+            "head": {"ref": "fix", "sha": 40 * "a", "repo": repository}, "base": {"ref": "main", "sha": 40 * "b", "repo": repository},
+        },
+    }
+    assert deliver(real, "pull_request", merge)[0] == 401
+    assert deliver(real, "pull_request", merge, "another secret")[0] == 401
+    assert status() == "pr_submitted"
+    code, answer = deliver(real, "pull_request", merge, secret)
+    assert (code, status()) == (200, "done"), answer
+
+
+@pytest.mark.real
+def test_the_real_token_function_says_that_nobody_configured_it(real):
+    answer = real.cloud.client("lambda").invoke(FunctionName=real.outputs["TokenFunction"], Payload=b"{}")
+    assert json.loads(answer["Payload"].read())["errorType"] == "NotConfigured"
