@@ -10,9 +10,11 @@ help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: ## Start the local stack, move a task with signed webhooks, clone with a minted token, and say so
+	$(CARGO) build --workspace --bins
 	$(CARGO) run --quiet --package tests --bin stack -- demo
 
 run: ## Keep the local stack up on port 9000 and print its URLs
+	$(CARGO) build --workspace --bins
 	$(CARGO) run --quiet --package tests --bin stack -- run
 
 test: ## The whole test suite
