@@ -321,7 +321,7 @@ async fn the_api_answers_for_a_function_that_cannot() {
 
 #[tokio::test]
 async fn a_lambda_http_function_answers_through_the_api() {
-    let host = host(Function::new("empty", binary("empty"))).await;
+    let host = host(Function::new("empty", binary("examples/empty_http"))).await;
     let front = host.front("empty", "POST /").await;
     let response = reqwest::Client::new().post(front.url()).body("x").send().await.unwrap();
     assert_eq!(response.status(), 200);

@@ -8,7 +8,7 @@ use std::{
 
 /// The executable of a workspace binary, built with the profile of the running one.
 ///
-/// The first call builds the workspace's binaries: `cargo test -p tests` alone would run whatever was last built.
+/// An example is `examples/<name>`. The first call builds them all: `cargo test -p tests` alone would run whatever was last built.
 ///
 /// # Panics
 ///
@@ -29,7 +29,7 @@ fn build() -> PathBuf {
     };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
     let status = Command::new(cargo)
-        .args(["build", "--quiet", "--workspace", "--bins", "--profile", profile])
+        .args(["build", "--quiet", "--workspace", "--bins", "--examples", "--profile", profile])
         .arg("--manifest-path")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"))
         .arg("--target-dir")
