@@ -20,6 +20,7 @@ use shared::board::Board;
 use tests::aws::{DynamoDb, sdk_config};
 use tests::github::{self, GitHub, NewPullRequest, Selection};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 pub(crate) const REPOSITORY: &str = "acme/widgets";
 
@@ -39,6 +40,14 @@ pub(crate) struct World {
     pub(crate) tick: i64,
     began: Timestamp,
     lambda: String,
+    serving: JoinHandle<()>,
+}
+
+/// The stub holds the fake GitHub: left running, every history of thousands would stay in memory.
+impl Drop for World {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
 }
 
 /// Answers as the token function does, with what the fake GitHub mints.
@@ -67,11 +76,11 @@ impl World {
             invalidations: AtomicUsize::new(0),
             refuses: std::sync::Mutex::default(),
         });
-        let lambda = serve(Arc::clone(&tokens)).await;
+        let (lambda, serving) = serve(Arc::clone(&tokens)).await;
         let dynamodb = DynamoDb::start().await;
         let board = Board::new(dynamodb.sdk("webhook"), "Tasks", "PullRequests");
         let app = app(&github, &dynamodb, &lambda);
-        Self { github, dynamodb, app, board, tokens, repository_id, installation, now, tick: 1, began, lambda }
+        Self { github, dynamodb, app, board, tokens, repository_id, installation, now, tick: 1, began, lambda, serving }
     }
 
     /// Another execution environment of the same function.
@@ -204,12 +213,12 @@ fn app(github: &GitHub, dynamodb: &DynamoDb, lambda: &str) -> App {
     App::with_clients(config, dynamodb.sdk(RECONCILE), lambda, Pace::immediate())
 }
 
-async fn serve(function: Arc<TokenFunction>) -> String {
+async fn serve(function: Arc<TokenFunction>) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let router = Router::new().route("/2015-03-31/functions/token/invocations", post(invoke)).with_state(function);
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    url
+    let serving = tokio::spawn(async move { axum::serve(listener, router).await.expect("the stub serves") });
+    (url, serving)
 }
 
 async fn invoke(Shared(function): Shared<Arc<TokenFunction>>, body: Bytes) -> Response {
