@@ -18,6 +18,8 @@ const WARM: usize = 300;
 /// Prints the figures of the executables in a folder, `target/release`.
 pub async fn run(arguments: &[String]) {
     let folder = PathBuf::from(arguments.first().map_or("target/release", String::as_str));
+    // The host starts processes in a folder of their own.
+    let folder = folder.canonicalize().expect("the folder with the executables is there");
     let stack = Stack::with_binaries(0, |name| folder.join(name)).await;
     stack.lambda.add(Function::new("empty_http", folder.join("examples/empty_http")));
     stack.lambda.add(Function::new("empty", folder.join("examples/empty")));
@@ -91,12 +93,13 @@ pub async fn run(arguments: &[String]) {
 
     at_once(&stack, 200).await;
 
+    resync(&stack, 1000).await;
+
     println!("\nA base moves under open linked pull requests, ten of which conflict then");
     println!("  open   GraphQL queries   REST reads   item writes   task writes   seconds");
     for open in [500, 5000] {
         base_move(&stack, open).await;
     }
-    resync(&stack, 1000).await;
 
     println!("\nPeak memory, MiB");
     for name in ["empty_http", "webhook", "empty", "token", "reconcile"] {
