@@ -23,6 +23,9 @@ use crate::delivery::UnverifiedDelivery;
 /// What is kept of an invocation's time for its answer.
 const RESERVE: Duration = Duration::from_millis(500);
 
+/// The time of an invocation whose deadline has passed before it began: `cargo lambda watch` sends no real one.
+const WITHOUT_DEADLINE: Duration = Duration::from_secs(9);
+
 /// Takes deliveries until Lambda ends the environment.
 ///
 /// # Errors
@@ -33,6 +36,7 @@ pub async fn serve(app: &shared::Result<App>) -> Result<(), Error> {
         #[expect(clippy::disallowed_methods, reason = "the edge: from here on `now` is an argument")]
         let now = Timestamp::now();
         let left = left.saturating_sub(Duration::try_from(now.as_duration()).unwrap_or_default());
+        let left = if left.is_zero() { WITHOUT_DEADLINE } else { left };
         let answer = match app {
             // Boxed: unboxed, the runtime's layers around it are deeper than the compiler's limit for one type.
             Ok(app) => {
