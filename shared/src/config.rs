@@ -66,11 +66,22 @@ impl Variables {
 /// A sentence that says what the URL should look like.
 pub fn check_api_url(url: &str) -> Result<String, String> {
     let url = url.trim().trim_end_matches('/');
+    check_https(url).map_err(|reason| format!("{reason}, as in {DEFAULT_GITHUB_API_URL}"))?;
+    Ok(url.to_owned())
+}
+
+/// Whether what is sent there can be read on the way: it has to be HTTPS, but for loopback, whose names are those of
+/// <https://www.rfc-editor.org/rfc/rfc6761#section-6.3>.
+///
+/// # Errors
+/// A clause that says what the URL has to be.
+pub fn check_https(url: &str) -> Result<(), String> {
     let parsed = reqwest::Url::parse(url).map_err(|error| format!("{url} is not a URL ({error})"))?;
-    let loopback = matches!(parsed.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
+    let host = parsed.host_str().unwrap_or_default();
+    let loopback = matches!(host, "127.0.0.1" | "localhost" | "[::1]") || host.ends_with(".localhost");
     match parsed.scheme() {
-        "https" => Ok(url.to_owned()),
-        "http" if loopback => Ok(url.to_owned()),
-        _ => Err(format!("{url} must begin with https://, as in {DEFAULT_GITHUB_API_URL}")),
+        "https" => Ok(()),
+        "http" if loopback => Ok(()),
+        _ => Err(format!("{url} must begin with https://")),
     }
 }

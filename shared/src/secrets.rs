@@ -194,8 +194,12 @@ impl<T> Cache<T> {
     }
 }
 
-/// serde_json's own message may quote the value it stumbled over, so only the position is passed on.
-fn parse<T: Configured>(text: &SecretString) -> Result<T, String> {
+/// The value of a secret as the functions read it.
+///
+/// # Errors
+/// What is wrong with it, in words for the operator and without any of the value: serde_json's own message may quote what
+/// it stumbled over, so only the position is passed on.
+pub fn parse<T: Configured>(text: &SecretString) -> Result<T, String> {
     use secrecy::ExposeSecret;
     let text = text.expose_secret();
     if text.trim().is_empty() {
@@ -235,7 +239,11 @@ enum TextOrNumber {
     Number(u64),
 }
 
-fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+/// An id that people write with or without quotes.
+///
+/// # Errors
+/// The deserializer's, for anything else.
+pub fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(match TextOrNumber::deserialize(deserializer)? {
         TextOrNumber::Text(text) => text,
         TextOrNumber::Number(number) => number.to_string(),

@@ -11,6 +11,7 @@
 )]
 
 mod agent;
+mod configure;
 mod counter;
 mod credential;
 mod desk;
@@ -20,6 +21,7 @@ mod kid_tag;
 mod lambda_host;
 mod lifecycle;
 mod local_aws;
+mod operator;
 mod payload;
 mod reconcile;
 mod signature;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::aws::stream::{Filter, Running, Schedule, Stream};
-use crate::aws::{DynamoDb, SecretsManager};
+use crate::aws::{CloudFormation, DynamoDb, SecretsManager, StackDescription};
 use crate::github::{GitHub, Selection};
 use crate::lambda::{Front, Function, LambdaHost, binary};
 
@@ -20,6 +20,10 @@ pub const WEBHOOK_SECRET_ID: &str = "konduktor/webhook";
 pub const APP_SECRET_ID: &str = "konduktor/app";
 /// The webhook's secret in the local stack.
 pub const WEBHOOK_SECRET: &str = "It's a Secret to Everybody";
+/// The webhook's secret as the template generates it.
+pub const GENERATED_SECRET: &str = "Nh3Q9Zk1yTq7wXcVb5RfGt2JmLp8SdA4eUoHi6KzYxWvCnBrMjDlEsFgPaQt0uOi";
+/// What `infra/samconfig.toml` calls the stack.
+pub const STACK: &str = "konduktor-github-app";
 /// The account whose repositories the App is installed on.
 pub const ACCOUNT: &str = "acme";
 /// A private repository with one file.
@@ -33,6 +37,8 @@ pub struct Stack {
     pub dynamodb: DynamoDb,
     /// The secrets.
     pub secrets: SecretsManager,
+    /// What the stack's outputs name.
+    pub cloudformation: CloudFormation,
     /// The functions.
     pub lambda: LambdaHost,
     /// The webhook's front door.
@@ -61,24 +67,45 @@ impl Stack {
         Self::with_binaries(port, binary).await
     }
 
+    /// Starts it as `make deploy` leaves it: the webhook's secret is generated, the App's is empty, and GitHub knows of
+    /// neither.
+    pub async fn deployed() -> Self {
+        let webhook_secret = json!({"webhook_secret": GENERATED_SECRET});
+        Self::with(0, binary, &webhook_secret, |_, _| None).await
+    }
+
     /// Starts it with the functions' executables from elsewhere: a benchmark runs the ones that are deployed.
     ///
     /// # Panics
     /// As [`Self::on_port`].
     pub async fn with_binaries(port: u16, binary: impl Fn(&str) -> PathBuf) -> Self {
+        let webhook_secret = json!({"webhook_secret": WEBHOOK_SECRET});
+        let configured = |github: &GitHub, installation| Some(app_secret(github, installation));
+        let stack = Self::with(port, binary, &webhook_secret, configured).await;
+        stack.github.set_hook(&stack.front.url(), WEBHOOK_SECRET);
+        stack
+    }
+
+    async fn with(
+        port: u16,
+        binary: impl Fn(&str) -> PathBuf,
+        webhook_secret: &Value,
+        app_secret: impl FnOnce(&GitHub, u64) -> Option<Value>,
+    ) -> Self {
         let github = GitHub::start().await;
         let dynamodb = DynamoDb::start().await;
         let secrets = SecretsManager::start().await;
         let lambda = LambdaHost::start().await;
         github.create_git_repository(REPOSITORY, &[("README.md", "# app\n")]).await;
         let installation = github.install(ACCOUNT, Selection::All);
-        secrets.create(WEBHOOK_SECRET_ID, Some(&json!({"webhook_secret": WEBHOOK_SECRET}))).await;
-        secrets.create(APP_SECRET_ID, Some(&app_secret(&github, installation))).await;
+        secrets.create(WEBHOOK_SECRET_ID, Some(webhook_secret)).await;
+        secrets.create(APP_SECRET_ID, app_secret(&github, installation).as_ref()).await;
         for function in functions(&github, &dynamodb, &secrets, &lambda, binary) {
             lambda.add(function);
         }
         let front = lambda.front_on(port, "webhook", ROUTE).await;
-        github.set_hook(&front.url(), WEBHOOK_SECRET);
+        let cloudformation = CloudFormation::start().await;
+        cloudformation.put(STACK, description(&github, &dynamodb, &front));
         let filter = Filter::new([json!({"dynamodb": {"NewImage": {"check": {"S": ["now"]}}}})]);
         let stream = Stream::new(&dynamodb, &dynamodb.names().pull_requests, &lambda, "reconcile", filter);
         let schedule = Schedule::new(&lambda, "reconcile", json!({"schedule": "due"}));
@@ -86,6 +113,7 @@ impl Stack {
             github,
             dynamodb,
             secrets,
+            cloudformation,
             lambda,
             front,
             installation,
@@ -125,6 +153,7 @@ impl Stack {
         let app = self.github.app();
         let mut environment = service_endpoints(&self.dynamodb, &self.secrets, &self.lambda);
         environment.extend([
+            ("AWS_ENDPOINT_URL_CLOUDFORMATION", self.cloudformation.url()),
             ("AWS_REGION", crate::aws::REGION.to_owned()),
             ("AWS_ACCESS_KEY_ID", "local".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
@@ -141,6 +170,30 @@ impl Stack {
             ("INSTALLATION_ID", self.installation.to_string()),
         ]);
         environment
+    }
+}
+
+/// The template's outputs and parameters.
+fn description(github: &GitHub, dynamodb: &DynamoDb, front: &Front) -> StackDescription {
+    let names = dynamodb.names();
+    let outputs = [
+        ("WebhookUrl", front.url()),
+        ("WebhookFunction", "webhook".to_owned()),
+        ("ReconcileFunction", "reconcile".to_owned()),
+        ("TokenFunction", "token".to_owned()),
+        ("TasksTable", names.tasks.clone()),
+        ("PullRequestsTable", names.pull_requests.clone()),
+        ("TokensTable", names.tokens.clone()),
+        ("WebhookSecret", WEBHOOK_SECRET_ID.to_owned()),
+        ("AppSecret", APP_SECRET_ID.to_owned()),
+        ("GitCredentialHelper", "git config --global …".to_owned()),
+    ];
+    let owned =
+        |pairs: &[(&str, String)]| pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    StackDescription {
+        status: "CREATE_COMPLETE".to_owned(),
+        parameters: owned(&[("GitHubApiUrl", github.url())]),
+        outputs: owned(&outputs),
     }
 }
 

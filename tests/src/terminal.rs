@@ -1,9 +1,11 @@
 //! A terminal for commands that look different on one.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
@@ -22,6 +24,53 @@ pub fn run(mut command: Command, columns: u16) -> String {
     let written = read(screen);
     assert!(child.wait().expect("a child can be waited for").success(), "{written}");
     written.replace("\r\n", "\n")
+}
+
+/// Runs a command at a terminal where somebody types: each answer once its question has appeared. Gives whether the
+/// command succeeded and all that the screen showed.
+///
+/// # Panics
+/// If a question does not appear within 60 s, or the command cannot be started.
+pub fn converse(mut command: Command, answers: &[(&str, &str)]) -> (bool, String) {
+    let (screen, program) = pair(160);
+    let copy = || program.try_clone().expect("a terminal can be shared");
+    command.stdin(copy()).stdout(copy()).stderr(copy());
+    let mut child = command.spawn().expect("the command starts");
+    drop(command);
+    drop(program);
+    let mut keyboard = screen.try_clone().expect("a terminal can be shared");
+    let (sender, shown) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let (mut screen, mut buffer) = (screen, [0; 4096]);
+        // An error is the end: the last program has closed the terminal.
+        while let Ok(length @ 1..) = screen.read(&mut buffer) {
+            let _ = sender.send(buffer[..length].to_vec());
+        }
+    });
+    let (mut screen, mut seen) = (Vec::new(), 0);
+    for (question, answer) in answers {
+        loop {
+            let text = String::from_utf8_lossy(&screen[seen..]);
+            if let Some(at) = text.find(question) {
+                seen += at + question.len();
+                break;
+            }
+            match shown.recv_timeout(Duration::from_secs(60)) {
+                Ok(more) => screen.extend(more),
+                Err(_) => {
+                    let _ = child.kill();
+                    panic!("{question:?} was not asked: {}", String::from_utf8_lossy(&screen));
+                }
+            }
+        }
+        // Echo is switched off a moment after a hidden question.
+        std::thread::sleep(Duration::from_millis(100));
+        keyboard.write_all(format!("{answer}\n").as_bytes()).expect("the terminal takes what is typed");
+    }
+    let succeeded = child.wait().expect("a child can be waited for").success();
+    reader.join().expect("the screen is read to its end");
+    screen.extend(shown.into_iter().flatten());
+    (succeeded, String::from_utf8_lossy(&screen).replace("\r\n", "\n"))
 }
 
 fn pair(columns: u16) -> (File, OwnedFd) {

@@ -11,7 +11,7 @@ use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use clap::Args;
 use shared::config::Variables;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, chain, deepest};
 
 /// Which account and region to work in; both are found as the AWS CLI finds them.
 #[derive(Debug, Args)]
@@ -57,7 +57,7 @@ impl Account {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) config: SdkConfig,
-    region: Region,
+    pub(crate) region: Region,
     profile: Option<String>,
 }
 
@@ -137,13 +137,4 @@ impl Session {
 
 fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CredentialsError> {
     chain(error).find_map(|cause| cause.downcast_ref())
-}
-
-/// The SDK's own words only repeat that a call failed; the cause says why.
-fn deepest(error: &(dyn Error + 'static)) -> String {
-    chain(error).last().map(ToString::to_string).unwrap_or_default()
-}
-
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
 }

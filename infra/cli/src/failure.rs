@@ -1,5 +1,6 @@
 //! What a user is told when a command fails: one line that says what to do next.
 
+use std::error::Error;
 use std::fmt;
 
 use shared::github::redact;
@@ -28,4 +29,13 @@ impl From<shared::Error> for Failure {
     fn from(error: shared::Error) -> Self {
         Self::new(error.chain())
     }
+}
+
+/// The end of the chain of causes: what wraps it only repeats that something failed, and this says why.
+pub(crate) fn deepest(error: &(dyn Error + 'static)) -> String {
+    chain(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }

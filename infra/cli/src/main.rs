@@ -3,10 +3,16 @@
 //! One module per subcommand; each says in one line on standard error what to do when it fails.
 
 mod aws;
+mod clock;
 mod completions;
+mod configure;
 mod credential;
 mod failure;
+mod github_app;
 mod output;
+mod prompt;
+mod secret;
+mod stack;
 mod task;
 mod token;
 mod token_function;
@@ -20,6 +26,7 @@ use failure::Failure;
 
 const EXAMPLES: &str = "\
 Examples:
+  konduktor-github-app configure
   git config --global credential.https://github.com.helper '!konduktor-github-app credential'
   GH_TOKEN=$(konduktor-github-app token --repository app --permission pull_requests=write) gh pr list
   konduktor-github-app task create 'Fix login timeout' --priority p1
@@ -39,6 +46,7 @@ const NAME: &str = "konduktor-github-app";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Configure(configure::Arguments),
     Credential(credential::Arguments),
     Token(token::Arguments),
     #[command(subcommand)]
@@ -59,6 +67,7 @@ async fn main() -> ExitCode {
 
 async fn run(Arguments { account, command }: Arguments) -> Result<(), Failure> {
     match command {
+        Command::Configure(arguments) => configure::run(arguments, &account).await,
         Command::Credential(arguments) => credential::run(arguments, &account).await,
         Command::Token(arguments) => token::run(arguments, &account).await,
         Command::Task(command) => task::run(command, &account).await,

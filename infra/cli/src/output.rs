@@ -51,6 +51,39 @@ impl Terminal {
     }
 }
 
+/// Where a command that takes a while tells what it is doing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Progress {
+    /// Standard output is for people.
+    ForPeople,
+    /// Standard output is for a program, so people look at standard error.
+    BesideJson,
+}
+
+impl Progress {
+    pub(crate) fn new(json: bool) -> Self {
+        if json { Self::BesideJson } else { Self::ForPeople }
+    }
+
+    /// One line. Other people's text in it cannot write to the terminal. A reader who has gone stops nothing.
+    pub(crate) fn say(self, line: &str) {
+        self.write(&format!("{}\n", printable(line)));
+    }
+
+    /// The beginning of a line that a person ends.
+    pub(crate) fn ask(self, question: &str) {
+        self.write(&format!("{} ", printable(question)));
+    }
+
+    fn write(self, text: &str) {
+        let written = match self {
+            Self::ForPeople => io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()),
+            Self::BesideJson => io::stderr().write_all(text.as_bytes()),
+        };
+        drop(written);
+    }
+}
+
 /// Writes to standard output. A reader who has seen enough (`| head`) is no failure.
 pub(crate) fn write(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();

@@ -15,8 +15,10 @@ use shared::kid_tag::KidTag;
 use shared::task::Status;
 
 use crate::aws::Account;
+use crate::clock;
 use crate::failure::Failure;
 use crate::output::{self, Terminal};
+use crate::stack::{self, Stack};
 use table::{Card, NewTask, Tasks};
 
 const STATUSES: [&str; 6] = ["idea", "to_do", "in_progress", "pr_submitted", "done", "trash"];
@@ -24,7 +26,6 @@ const PRIORITIES: [&str; 5] = ["p0", "p1", "p2", "p3", "p4"];
 
 const EXAMPLES: &str = "\
 Examples:
-  export TASKS_TABLE=konduktor-tasks
   konduktor-github-app task create 'Fix login timeout' --priority p1 --repository acme/app
   konduktor-github-app task tag 4d9d444d
   konduktor-github-app task move 4d9d444d in_progress
@@ -43,9 +44,12 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 struct Table {
-    /// The table of tasks [default: TASKS_TABLE]
+    /// The table of tasks [default: TASKS_TABLE, else the stack's]
     #[arg(long, value_name = "NAME")]
     tasks_table: Option<String>,
+    /// The CloudFormation stack that has the table
+    #[arg(long, value_name = "NAME", default_value = stack::DEFAULT_STACK, conflicts_with = "tasks_table")]
+    stack: String,
 }
 
 /// Put a task on the board, and print its id and its tag
@@ -201,11 +205,14 @@ async fn print_tag(arguments: Tag, account: &Account) -> Result<(), Failure> {
 }
 
 async fn open(table: &Table, account: &Account) -> Result<Tasks, Failure> {
-    let table = table.tasks_table.clone().or_else(|| Variables::default().optional("TASKS_TABLE"));
-    let table = table.ok_or_else(|| {
-        Failure::new("no table of tasks: set TASKS_TABLE to the name in the stack's outputs, or pass --tasks-table")
-    })?;
-    Ok(Tasks::new(account.session().await?, table))
+    let name = table.tasks_table.clone().or_else(|| Variables::default().optional("TASKS_TABLE"));
+    Ok(match name {
+        Some(name) => Tasks::new(account.session().await?, name),
+        None => {
+            let Stack { session, tasks_table, .. } = Stack::find(&stack::Name::of(&table.stack), account).await?;
+            Tasks::new(session, tasks_table)
+        }
+    })
 }
 
 /// As people write it in a title.
@@ -214,9 +221,8 @@ fn written(tag: &str) -> String {
 }
 
 fn now() -> Result<Timestamp, Failure> {
-    #[expect(clippy::disallowed_methods, reason = "the board's times are read where the command runs")]
-    let now = Timestamp::now();
-    now.round(Unit::Millisecond).map_err(|error| Failure::new(format!("the clock is unusable: {error}")))
+    let rounded = clock::now().round(Unit::Millisecond);
+    rounded.map_err(|error| Failure::new(format!("the clock is unusable: {error}")))
 }
 
 fn status() -> impl TypedValueParser<Value = Status> {

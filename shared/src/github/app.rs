@@ -94,6 +94,22 @@ impl AppKey {
         &self.fingerprint
     }
 
+    /// The key as a PKCS#8 PEM: the same text whatever shape it was given in, so that two can be compared.
+    pub fn to_pem(&self) -> SecretString {
+        let body = Zeroizing::new(BASE64_STANDARD.encode(self.pkcs8.expose_secret()));
+        // Room for all of it: a text that grows leaves copies of the key behind.
+        let mut pem = String::with_capacity(body.len() + body.len() / 64 + 64);
+        pem.push_str("-----BEGIN PRIVATE KEY-----");
+        for (at, character) in body.chars().enumerate() {
+            if at % 64 == 0 {
+                pem.push('\n');
+            }
+            pem.push(character);
+        }
+        pem.push_str("\n-----END PRIVATE KEY-----\n");
+        pem.into()
+    }
+
     /// The key as PKCS#8 DER: the same bytes whatever shape the PEM had.
     pub fn pkcs8_der(&self) -> &[u8] {
         self.pkcs8.expose_secret()
@@ -239,6 +255,7 @@ mod tests {
             assert_eq!(key.pkcs8_der(), pkcs8.as_ref());
             assert_eq!(format!("{key:?}"), format!("AppKey {{ fingerprint: {:?}, .. }}", key.fingerprint()));
             assert!(key.jwt("Iv1.abc", Timestamp::UNIX_EPOCH, SignedDuration::ZERO).is_ok());
+            assert_eq!(key.to_pem().expose_secret(), pem("PRIVATE KEY", pkcs8.as_ref()));
         }
     }
 

@@ -50,7 +50,7 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn get<T: DeserializeOwned>(&self, path: &str, bearer: &dyn Bearer) -> Result<Answer<T>, Error> {
-        decode(self.send(Method::GET, self.url(path)?, bearer, None).await?)
+        decode(self.send(Method::GET, self.url(path)?, Some(bearer), None).await?)
     }
 
     /// Gets every page of a listing that is a JSON array.
@@ -82,6 +82,14 @@ impl Client {
         self.write(Method::POST, self.url(path)?, bearer, body).await
     }
 
+    /// Posts nothing, and proves nothing: the path itself holds what is needed.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub(super) async fn post_unauthenticated<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, Error> {
+        decode(self.send(Method::POST, self.url(path)?, None, None).await?)
+    }
+
     /// Patches with a JSON body.
     ///
     /// # Errors
@@ -100,7 +108,7 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn delete(&self, path: &str, bearer: &dyn Bearer) -> Result<(), Error> {
-        self.send(Method::DELETE, self.url(path)?, bearer, None).await.map(drop)
+        self.send(Method::DELETE, self.url(path)?, Some(bearer), None).await.map(drop)
     }
 
     /// Posts a GraphQL query and gives the whole answer, `data` and `errors`: both may be there.
@@ -126,14 +134,14 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<Answer<T>, Error> {
         let body = serde_json::to_vec(body).map_err(unexpected)?;
-        decode(self.send(method, url, bearer, Some(body)).await?)
+        decode(self.send(method, url, Some(bearer), Some(body)).await?)
     }
 
     async fn send(
         &self,
         method: Method,
         url: Url,
-        bearer: &dyn Bearer,
+        bearer: Option<&dyn Bearer>,
         body: Option<Vec<u8>>,
     ) -> Result<http::Reply, Error> {
         let reply = http::send(self.http()?, method, url, bearer, body).await?;

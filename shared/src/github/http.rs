@@ -73,7 +73,7 @@ pub(super) struct Reply {
     pub(super) body: Vec<u8>,
 }
 
-/// Sends a request with a bearer token. A `GET` follows redirects within the same host, as after a rename; a token
+/// Sends a request, with a bearer token if there is one. A `GET` follows redirects within the same host, as after a rename; a token
 /// never goes to another one.
 ///
 /// # Errors
@@ -82,7 +82,7 @@ pub(super) async fn send(
     http: &reqwest::Client,
     method: Method,
     url: Url,
-    bearer: &dyn Bearer,
+    bearer: Option<&dyn Bearer>,
     body: Option<Vec<u8>>,
 ) -> Result<Reply, Error> {
     let mut url = url;
@@ -107,7 +107,7 @@ async fn exchange(
     http: &reqwest::Client,
     method: Method,
     url: Url,
-    bearer: &dyn Bearer,
+    bearer: Option<&dyn Bearer>,
     body: Option<Vec<u8>>,
 ) -> Result<Reply, Error> {
     let answer = match request(http, method.clone(), url.clone(), bearer, body.clone())?.send().await {
@@ -128,13 +128,16 @@ fn request(
     http: &reqwest::Client,
     method: Method,
     url: Url,
-    bearer: &dyn Bearer,
+    bearer: Option<&dyn Bearer>,
     body: Option<Vec<u8>>,
 ) -> Result<reqwest::RequestBuilder, Error> {
-    let mut authorization = HeaderValue::try_from(format!("Bearer {}", bearer.token()?.expose_secret()))
-        .map_err(|_| Error::Unexpected("the token holds characters that no header may".into()))?;
-    authorization.set_sensitive(true);
-    let request = http.request(method, url).header(AUTHORIZATION, authorization);
+    let mut request = http.request(method, url);
+    if let Some(bearer) = bearer {
+        let mut authorization = HeaderValue::try_from(format!("Bearer {}", bearer.token()?.expose_secret()))
+            .map_err(|_| Error::Unexpected("the token holds characters that no header may".into()))?;
+        authorization.set_sensitive(true);
+        request = request.header(AUTHORIZATION, authorization);
+    }
     Ok(match body {
         Some(body) => request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body),
         None => request,

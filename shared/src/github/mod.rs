@@ -10,7 +10,10 @@ mod client;
 mod error;
 pub mod http;
 
-pub use api::{AccessTokenRequest, Account, Installation, InstallationToken, Repository, RepositorySelection};
+pub use api::{
+    AccessTokenRequest, Account, App, HookConfig, HookConfigUpdate, HookDelivery, HookDeliveryDetail, HookMessage,
+    Installation, InstallationToken, NewApp, Repository, RepositorySelection,
+};
 pub use client::{Answer, Client, graphql_url};
 pub use error::{Error, Refusal, redact};
 pub use http::Bearer;

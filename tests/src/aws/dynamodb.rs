@@ -17,7 +17,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use super::{
     attribute::{from_item, to_item},
     tables::{Names, Table, definitions},
-    wire::{Call, Dialect, Wire},
+    wire::{Call, Dialect, Wire, json_error},
 };
 use crate::loopback::{Cut, Server, client};
 
@@ -171,6 +171,8 @@ const DIALECT: Dialect = Dialect {
     content_type: "application/x-amz-json-1.0",
     server_error: "com.amazonaws.dynamodb.v20120810#InternalServerError",
     throttled: "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
+    access_denied: "AccessDeniedException",
+    error: json_error,
 };
 
 async fn answer(

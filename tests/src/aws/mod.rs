@@ -4,6 +4,7 @@
 //! ones a test asked it to fail. Signatures are not verified; the access key in them only says which role is calling.
 
 pub mod attribute;
+pub mod cloudformation;
 pub mod dynamodb;
 pub mod secrets;
 pub mod stream;
@@ -11,6 +12,7 @@ pub mod stream;
 pub mod tables;
 mod wire;
 
+pub use cloudformation::{CloudFormation, StackDescription};
 pub use dynamodb::DynamoDb;
 pub use secrets::SecretsManager;
 pub use stream::{Filter, Schedule, Stream};

@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use winterbaume_core::{MockRequest, MockService};
 use winterbaume_secretsmanager::SecretsManagerService;
 
-use super::wire::{Call, Dialect, Wire};
+use super::wire::{Call, Dialect, Wire, json_error};
 use crate::loopback::{Cut, Server};
 
 const CURRENT: &str = "AWSCURRENT";
@@ -123,6 +123,8 @@ const DIALECT: Dialect = Dialect {
     content_type: "application/x-amz-json-1.1",
     server_error: "InternalServiceError",
     throttled: "ThrottlingException",
+    access_denied: "AccessDeniedException",
+    error: json_error,
 };
 
 async fn answer(

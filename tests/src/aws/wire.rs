@@ -185,6 +185,14 @@ pub(super) struct Dialect {
     pub(super) content_type: &'static str,
     pub(super) server_error: &'static str,
     pub(super) throttled: &'static str,
+    pub(super) access_denied: &'static str,
+    /// An error's body, from its kind and message.
+    pub(super) error: fn(&str, &str) -> String,
+}
+
+/// The body of an error in the services that speak JSON.
+pub(super) fn json_error(kind: &str, message: &str) -> String {
+    json!({"__type": kind, "message": message, "Message": message}).to_string()
 }
 
 /// The calls a service got, and the faults it was told to show.
@@ -326,7 +334,7 @@ impl Wire {
             call.access_key_id,
             call.resources.join(", "),
         );
-        self.error(400, "AccessDeniedException", &message)
+        self.error(400, self.dialect.access_denied, &message)
     }
 
     /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling>
@@ -344,8 +352,7 @@ impl Wire {
     }
 
     pub(super) fn error(&self, status: u16, kind: &str, message: &str) -> Response {
-        let body = json!({"__type": kind, "message": message, "Message": message});
-        self.json(status, body.to_string().into())
+        self.json(status, (self.dialect.error)(kind, message).into())
     }
 
     pub(super) fn json(&self, status: u16, body: Bytes) -> Response {

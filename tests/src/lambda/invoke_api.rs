@@ -8,7 +8,7 @@ use axum::{
     extract::{DefaultBodyLimit, Path, Query, State},
     http::{HeaderMap, StatusCode},
     response::Response,
-    routing::post,
+    routing::{get, post},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -17,7 +17,35 @@ use super::{Host, Refusal, Target, environment::Outcome};
 use crate::aws::{ACCOUNT, Call};
 
 pub(super) fn routes() -> Router<Arc<Host>> {
-    Router::new().route("/2015-03-31/functions/{name}/invocations", post(invoke)).layer(DefaultBodyLimit::disable())
+    Router::new()
+        .route("/2015-03-31/functions/{name}/invocations", post(invoke))
+        .route("/2015-03-31/functions/{name}/configuration", get(configuration))
+        .layer(DefaultBodyLimit::disable())
+}
+
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html>
+async fn configuration(State(host): State<Arc<Host>>, Path(name): Path<String>, headers: HeaderMap) -> Response {
+    let target = Target::parse(&name);
+    let access_key_id = Call::caller(&headers);
+    if host.state().denied.contains(&(access_key_id.clone(), target.function.clone())) {
+        return denied(&access_key_id, "lambda:GetFunctionConfiguration", &target);
+    }
+    let function = match host.resolve(&target) {
+        Ok(function) => function,
+        Err(refusal) => return refused(&refusal),
+    };
+    let body = json!({
+        "FunctionName": target.function,
+        "FunctionArn": target.arn(),
+        "Runtime": "provided.al2023",
+        "State": "Active",
+        "LastUpdateStatus": "Successful",
+        "Timeout": function.timeout.as_secs(),
+        "MemorySize": function.memory_mb,
+        "Environment": {"Variables": function.variables},
+    });
+    let response = Response::builder().header("content-type", "application/json");
+    response.body(Body::from(body.to_string())).expect("the headers are ASCII")
 }
 
 async fn invoke(
@@ -33,7 +61,7 @@ async fn invoke(
     };
     let access_key_id = Call::caller(&headers);
     if host.state().denied.contains(&(access_key_id.clone(), target.function.clone())) {
-        return denied(&access_key_id, &target);
+        return denied(&access_key_id, "lambda:InvokeFunction", &target);
     }
     if let Err(refusal) = host.resolve(&target) {
         return refused(&refusal);
@@ -89,10 +117,10 @@ fn refused(refusal: &Refusal) -> Response {
     error(status, refusal.kind(), body)
 }
 
-fn denied(access_key_id: &str, target: &Target) -> Response {
+fn denied(access_key_id: &str, action: &str, target: &Target) -> Response {
     let message = format!(
-        "User: arn:aws:sts::{ACCOUNT}:assumed-role/{access_key_id} is not authorized to perform: lambda:InvokeFunction on \
-         resource: {} because no identity-based policy allows the lambda:InvokeFunction action",
+        "User: arn:aws:sts::{ACCOUNT}:assumed-role/{access_key_id} is not authorized to perform: {action} on resource: {} \
+         because no identity-based policy allows the {action} action",
         target.arn(),
     );
     error(403, "AccessDeniedException", json!({"Message": message}))

@@ -1,0 +1,167 @@
+//! `configure`: gives the deployed stack its GitHub App, and GitHub the stack's webhook.
+//!
+//! Everything is looked at before anything is stored, and each thing that is stored is whole: the App's secret is put into
+//! service after a token was minted with what is in it, the webhook's before GitHub signs with it. So it may be
+//! interrupted anywhere and run again.
+
+mod answers;
+mod app;
+mod rotate;
+mod webhook;
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use crate::aws::Account;
+use crate::failure::Failure;
+use crate::github_app::GitHubApp;
+use crate::output::{self, Progress};
+use crate::secret::Secret;
+use crate::stack::{self, Stack};
+
+pub(crate) use app::{AppSecretValue, mintable, store};
+pub(crate) use webhook::{Ping, WebhookSecretValue, hand_over, ping};
+
+const EXAMPLES: &str = "\
+Examples:
+  Ask for everything:
+    konduktor-github-app configure
+  For scripts (the secret that the stack generated is kept):
+    konduktor-github-app configure --app-id 123456 --pem konduktor.private-key.pem --yes --json
+  Take over a self-hosted server, from ~/.konduktor, KONDUKTOR_DIR or a folder:
+    konduktor-github-app configure --from /opt/konduktor/data
+  A new webhook secret, and a day later the old one out of service:
+    konduktor-github-app configure --rotate webhook-secret
+    konduktor-github-app configure --rotate webhook-secret --retire-previous
+  A new private key, generated in the App's settings:
+    konduktor-github-app configure --rotate key --pem konduktor.2026-11-24.private-key.pem";
+
+/// Set the GitHub App up: store its key and the webhook's secret, point GitHub at the webhook, and prove both
+///
+/// What is not given is asked for. Secrets come from files or the terminal, never from arguments, which every process of
+/// the machine can read. It can be run again at any time, and stores only what has changed.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    stack: stack::Name,
+    /// The App ID, or the client id, from the App's settings
+    #[arg(long, value_name = "ID", value_parser = answers::app_id)]
+    app_id: Option<String>,
+    /// The private key that GitHub let you download; - reads standard input
+    #[arg(long, value_name = "FILE")]
+    pem: Option<PathBuf>,
+    /// A file with the webhook secret, where the generated one is not to be used; - reads standard input
+    #[arg(long, value_name = "FILE")]
+    webhook_secret_file: Option<PathBuf>,
+    /// The installation whose repositories are meant, where the App has several
+    #[arg(long, value_name = "ID")]
+    installation_id: Option<u64>,
+    /// Take over the set-up of a self-hosted server: github-app.json and github-app.pem [default: KONDUKTOR_DIR, else
+    /// ~/.konduktor]
+    #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with_all = ["app_id", "pem", "webhook_secret_file"])]
+    from: Option<Option<PathBuf>>,
+    /// Replace one secret of an App that is configured, without a refused delivery or a failed token in between
+    #[arg(long, value_name = "WHICH", conflicts_with_all = ["app_id", "from", "installation_id", "no_webhook"])]
+    rotate: Option<Rotated>,
+    /// The end of a rotation: take the previous one out of service
+    #[arg(long, requires = "rotate", conflicts_with_all = ["pem", "webhook_secret_file"])]
+    retire_previous: bool,
+    /// The webhook's URL, where it is not the stack's own
+    #[arg(long, value_name = "URL")]
+    webhook_url: Option<String>,
+    /// Leave the webhook's URL and secret at GitHub as they are
+    #[arg(long)]
+    no_webhook: bool,
+    /// Answer every question with yes
+    #[arg(long)]
+    yes: bool,
+    /// Print what was done as JSON; what happens meanwhile goes to standard error
+    #[arg(long)]
+    json: bool,
+}
+
+/// What can be rotated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Rotated {
+    /// What GitHub signs deliveries with
+    WebhookSecret,
+    /// The App's private key
+    Key,
+}
+
+pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), Failure> {
+    match arguments.rotate {
+        Some(rotated) => rotate::run(rotated, &arguments, account).await,
+        None => configure(&arguments, account).await,
+    }
+}
+
+async fn configure(arguments: &Arguments, account: &Account) -> Result<(), Failure> {
+    let progress = Progress::new(arguments.json);
+    let answers = answers::gather(arguments, progress)?;
+    progress.say(&format!("Key fingerprint: SHA256:{}", answers.key.fingerprint()));
+    let stack = Stack::find(&arguments.stack, account).await?;
+    let webhook_url = webhook::url(arguments, &stack)?;
+    let github = GitHubApp::identify(&stack.github_api_url, &answers.app_id, answers.key, progress).await?;
+    introduce(&github, progress);
+    let installation = app::installation(&github, answers.installation_id, progress).await?;
+
+    let app_secret = Secret::new(&stack.session, &stack.app_secret);
+    let value = AppSecretValue::new(&github, Some(installation.id));
+    app::confirm_another_app(&app_secret, &github, arguments.yes, progress).await?;
+    let webhook_secret = Secret::new(&stack.session, &stack.webhook_secret);
+    let signing = WebhookSecretValue::next(&webhook_secret, answers.webhook_secret, installation.id).await?;
+    signing.check_rotation(&webhook_secret).await?;
+    let hook = github.hook_config().await?;
+    if !arguments.no_webhook {
+        webhook::confirm_another_url(&hook, &webhook_url, arguments.yes, progress)?;
+    }
+    mintable(&github, installation.id, progress).await?;
+    let app_written = store(&app_secret, &value, progress).await?;
+    let (webhook, pinged) = if arguments.no_webhook {
+        signing.write(&webhook_secret).await?;
+        progress.say("The webhook at GitHub is left as it is.");
+        ("left", None)
+    } else {
+        hand_over(&github, &webhook_secret, &signing, &webhook_url, progress).await?;
+        ("set", Some(ping(&github, progress).await?))
+    };
+    if let Some(Ping::Answered { status, .. }) = &pinged
+        && *status != 200
+    {
+        return Err(Failure::new(format!(
+            "everything is stored, but the ping was answered {status}: `{} verify` looks for the reason",
+            crate::NAME
+        )));
+    }
+    progress.say("GitHub App configured.");
+    if arguments.json {
+        let summary = json!({
+            "app_id": github.app.id,
+            "client_id": github.app.client_id,
+            "slug": github.app.slug,
+            "fingerprint": github.fingerprint(),
+            "installation_id": installation.id,
+            "account": installation.account.name(),
+            "app_secret": app::written(app_written),
+            "webhook": webhook,
+            "webhook_url": webhook_url,
+            "ping": pinged,
+        });
+        return output::write(format!("{summary}\n"));
+    }
+    Ok(())
+}
+
+/// Says which App the key turned out to be of, and how far the clocks are apart.
+pub(crate) fn introduce(github: &GitHubApp, progress: Progress) {
+    progress.say(&format!("App: {} (App ID {}, {})", github.app.name, github.app.id, github.app.html_url));
+    let seconds = github.clock_offset.as_secs();
+    if seconds != 0 {
+        let (apart, side) = (seconds.unsigned_abs(), if seconds > 0 { "behind" } else { "ahead of" });
+        progress.say(&format!("This machine's clock is {apart} s {side} GitHub's; it is allowed for."));
+    }
+}

@@ -1,0 +1,146 @@
+//! What the operator says: in the guide's dialogue, in flags, or in the files of a self-hosted server.
+
+use std::fs::File;
+use std::io::{Read, stdin};
+use std::path::{Path, PathBuf};
+
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use shared::config::Variables;
+use shared::github::app::AppKey;
+use shared::secrets::text_or_number;
+
+use super::Arguments;
+use crate::failure::Failure;
+use crate::output::Progress;
+use crate::prompt;
+
+/// A secret of Secrets Manager holds no more, and what belongs into one is far smaller.
+const LARGEST_FILE: u64 = 65_536;
+
+pub(super) struct Answers {
+    pub(super) app_id: String,
+    pub(super) key: AppKey,
+    /// `None`: the one that the stack generated.
+    pub(super) webhook_secret: Option<SecretString>,
+    pub(super) installation_id: Option<u64>,
+}
+
+/// Asks for what the flags leave open, and reads the key: nothing goes over the network before it is known to be one.
+pub(super) fn gather(arguments: &Arguments, progress: Progress) -> Result<Answers, Failure> {
+    if let Some(folder) = &arguments.from {
+        return from_self_hosted(folder.clone(), arguments.installation_id);
+    }
+    let asks = arguments.app_id.is_none() || arguments.pem.is_none();
+    if asks {
+        if !prompt::is_possible() {
+            return Err(Failure::new(
+                "nobody is at the terminal to be asked: pass --app-id and --pem, or --from for a self-hosted set-up",
+            ));
+        }
+        progress.say("=== GitHub App Setup ===");
+    }
+    let app_id = match &arguments.app_id {
+        Some(app_id) => app_id.clone(),
+        None => app_id(&prompt::line("  App ID:", progress)?).map_err(Failure::new)?,
+    };
+    let webhook_secret = match &arguments.webhook_secret_file {
+        Some(file) => Some(webhook_secret(&read(file)?)?),
+        None if asks => {
+            let typed = prompt::hidden("  Webhook secret (Enter keeps the one that the stack generated):", progress)?;
+            (!typed.expose_secret().is_empty()).then(|| webhook_secret(&typed)).transpose()?
+        }
+        None => None,
+    };
+    let pem = match &arguments.pem {
+        Some(file) => read(file)?,
+        None => read(&at_home(&prompt::line("  Path to PEM file:", progress)?))?,
+    };
+    Ok(Answers { app_id, key: key(&pem)?, webhook_secret, installation_id: arguments.installation_id })
+}
+
+/// What `configure-github-app` of the self-hosted server wrote.
+#[derive(Deserialize)]
+struct SelfHosted {
+    #[serde(deserialize_with = "text_or_number")]
+    app_id: String,
+    #[serde(default)]
+    installation_id: Option<u64>,
+    webhook_secret: SecretString,
+}
+
+fn from_self_hosted(folder: Option<PathBuf>, installation_id: Option<u64>) -> Result<Answers, Failure> {
+    let folder = folder.or_else(|| Variables::default().optional("KONDUKTOR_DIR").map(PathBuf::from));
+    let folder = folder.unwrap_or_else(|| at_home("~/.konduktor"));
+    let path = folder.join("github-app.json");
+    let text = read(&path)?;
+    let set_up: SelfHosted = serde_json::from_str(text.expose_secret()).map_err(|error| {
+        // serde_json's own message may quote the secret.
+        Failure::new(format!(
+            "{} is not what configure-github-app writes (line {}, column {}): it holds app_id, installation_id and \
+             webhook_secret",
+            path.display(),
+            error.line(),
+            error.column()
+        ))
+    })?;
+    Ok(Answers {
+        app_id: app_id(&set_up.app_id).map_err(Failure::new)?,
+        key: key(&read(&folder.join("github-app.pem"))?)?,
+        webhook_secret: Some(webhook_secret(&set_up.webhook_secret)?),
+        installation_id: installation_id.or(set_up.installation_id),
+    })
+}
+
+pub(super) fn app_id(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let number = text.parse::<u64>().is_ok_and(|number| number > 0);
+    let client_id = text.starts_with("Iv") && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.');
+    if number || client_id {
+        return Ok(text.to_owned());
+    }
+    Err("the App ID is the number near the top of the App's settings, such as 123456".to_owned())
+}
+
+pub(super) fn key(pem: &SecretString) -> Result<AppKey, Failure> {
+    AppKey::from_pem(pem).map_err(|error| Failure::new(error.to_string()))
+}
+
+/// One line of text: what is more, or less, cannot be typed into GitHub's form.
+pub(super) fn webhook_secret(text: &SecretString) -> Result<SecretString, Failure> {
+    let text = text.expose_secret().trim();
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err(Failure::new("a webhook secret is one line of text, such as `openssl rand -hex 32` prints"));
+    }
+    Ok(text.into())
+}
+
+pub(super) fn read(path: &Path) -> Result<SecretString, Failure> {
+    let fail = |what: String| Failure::new(format!("{}: {what}", path.display()));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(8192));
+    let read = if path == Path::new("-") {
+        stdin().take(LARGEST_FILE + 1).read_to_end(&mut bytes)
+    } else {
+        let file = File::open(path).map_err(|error| fail(error.to_string()))?;
+        file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)
+    };
+    read.map_err(|error| fail(error.to_string()))?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(fail(format!(
+            "over {LARGEST_FILE} bytes, the most that Secrets Manager takes: this is another file"
+        )));
+    }
+    let text =
+        std::str::from_utf8(&bytes).map_err(|_| fail("not text: a PEM and a webhook secret both are".to_owned()))?;
+    Ok(text.into())
+}
+
+/// A path as it is typed: no shell has replaced its `~`.
+fn at_home(path: &str) -> PathBuf {
+    let home = Variables::default().optional("HOME");
+    match (path.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => Path::new(&home).join(rest),
+        _ => PathBuf::from(path),
+    }
+}

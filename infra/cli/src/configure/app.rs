@@ -1,0 +1,164 @@
+//! The App's side: which installation is meant, and its secret.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+use shared::github::{Installation, RepositorySelection};
+use shared::secrets::{self, AppSecret};
+
+use crate::failure::Failure;
+use crate::github_app::{GitHubApp, missing, suspended};
+use crate::output::{Progress, printable};
+use crate::prompt;
+use crate::secret::{CURRENT, Secret, Written};
+
+/// The value of the App's secret.
+pub(crate) struct AppSecretValue(SecretString);
+
+impl AppSecretValue {
+    pub(crate) fn new(github: &GitHubApp, installation_id: Option<u64>) -> Self {
+        let mut value = json!({"app_id": github.app.id, "private_key": github.pem().expose_secret()});
+        if let Some(client_id) = &github.app.client_id {
+            value["client_id"] = json!(client_id);
+        }
+        if let Some(installation_id) = installation_id {
+            value["installation_id"] = json!(installation_id);
+        }
+        Self(value.to_string().into())
+    }
+}
+
+/// The installation that is meant, with everything granted that the App needs.
+pub(super) async fn installation(
+    github: &GitHubApp,
+    wanted: Option<u64>,
+    progress: Progress,
+) -> Result<Installation, Failure> {
+    let app = &github.app;
+    let lacks = missing(&app.permissions, &app.events);
+    if !lacks.is_empty() {
+        return Err(Failure::new(format!(
+            "the App lacks {}: add it under {}/permissions, let the account's owner accept, and run this again",
+            lacks.join(", "),
+            app.settings_url()
+        )));
+    }
+    progress.say("Discovering installation ID...");
+    let installations = github.installations().await?;
+    let installation = choose(github, installations, wanted, progress)?;
+    progress.say(&format!("Found installation ID: {}", installation.id));
+    if installation.suspended_at.is_some() {
+        return Err(suspended(installation.id));
+    }
+    let lacks = missing(&installation.permissions, &installation.events);
+    if !lacks.is_empty() {
+        return Err(Failure::new(format!(
+            "{} has not granted {} yet: an owner accepts the App's new permissions at {}, then run this again",
+            installation.account.name(),
+            lacks.join(", "),
+            installation.html_url
+        )));
+    }
+    Ok(installation)
+}
+
+fn choose(
+    github: &GitHubApp,
+    mut installations: Vec<Installation>,
+    wanted: Option<u64>,
+    progress: Progress,
+) -> Result<Installation, Failure> {
+    if installations.is_empty() {
+        return Err(Failure::new(format!(
+            "No installations found: install the App on the account with your repositories at {}, then run this again",
+            github.app.install_url()
+        )));
+    }
+    let asked = wanted.is_none() && installations.len() > 1;
+    if asked || !installations.iter().any(|found| wanted.is_none_or(|wanted| wanted == found.id)) {
+        table(&installations).iter().for_each(|line| progress.say(line));
+    }
+    let id = match wanted {
+        Some(id) => id,
+        None if installations.len() == 1 => installations[0].id,
+        None if prompt::is_possible() => {
+            let typed = prompt::line("  Installation ID:", progress)?;
+            typed.parse().map_err(|_| Failure::new(format!("{typed:?} is no installation ID: type one of the list")))?
+        }
+        None => {
+            return Err(Failure::new(
+                "Multiple installations found: name the one that is meant with --installation-id",
+            ));
+        }
+    };
+    let position = installations.iter().position(|found| found.id == id);
+    position.map(|at| installations.swap_remove(at)).ok_or_else(|| {
+        Failure::new(format!(
+            "the App has no installation {id}: name one of the list with --installation-id, or install the App at {}",
+            github.app.install_url()
+        ))
+    })
+}
+
+fn table(installations: &[Installation]) -> Vec<String> {
+    let width = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or_default();
+    let name = |found: &Installation| printable(found.account.name());
+    let widest = width(&mut installations.iter().map(|found| name(found).chars().count())).max("account".len());
+    let row = |id: &str, account: &str, repositories: &str, suspended: &str| {
+        format!("  {id:<12}  {account:<widest$}  {repositories:<12}  {suspended}").trim_end().to_owned()
+    };
+    let mut lines = vec![row("id", "account", "repositories", "suspended")];
+    lines.extend(installations.iter().map(|found| {
+        let repositories = match found.repository_selection {
+            Some(RepositorySelection::All) => "all",
+            Some(RepositorySelection::Selected) => "selected",
+            None => "",
+        };
+        let suspended = found.suspended_at.map(|at| at.to_string()).unwrap_or_default();
+        row(&found.id.to_string(), &name(found), repositories, &suspended)
+    }));
+    lines
+}
+
+/// An App that is in service is replaced by another only on purpose.
+pub(super) async fn confirm_another_app(
+    secret: &Secret<'_>,
+    github: &GitHubApp,
+    yes: bool,
+    progress: Progress,
+) -> Result<(), Failure> {
+    let Some(current) = secret.at(CURRENT).await? else { return Ok(()) };
+    // What the functions cannot read is not in service.
+    let Ok(current) = secrets::parse::<AppSecret>(&current) else { return Ok(()) };
+    if current.app_id == github.app.id.to_string() {
+        return Ok(());
+    }
+    let question = format!(
+        "The stack serves the App {}. Shall the App {} ({}) take its place?",
+        current.app_id, github.app.id, github.app.name
+    );
+    prompt::confirm(&question, yes, progress)
+}
+
+/// Proves that tokens can be minted, before anything is stored.
+pub(crate) async fn mintable(github: &GitHubApp, installation: u64, progress: Progress) -> Result<(), Failure> {
+    progress.say("Minting a token...");
+    github.try_minting(installation).await?;
+    progress.say("Minted one, and revoked it.");
+    Ok(())
+}
+
+pub(crate) async fn store(secret: &Secret<'_>, value: &AppSecretValue, progress: Progress) -> Result<Written, Failure> {
+    let written = secret.write(&value.0).await?;
+    progress.say(match written {
+        Written::New => "Stored the App's id and key.",
+        Written::Unchanged => "The App's id and key are stored already.",
+    });
+    Ok(written)
+}
+
+pub(super) fn written(written: Written) -> &'static str {
+    match written {
+        Written::New => "written",
+        Written::Unchanged => "unchanged",
+    }
+}

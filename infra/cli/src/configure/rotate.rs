@@ -1,0 +1,166 @@
+//! `configure --rotate`: a new secret in place of one that is in service.
+//!
+//! The functions accept AWSCURRENT and AWSPREVIOUS. The webhook's secret is written first and told to GitHub once every
+//! environment will look for it; a new key is proved first and written then, while GitHub still knows the old one.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+use shared::secrets::{self, AppSecret};
+use uuid::Uuid;
+
+use super::webhook::{Ping, WebhookSecretValue, hand_over, is_unfinished, ping};
+use super::{Arguments, Rotated, answers, app, introduce};
+use crate::aws::Account;
+use crate::failure::Failure;
+use crate::github_app::GitHubApp;
+use crate::output::{self, Progress};
+use crate::secret::{CURRENT, PREVIOUS, Secret};
+use crate::stack::Stack;
+
+pub(super) async fn run(rotated: Rotated, arguments: &Arguments, account: &Account) -> Result<(), Failure> {
+    let progress = Progress::new(arguments.json);
+    if rotated == Rotated::Key && arguments.webhook_secret_file.is_some() {
+        return Err(Failure::new("--webhook-secret-file goes with --rotate webhook-secret"));
+    }
+    if rotated == Rotated::WebhookSecret && arguments.pem.is_some() {
+        return Err(Failure::new("--pem goes with --rotate key"));
+    }
+    let done = match (rotated, arguments.retire_previous) {
+        (Rotated::WebhookSecret, false) => webhook_secret(arguments, account, progress).await?,
+        (Rotated::WebhookSecret, true) => retire_webhook_secret(arguments, account, progress).await?,
+        (Rotated::Key, false) => key(arguments, account, progress).await?,
+        (Rotated::Key, true) => retire_key(arguments, account, progress).await?,
+    };
+    if arguments.json { output::write(format!("{done}\n")) } else { Ok(()) }
+}
+
+async fn webhook_secret(
+    arguments: &Arguments,
+    account: &Account,
+    progress: Progress,
+) -> Result<serde_json::Value, Failure> {
+    let given = arguments.webhook_secret_file.as_deref().map(answers::read).transpose()?;
+    let given = given.map(|text| answers::webhook_secret(&text)).transpose()?;
+    let stack = Stack::find(&arguments.stack, account).await?;
+    let url = super::webhook::url(arguments, &stack)?;
+    let (_, github) = configured(&stack, progress).await?;
+    super::webhook::confirm_another_url(&github.hook_config().await?, &url, arguments.yes, progress)?;
+    let secret = Secret::new(&stack.session, &stack.webhook_secret);
+    let next = match given {
+        Some(given) => WebhookSecretValue::replaced(&secret, given).await?,
+        None if is_unfinished(&secret.stages().await?) => {
+            progress.say("Finishing the rotation that was begun before.");
+            WebhookSecretValue::current(&secret).await?
+        }
+        None => WebhookSecretValue::replaced(&secret, random()).await?,
+    };
+    next.check_rotation(&secret).await?;
+    hand_over(&github, &secret, &next, &url, progress).await?;
+    let pinged = ping(&github, progress).await?;
+    if let Ping::Answered { status, .. } = &pinged
+        && *status != 200
+    {
+        return Err(Failure::new(format!(
+            "GitHub signs with the new webhook secret, but its ping was answered {status}: `{} verify` looks for the reason",
+            crate::NAME
+        )));
+    }
+    progress.say(&format!(
+        "Webhook secret rotated. The previous one is accepted until `{} configure --rotate webhook-secret \
+         --retire-previous`.",
+        crate::NAME
+    ));
+    Ok(json!({"rotated": "webhook-secret", "ping": pinged}))
+}
+
+async fn retire_webhook_secret(
+    arguments: &Arguments,
+    account: &Account,
+    progress: Progress,
+) -> Result<serde_json::Value, Failure> {
+    let stack = Stack::find(&arguments.stack, account).await?;
+    let secret = Secret::new(&stack.session, &stack.webhook_secret);
+    if is_unfinished(&secret.stages().await?) {
+        return Err(Failure::new(format!(
+            "GitHub still signs with the previous webhook secret: finish the rotation with `{} configure --rotate \
+             webhook-secret` first",
+            crate::NAME
+        )));
+    }
+    let retired = secret.unlabel(PREVIOUS).await?;
+    progress.say(if retired {
+        "The previous webhook secret is out of service; within 5 minutes no function accepts it."
+    } else {
+        "There is no previous webhook secret in service."
+    });
+    Ok(json!({"retired": retired}))
+}
+
+async fn key(arguments: &Arguments, account: &Account, progress: Progress) -> Result<serde_json::Value, Failure> {
+    let pem = match &arguments.pem {
+        Some(file) => answers::read(file)?,
+        None => return Err(Failure::new("generate a private key in the App's settings and name the file with --pem")),
+    };
+    let key = answers::key(&pem)?;
+    progress.say(&format!("Key fingerprint: SHA256:{}", key.fingerprint()));
+    let stack = Stack::find(&arguments.stack, account).await?;
+    let secret = Secret::new(&stack.session, &stack.app_secret);
+    let current = current_app(&secret).await?;
+    let github = GitHubApp::identify(&stack.github_api_url, &current.app_id, key, progress).await?;
+    introduce(&github, progress);
+    let installation = match current.installation_id {
+        Some(id) => id,
+        None => app::installation(&github, None, progress).await?.id,
+    };
+    app::mintable(&github, installation, progress).await?;
+    let written = app::store(&secret, &app::AppSecretValue::new(&github, Some(installation)), progress).await?;
+    progress.say(&format!(
+        "Key rotated. In 5 minutes no function uses the previous one: delete it under {} then, and take it out of service \
+         with `{} configure --rotate key --retire-previous`.",
+        github.app.settings_url(),
+        crate::NAME
+    ));
+    Ok(json!({"rotated": "key", "fingerprint": github.fingerprint(), "app_secret": app::written(written)}))
+}
+
+/// The key that stays has to work before the other one goes.
+async fn retire_key(
+    arguments: &Arguments,
+    account: &Account,
+    progress: Progress,
+) -> Result<serde_json::Value, Failure> {
+    let stack = Stack::find(&arguments.stack, account).await?;
+    let (secret, github) = configured(&stack, progress).await?;
+    let retired = secret.unlabel(PREVIOUS).await?;
+    progress.say(&if retired {
+        format!("The previous key is out of service; {} stays.", github.fingerprint())
+    } else {
+        "There is no previous key in service.".to_owned()
+    });
+    Ok(json!({"retired": retired}))
+}
+
+/// The App as the stack has it.
+async fn configured<'a>(stack: &'a Stack, progress: Progress) -> Result<(Secret<'a>, GitHubApp), Failure> {
+    let secret = Secret::new(&stack.session, &stack.app_secret);
+    let current = current_app(&secret).await?;
+    let key = answers::key(&current.private_key)?;
+    let github = GitHubApp::identify(&stack.github_api_url, &current.app_id, key, progress).await?;
+    introduce(&github, progress);
+    Ok((secret, github))
+}
+
+async fn current_app(secret: &Secret<'_>) -> Result<AppSecret, Failure> {
+    let not_configured = |reason: &str| {
+        Failure::new(format!("the secret {} is not configured, {reason}: run `{} configure`", secret.id(), crate::NAME))
+    };
+    let current = secret.at(CURRENT).await?.ok_or_else(|| not_configured("it is empty"))?;
+    secrets::parse(&current).map_err(|reason| not_configured(&reason))
+}
+
+/// 244 random bits of the system's generator, written as 64 hex digits as `openssl rand -hex 32` does.
+fn random() -> SecretString {
+    let half = || Uuid::new_v4().simple().to_string();
+    let (one, other) = (SecretString::from(half()), SecretString::from(half()));
+    format!("{}{}", one.expose_secret(), other.expose_secret()).into()
+}

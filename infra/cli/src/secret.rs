@@ -1,0 +1,173 @@
+//! One secret of Secrets Manager as an operator changes it: version by version, and none in service before it is whole.
+//!
+//! A new version is written as AWSPENDING, which no function reads, then read back, and only then made AWSCURRENT; AWS
+//! makes the version before it AWSPREVIOUS. Interrupted anywhere, the functions go on with what they had.
+//! <https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html>
+
+use std::collections::BTreeMap;
+
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::aws::{Call, Session};
+use crate::failure::Failure;
+
+pub(crate) const CURRENT: &str = "AWSCURRENT";
+pub(crate) const PREVIOUS: &str = "AWSPREVIOUS";
+const PENDING: &str = "AWSPENDING";
+
+/// Ours: on the version of the webhook secret that GitHub was told last. A rotation that was interrupted in between is
+/// found by it; writing yet another version would push the one that GitHub still signs with out of service.
+pub(crate) const AT_GITHUB: &str = "GITHUB";
+
+/// The largest value, in bytes. <https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html>
+const LARGEST_VALUE: usize = 65_536;
+
+/// Which version carries which staging label.
+pub(crate) type Stages = BTreeMap<String, String>;
+
+/// What [`Secret::write`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    New,
+    /// The current version says the same: another one would push AWSPREVIOUS out of service.
+    Unchanged,
+}
+
+/// A secret by its name or ARN.
+#[derive(Debug)]
+pub(crate) struct Secret<'a> {
+    client: Client,
+    session: &'a Session,
+    id: &'a str,
+}
+
+impl<'a> Secret<'a> {
+    pub(crate) fn new(session: &'a Session, id: &'a str) -> Self {
+        Self { client: Client::new(&session.config), session, id }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        self.id
+    }
+
+    pub(crate) async fn stages(&self) -> Result<Stages, Failure> {
+        let described = self.client.describe_secret().secret_id(self.id).send().await;
+        let described = described.map_err(|error| self.failure("secretsmanager:DescribeSecret", &error))?;
+        let versions = described.version_ids_to_stages.unwrap_or_default();
+        let pairs =
+            versions.into_iter().flat_map(|(id, stages)| stages.into_iter().map(move |stage| (stage, id.clone())));
+        Ok(pairs.collect())
+    }
+
+    /// The value with this label. `None` if there is none, or if it is empty: the template makes a secret without a value.
+    pub(crate) async fn at(&self, stage: &str) -> Result<Option<SecretString>, Failure> {
+        let answer = self.client.get_secret_value().secret_id(self.id).version_stage(stage).send().await;
+        let found = match answer {
+            Ok(found) => found,
+            Err(error) => match error.as_service_error() {
+                // The same error for a secret that is not there and for one without this version.
+                Some(GetSecretValueError::ResourceNotFoundException(_))
+                    if !self.stages().await?.contains_key(stage) =>
+                {
+                    return Ok(None);
+                }
+                _ => return Err(self.failure("secretsmanager:GetSecretValue", &error)),
+            },
+        };
+        let value = SecretString::from(found.secret_string.unwrap_or_default());
+        Ok((!value.expose_secret().trim().is_empty()).then_some(value))
+    }
+
+    /// Puts a value into service, if it is not there already.
+    pub(crate) async fn write(&self, value: &SecretString) -> Result<Written, Failure> {
+        self.check_size(value)?;
+        if self.at(CURRENT).await?.is_some_and(|current| current.expose_secret() == value.expose_secret()) {
+            return Ok(Written::Unchanged);
+        }
+        let answer = self
+            .client
+            .put_secret_value()
+            .secret_id(self.id)
+            .secret_string(value.expose_secret())
+            .version_stages(PENDING)
+            .send()
+            .await;
+        let put = answer.map_err(|error| self.failure("secretsmanager:PutSecretValue", &error))?;
+        let version = put.version_id.unwrap_or_default();
+        self.read_back(&version, value).await?;
+        self.label(CURRENT, &version).await?;
+        self.unlabel(PENDING).await?;
+        Ok(Written::New)
+    }
+
+    /// Refuses what Secrets Manager would refuse, before anything else is done about it.
+    pub(crate) fn check_size(&self, value: &SecretString) -> Result<(), Failure> {
+        let bytes = value.expose_secret().len();
+        if bytes > LARGEST_VALUE {
+            return Err(Failure::new(format!(
+                "the secret {} would be {bytes} bytes and Secrets Manager takes {LARGEST_VALUE}: look at what was given, \
+                 a key is under 4,000",
+                self.id
+            )));
+        }
+        Ok(())
+    }
+
+    async fn read_back(&self, version: &str, value: &SecretString) -> Result<(), Failure> {
+        let answer = self.client.get_secret_value().secret_id(self.id).version_id(version).send().await;
+        let found = answer.map_err(|error| self.failure("secretsmanager:GetSecretValue", &error))?;
+        if found.secret_string.is_some_and(|found| found == value.expose_secret()) {
+            return Ok(());
+        }
+        Err(Failure::new(format!(
+            "the secret {} came back otherwise than it was written, and was not put into service: try again",
+            self.id
+        )))
+    }
+
+    /// Moves a label to a version from wherever it is.
+    pub(crate) async fn label(&self, stage: &str, version: &str) -> Result<(), Failure> {
+        let holder = self.stages().await?.remove(stage);
+        if holder.as_deref() == Some(version) {
+            return Ok(());
+        }
+        self.move_stage(stage, holder, Some(version.to_owned())).await
+    }
+
+    /// Takes a label off; says whether it was there.
+    pub(crate) async fn unlabel(&self, stage: &str) -> Result<bool, Failure> {
+        let Some(holder) = self.stages().await?.remove(stage) else { return Ok(false) };
+        self.move_stage(stage, Some(holder), None).await.map(|()| true)
+    }
+
+    async fn move_stage(&self, stage: &str, from: Option<String>, to: Option<String>) -> Result<(), Failure> {
+        let answer = self
+            .client
+            .update_secret_version_stage()
+            .secret_id(self.id)
+            .version_stage(stage)
+            .set_remove_from_version_id(from)
+            .set_move_to_version_id(to)
+            .send()
+            .await;
+        answer.map(drop).map_err(|error| self.failure("secretsmanager:UpdateSecretVersionStage", &error))
+    }
+
+    fn failure<E, R>(&self, action: &'static str, error: &SdkError<E, R>) -> Failure
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: std::fmt::Debug + 'static,
+    {
+        let call = Call {
+            service: "Secrets Manager",
+            action,
+            resource: &format!("secret {}", self.id),
+            if_missing: "deploy the stack again with `make deploy`",
+            session: self.session,
+        };
+        call.failure(error)
+    }
+}

@@ -1,0 +1,131 @@
+//! The deployed stack: what the template's outputs and parameters say of it.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_cloudformation::Client;
+use aws_sdk_cloudformation::error::ProvideErrorMetadata;
+use aws_sdk_cloudformation::types::Stack as Described;
+use clap::Args;
+use shared::config::{DEFAULT_GITHUB_API_URL, check_api_url};
+
+use crate::aws::{Account, Call, Session};
+use crate::failure::Failure;
+
+/// What `infra/samconfig.toml` calls the stack.
+pub(crate) const DEFAULT_STACK: &str = "konduktor-github-app";
+
+const IF_MISSING: &str = "deploy it with `make deploy`, name it with --stack, or choose the region and the account it is \
+                          in with --region and --profile";
+
+/// Which stack, where it is not the usual one.
+#[derive(Debug, Args)]
+pub(crate) struct Name {
+    /// The CloudFormation stack
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_STACK)]
+    stack: String,
+    /// GitHub's REST API, where it is not the one that the stack was deployed with
+    #[arg(long, value_name = "URL")]
+    github_api_url: Option<String>,
+}
+
+/// A stack that is there, with everything that its outputs name.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    pub(crate) session: Session,
+    pub(crate) name: String,
+    /// CloudFormation's word for the state it is in, such as `UPDATE_COMPLETE`.
+    pub(crate) status: String,
+    pub(crate) webhook_url: String,
+    pub(crate) webhook_function: String,
+    pub(crate) reconcile_function: String,
+    pub(crate) token_function: String,
+    pub(crate) tasks_table: String,
+    pub(crate) pull_requests_table: String,
+    pub(crate) tokens_table: String,
+    /// The name or ARN of the secret that GitHub signs deliveries with.
+    pub(crate) webhook_secret: String,
+    /// The name or ARN of the secret with the App's id and private key.
+    pub(crate) app_secret: String,
+    /// The command that makes git ask for tokens.
+    pub(crate) git_credential_helper: String,
+    pub(crate) github_api_url: String,
+}
+
+impl Name {
+    /// A stack that is asked about AWS alone.
+    pub(crate) fn of(stack: &str) -> Self {
+        Self { stack: stack.to_owned(), github_api_url: None }
+    }
+}
+
+impl Stack {
+    /// Looks the stack up.
+    pub(crate) async fn find(name: &Name, account: &Account) -> Result<Self, Failure> {
+        let flag = name.github_api_url.as_deref().map(check_api_url).transpose();
+        let flag = flag.map_err(|reason| Failure::new(format!("--github-api-url: {reason}")))?;
+        let session = account.session().await?;
+        let described = describe(&name.stack, &session).await?;
+        let status = described.stack_status().map_or("an unknown state", |status| status.as_str()).to_owned();
+        let mut outputs: BTreeMap<String, String> = described
+            .outputs
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|output| Some((output.output_key?, output.output_value?)))
+            .collect();
+        let parameters = described.parameters.unwrap_or_default();
+        let deployed = parameters
+            .into_iter()
+            .find(|parameter| parameter.parameter_key() == Some("GitHubApiUrl"))
+            .and_then(|parameter| parameter.parameter_value);
+        let mut output = |key: &str| {
+            outputs.remove(key).ok_or_else(|| {
+                Failure::new(format!(
+                    "the stack {} is in {status} and has no output {key}: deploy it (again) with `make deploy`",
+                    name.stack
+                ))
+            })
+        };
+        Ok(Self {
+            webhook_url: output("WebhookUrl")?,
+            webhook_function: output("WebhookFunction")?,
+            reconcile_function: output("ReconcileFunction")?,
+            token_function: output("TokenFunction")?,
+            tasks_table: output("TasksTable")?,
+            pull_requests_table: output("PullRequestsTable")?,
+            tokens_table: output("TokensTable")?,
+            webhook_secret: output("WebhookSecret")?,
+            app_secret: output("AppSecret")?,
+            git_credential_helper: output("GitCredentialHelper")?,
+            github_api_url: flag.or(deployed).unwrap_or_else(|| DEFAULT_GITHUB_API_URL.to_owned()),
+            name: name.stack.clone(),
+            status,
+            session,
+        })
+    }
+}
+
+async fn describe(name: &str, session: &Session) -> Result<Described, Failure> {
+    let answer = Client::new(&session.config).describe_stacks().stack_name(name).send().await;
+    let found = answer.map_err(|error| {
+        // CloudFormation has no error of its own for a stack that is not there.
+        let missing = error.as_service_error().is_some_and(|error| {
+            error.code() == Some("ValidationError") && error.message().unwrap_or_default().contains("does not exist")
+        });
+        if missing {
+            return no_stack(name, session);
+        }
+        let call = Call {
+            service: "CloudFormation",
+            action: "cloudformation:DescribeStacks",
+            resource: &format!("stack {name}"),
+            if_missing: IF_MISSING,
+            session,
+        };
+        call.failure(&error)
+    })?;
+    found.stacks.unwrap_or_default().into_iter().next().ok_or_else(|| no_stack(name, session))
+}
+
+fn no_stack(name: &str, session: &Session) -> Failure {
+    Failure::new(format!("there is no stack {name} in {}: {IF_MISSING}", session.region))
+}
