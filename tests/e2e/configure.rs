@@ -10,7 +10,7 @@ use crate::operator::Operator;
 const ANSWERED: &str = "ping → 200 {\"outcome\":\"pong\"}";
 
 /// A deployed stack, and an App made by hand whose webhook points nowhere yet.
-async fn deployed() -> Stack {
+pub async fn deployed() -> Stack {
     let stack = Stack::deployed().await;
     stack.github.set_hook("http://127.0.0.1:9/not-there-yet", "typed into the form");
     stack.github.deliver(&stack.github.ping_event()).await;
@@ -18,7 +18,7 @@ async fn deployed() -> Stack {
 }
 
 /// What the secret's version with this label says.
-async fn value(stack: &Stack, secret: &str, label: &str) -> Option<Value> {
+pub async fn value(stack: &Stack, secret: &str, label: &str) -> Option<Value> {
     let versions = stack.secrets.versions(secret).await;
     let found = versions.into_iter().find(|version| version.stages.iter().any(|stage| stage == label))?;
     Some(serde_json::from_str(&found.value).unwrap())
@@ -34,7 +34,7 @@ async fn assert_nothing_was_stored(stack: &Stack) {
     assert_eq!(alive, []);
 }
 
-fn flags<'a>(app_id: &'a str, pem: &'a str) -> Vec<&'a str> {
+pub fn flags<'a>(app_id: &'a str, pem: &'a str) -> Vec<&'a str> {
     vec!["configure", "--app-id", app_id, "--pem", pem, "--yes"]
 }
 

@@ -24,6 +24,7 @@ mod local_aws;
 mod operator;
 mod payload;
 mod reconcile;
+mod rotate;
 mod signature;
 mod task_command;
 mod token;

@@ -85,6 +85,8 @@ impl<'a> Secret<'a> {
     pub(crate) async fn write(&self, value: &SecretString) -> Result<Written, Failure> {
         self.check_size(value)?;
         if self.at(CURRENT).await?.is_some_and(|current| current.expose_secret() == value.expose_secret()) {
+            // Of a run that was interrupted.
+            self.unlabel(PENDING).await?;
             return Ok(Written::Unchanged);
         }
         let answer = self
