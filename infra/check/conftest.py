@@ -8,6 +8,7 @@ CATCHES: list[tuple[str, list[str]]] = []
 
 def pytest_addoption(parser):
     parser.addoption("--functions", metavar="DIR", help="deploy the real functions built by `cargo lambda build` into DIR as well")
+    parser.addoption("--binaries", metavar="DIR", default="target/debug", help="where `cargo build` put the command line and the local stack")
     parser.addoption("--every-catch", action="store_true", help="ask every check about every planted mistake, not only until one catches it (3 min)")
 
 

@@ -391,12 +391,16 @@ def test_the_schedule_asks_for_what_is_due(stack):
     wait_for("scheduled run", lambda: '"schedule": "due"' in stack.logged("reconcile"), seconds=90)
 
 
-@pytest.fixture(scope="module")
-def real(cloud, tmp_path_factory, request):
-    """A stack of the functions as built. A missing one fails: what was not deployed was not tested."""
+@pytest.fixture(scope="session")
+def functions(request):
+    """What to deploy under each function's name: as built. A missing one fails: what was not deployed was not tested."""
     built = template.ROOT / request.config.getoption("--functions")
-    folder = checkout(tmp_path_factory.mktemp("real"), lambda name: (built / name / "bootstrap").read_bytes())
-    return cloud.deploy(folder, "real", NamePrefix="real")[0]
+    return lambda name: (built / name / "bootstrap").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def real(cloud, functions, tmp_path_factory):
+    return cloud.deploy(checkout(tmp_path_factory.mktemp("real"), functions), "real", NamePrefix="real")[0]
 
 
 def deliver(stack, event, payload, secret=None):

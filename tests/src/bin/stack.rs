@@ -1,4 +1,4 @@
-//! `stack demo | run | bench FOLDER | exec COMMAND`: the local stack from a terminal.
+//! `stack demo | run | bench FOLDER | exec COMMAND | github`: the local stack from a terminal.
 
 #![allow(
     clippy::disallowed_methods,
@@ -8,7 +8,9 @@
 
 use std::process::ExitCode;
 
-use tests::stack::Stack;
+use serde_json::json;
+use tests::github::{GitHub, NewPullRequest, Selection};
+use tests::stack::{ACCOUNT, REPOSITORY, Stack};
 use tests::{bench, demo};
 
 /// The front door's port of `run`, so that a tunnel or a second terminal can be told once.
@@ -30,9 +32,10 @@ async fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Some("run") => run().await,
+        Some("github") => github().await,
         Some("exec") => exec(&arguments.collect::<Vec<_>>()).await,
         _ => {
-            eprintln!("usage: stack demo | stack run | stack bench FOLDER | stack exec COMMAND [ARGUMENT…]");
+            eprintln!("usage: stack demo | stack run | stack bench FOLDER | stack exec COMMAND [ARGUMENT…] | stack github");
             ExitCode::from(2)
         }
     }
@@ -72,6 +75,40 @@ async fn exec(command: &[String]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A GitHub alone, for a stack that runs elsewhere: it says in a line of JSON where it is and what its App is, and then does
+/// what each line on its standard input says, answering with a line what the webhook answered.
+async fn github() -> ExitCode {
+    let github = GitHub::start().await;
+    github.create_git_repository(REPOSITORY, &[("README.md", "# app\n")]).await;
+    let installation = github.install(ACCOUNT, Selection::All);
+    let app = github.app();
+    println!(
+        "{}",
+        json!({"url": github.url(), "app_id": app.id, "pem": app.pem, "fingerprint": app.fingerprint,
+            "installation_id": installation, "repository": REPOSITORY})
+    );
+    for line in std::io::stdin().lines().map_while(Result::ok) {
+        let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
+        let event = match word {
+            "hook" => {
+                github.set_hook(rest, "typed into the form");
+                github.ping_event()
+            }
+            "open" => github.open_pull_request(REPOSITORY, NewPullRequest::titled(rest)),
+            "merge" => github.merge(REPOSITORY, rest.parse().expect("the number of a pull request")),
+            _ => {
+                eprintln!("hook URL | open TITLE | merge NUMBER");
+                return ExitCode::from(2);
+            }
+        };
+        let record = github.deliver(&event).await;
+        let page = &event.payload["pull_request"]["html_url"];
+        println!("{}", json!({"status": record.status, "answer": record.body, "pull_request": page}));
+    }
+    github.assert_nothing_unexpected();
+    ExitCode::SUCCESS
 }
 
 fn quoted(value: &str) -> String {

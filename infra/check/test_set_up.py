@@ -1,0 +1,130 @@
+"""An operator's afternoon: the deployed stack is given its App from a terminal, and a card moves.
+
+The command line runs as a user with the stack's operator policy and nothing else, against the real functions in MiniStack and
+the fake GitHub of `tests/`. MiniStack's API Gateway goes by a name below `localhost`, which the fake delivers to.
+"""
+
+import json
+import subprocess
+
+import pexpect
+import pytest
+
+import template
+from test_deploy import checkout, cloud, functions
+
+pytestmark = pytest.mark.real
+
+
+class GitHub:
+    """The fake, and what is done there: a line each way."""
+
+    def __init__(self, process):
+        self.process = process
+        self.app = self.answer()
+
+    def answer(self):
+        return json.loads(self.process.stdout.readline())
+
+    def do(self, *words):
+        print(*words, file=self.process.stdin, flush=True)
+        return self.answer()
+
+
+@pytest.fixture(scope="module")
+def binaries(request):
+    return template.ROOT / request.config.getoption("--binaries")
+
+
+@pytest.fixture(scope="module")
+def github(binaries):
+    with subprocess.Popen([binaries / "stack", "github"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield GitHub(process)
+        process.stdin.close()
+        assert process.wait(20) == 0, "it was asked for something that GitHub does not have"
+
+
+@pytest.fixture(scope="module")
+def stack(cloud, functions, github, tmp_path_factory):
+    folder = checkout(tmp_path_factory.mktemp("set-up"), functions)
+    return cloud.deploy(folder, "setup", NamePrefix="setup", GitHubApiUrl=github.app["url"])[0]
+
+
+class Operator:
+    """A terminal of somebody who has the operator policy."""
+
+    def __init__(self, stack, binaries, home):
+        self.binaries, self.home = binaries, home
+        iam = stack.cloud.client("iam")
+        iam.create_user(UserName="operator")
+        iam.attach_user_policy(UserName="operator", PolicyArn=stack.outputs["OperatorPolicy"])
+        key = iam.create_access_key(UserName="operator")["AccessKey"]
+        ours = {name: stack.cloud.environment[name] for name in ("PATH", "AWS_ENDPOINT_URL", "AWS_EC2_METADATA_DISABLED")}
+        self.environment = ours | {
+            "AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+            "AWS_REGION": template.REGION, "HOME": str(home), "TERM": "xterm", "GIT_CONFIG_NOSYSTEM": "1",
+        }
+
+    def run(self, *words, answers=()):
+        """What the terminal shows; `answers` are typed, each once its question has appeared."""
+        screen = pexpect.spawn(str(self.binaries / "konduktor-github-app"), [*words, "--stack", "setup"],
+                               cwd=str(self.home), env=self.environment, encoding="utf-8", timeout=120, dimensions=(60, 200))
+        shown = ""
+        for question, answer in answers:
+            screen.expect_exact(question)
+            shown += screen.before + screen.after
+            screen.sendline(answer)
+        screen.expect(pexpect.EOF)
+        shown += screen.before
+        screen.close()
+        assert screen.exitstatus == 0, shown
+        return shown
+
+
+@pytest.fixture(scope="module")
+def operator(stack, binaries, tmp_path_factory):
+    return Operator(stack, binaries, tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def configured(operator, github):
+    """The screen of `configure`, answered as the guide says."""
+    (operator.home / "app.pem").write_text(github.app["pem"])
+    assert github.do("hook", "http://127.0.0.1:9/not-there-yet")["status"] == 0
+    return operator.run("configure", answers=[
+        ("App ID:", str(github.app["app_id"])),
+        ("Webhook secret", ""),
+        ("Path to PEM file:", "app.pem"),
+        ("Shall it deliver to", "y"),
+    ])
+
+
+def test_configure_ends_with_a_ping_answered_by_the_deployed_webhook(configured, github):
+    wanted = [
+        "=== GitHub App Setup ===", f"SHA256:{github.app['fingerprint']}", "Discovering installation ID...",
+        f"Found installation ID: {github.app['installation_id']}", 'ping → 200 {"outcome":"pong"}', "GitHub App configured.",
+    ]
+    places = [configured.find(line) for line in wanted]
+    assert -1 not in places and places == sorted(places), configured
+
+
+def test_no_secret_appeared_on_the_screen(configured, stack, github):
+    secret = stack.cloud.client("secretsmanager").get_secret_value(SecretId=stack.outputs["WebhookSecret"])
+    assert json.loads(secret["SecretString"])["webhook_secret"] not in configured
+    assert github.app["pem"].splitlines()[1] not in configured
+
+
+def test_a_card_moves_when_its_pull_request_is_merged(configured, operator, github):
+    created = operator.run("task", "create", "Fix login timeout", "--status", "pr_submitted")
+    tag = created[created.index("[kid:"):].strip()
+    opened = github.do("open", f"Fix login {tag}")
+    assert (opened["status"], json.loads(opened["answer"])["outcome"]) == (200, "linked")
+    number = opened["pull_request"].rsplit("/", 1)[1]
+    merged = github.do("merge", number)
+    assert (merged["status"], json.loads(merged["answer"])["outcome"]) == (200, "moved")
+    assert "done" in operator.run("task", "show", tag.removeprefix("[kid: #").removesuffix("]"))
+
+
+def test_configure_may_be_run_again(configured, operator, github):
+    again = operator.run("configure", "--app-id", str(github.app["app_id"]), "--pem", "app.pem")
+    assert "are stored already" in again and "GitHub App configured." in again
