@@ -6,6 +6,7 @@
 pub mod aws;
 pub mod board;
 pub mod config;
+pub mod deadline;
 pub mod error;
 pub mod github;
 pub mod kid_tag;

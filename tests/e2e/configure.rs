@@ -347,6 +347,12 @@ async fn whatever_aws_refuses_is_named_and_nothing_is_half_done() {
         assert_nothing_was_stored(&stack).await;
         stack.secrets.clear_faults();
     }
+    for (service, name) in [(&*stack.cloudformation, "CloudFormation"), (&*stack.secrets, "Secrets Manager")] {
+        service.set_unreachable(true);
+        let line = operator.refused(&run).await;
+        assert!(line.starts_with(&format!("{name} in eu-west-1 does not answer")), "{line}");
+        service.set_unreachable(false);
+    }
     let line = operator.refused(&[&run[..], &["--stack", "another"]].concat()).await;
     assert!(line.starts_with("there is no stack another in eu-west-1: deploy it with `make deploy`"), "{line}");
     let mut half = stack.cloudformation.get(STACK);

@@ -11,6 +11,7 @@ use lambda_runtime::{LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::board::WorkKey;
+use shared::deadline::time_left;
 use shared::pull_request::{InstallationId, PullRequestNumber};
 
 use crate::App;
@@ -184,6 +185,9 @@ pub struct Summary {
     pub oldest_due_seconds: Option<i64>,
 }
 
+/// The time of an invocation that came without a real deadline: what the template gives.
+const WITHOUT_DEADLINE: Duration = Duration::from_secs(90);
+
 /// Takes events until Lambda ends the environment.
 ///
 /// # Errors
@@ -192,11 +196,10 @@ pub async fn serve(app: &App) -> Result<(), lambda_runtime::Error> {
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
         #[expect(clippy::disallowed_methods, reason = "the edge: from here on `now` is an argument")]
         let now = Timestamp::now();
-        let end = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
-        let left = u64::try_from(end.saturating_sub(now.as_millisecond())).unwrap_or(0);
+        let left = time_left(event.context.deadline, now).unwrap_or(WITHOUT_DEADLINE);
         let read = Event::read(event.payload).inspect_err(|error| tracing::error!("{error}"))?;
         // Boxed: unboxed, the runtime's layers around it are deeper than the compiler's limit for one type.
-        let summary = Box::pin(crate::handle(app, read, now, Duration::from_millis(left))).await?;
+        let summary = Box::pin(crate::handle(app, read, now, left)).await?;
         Ok::<_, lambda_runtime::Error>(summary)
     }))
     .await

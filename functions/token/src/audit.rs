@@ -24,18 +24,17 @@ pub struct RequestContext {
     pub function: String,
     /// What the caller says about itself in the client context's `custom`: a claim, not a proof.
     pub claims: BTreeMap<String, String>,
-    /// When Lambda ends the invocation.
-    pub deadline: Option<Timestamp>,
+    /// When Lambda ends the invocation, epoch milliseconds.
+    pub deadline: u64,
 }
 
 impl From<Context> for RequestContext {
     fn from(context: Context) -> Self {
-        let deadline = i64::try_from(context.deadline).ok().filter(|deadline| *deadline > 0);
         Self {
             request_id: context.request_id,
             function: context.invoked_function_arn,
             claims: context.client_context.map(|context| context.custom.into_iter().collect()).unwrap_or_default(),
-            deadline: deadline.and_then(|deadline| Timestamp::from_millisecond(deadline).ok()),
+            deadline: context.deadline,
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
+use shared::deadline::time_left;
 use tokio::time::Instant;
 
 /// Left for the answer itself and for releasing a lease, before Lambda ends the invocation.
-const MARGIN: SignedDuration = SignedDuration::from_millis(500);
+const MARGIN: Duration = Duration::from_millis(500);
 
-/// How long an invocation works where nobody set a deadline.
+/// How long an invocation works that came without a real deadline.
 const DEFAULT_BUDGET: Duration = Duration::from_secs(25);
 
 /// The wall clock at the beginning and a monotonic one since.
@@ -20,10 +21,8 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    pub(crate) fn new(now: Timestamp, deadline: Option<Timestamp>) -> Self {
-        let budget = deadline.map_or(DEFAULT_BUDGET, |deadline| {
-            Duration::try_from(deadline.duration_since(now) - MARGIN).unwrap_or_default()
-        });
+    pub(crate) fn new(now: Timestamp, deadline: u64) -> Self {
+        let budget = time_left(deadline, now).map_or(DEFAULT_BUDGET, |left| left.saturating_sub(MARGIN));
         Self { began: now, started: Instant::now(), budget }
     }
 

@@ -4,7 +4,7 @@
 //! event is taken as it comes and the body decoded here; the answer is the same for every reader.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -14,6 +14,7 @@ use lambda_http::http::header::CONTENT_TYPE;
 use lambda_http::http::{HeaderMap, HeaderValue};
 use lambda_http::lambda_runtime::{self, LambdaEvent, service_fn};
 use lambda_http::{Body, Error};
+use shared::deadline::time_left;
 use tokio::time::timeout;
 
 use crate::App;
@@ -23,7 +24,7 @@ use crate::delivery::UnverifiedDelivery;
 /// What is kept of an invocation's time for its answer.
 const RESERVE: Duration = Duration::from_millis(500);
 
-/// The time of an invocation whose deadline has passed before it began: `cargo lambda watch` sends no real one.
+/// The time of an invocation that came without a real deadline.
 const WITHOUT_DEADLINE: Duration = Duration::from_secs(9);
 
 /// Takes deliveries until Lambda ends the environment.
@@ -32,11 +33,9 @@ const WITHOUT_DEADLINE: Duration = Duration::from_secs(9);
 /// When the Lambda Runtime API cannot be reached.
 pub async fn serve(app: &shared::Result<App>) -> Result<(), Error> {
     lambda_runtime::run(service_fn(|event: LambdaEvent<ApiGatewayV2httpRequest>| async move {
-        let left = event.context.deadline().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         #[expect(clippy::disallowed_methods, reason = "the edge: from here on `now` is an argument")]
         let now = Timestamp::now();
-        let left = left.saturating_sub(Duration::try_from(now.as_duration()).unwrap_or_default());
-        let left = if left.is_zero() { WITHOUT_DEADLINE } else { left };
+        let left = time_left(event.context.deadline, now).unwrap_or(WITHOUT_DEADLINE);
         let answer = match app {
             // Boxed: unboxed, the runtime's layers around it are deeper than the compiler's limit for one type.
             Ok(app) => {

@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::disallowed_methods,
+    clippy::expect_used,
     clippy::print_stdout,
     reason = "a command reads its arguments and prints for people"
 )]
@@ -35,7 +36,9 @@ async fn main() -> ExitCode {
         Some("github") => github().await,
         Some("exec") => exec(&arguments.collect::<Vec<_>>()).await,
         _ => {
-            eprintln!("usage: stack demo | stack run | stack bench FOLDER | stack exec COMMAND [ARGUMENT…] | stack github");
+            eprintln!(
+                "usage: stack demo | stack run | stack bench FOLDER | stack exec COMMAND [ARGUMENT…] | stack github"
+            );
             ExitCode::from(2)
         }
     }
