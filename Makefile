@@ -3,8 +3,17 @@ CARGO ?= cargo
 .DEFAULT_GOAL := help
 
 RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
+FUNCTIONS = webhook reconcile token
+# The template takes the functions from `target/lambda`, wherever cargo keeps its own files.
+BUILD = $(CARGO) lambda build --release --locked --lambda-dir target/lambda $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
 
-.PHONY: help demo run test lint conformance histories bench build deploy destroy template
+# What `infra/check/install` brings (cargo-lambda, its Zig, the SAM CLI) serves a machine that has none of its own.
+export PATH := $(PATH):$(CURDIR)/target/venv/bin
+ifneq ($(wildcard target/venv/bin/python),)
+export CARGO_ZIGBUILD_PYTHON_PATH := $(CURDIR)/target/venv/bin/python
+endif
+
+.PHONY: help demo run test lint conformance histories bench install build deploy deploy-function destroy template cargo-lambda
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,11 +38,22 @@ bench: ## Measure the release functions side by side with empty ones (some minut
 	$(CARGO) build --release --package reconcile --bin reconcile
 	$(CARGO) run --quiet --profile stack --package tests --bin stack -- bench "$(RELEASE)"
 
-build: ## Build the functions for Lambda with cargo-lambda (ARCHITECTURE=arm64 for the other)
-	$(CARGO) lambda build --release --locked $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64) --package webhook --package reconcile --package token
+install: ## Put the command konduktor-github-app on the PATH
+	$(CARGO) install --path infra/cli --locked
 
-deploy: ## Create or update the stack (needs the AWS SAM CLI and credentials)
-	cd infra && sam deploy --parameter-overrides Architecture=$(or $(ARCHITECTURE),x86_64)
+build: cargo-lambda ## Build the functions for Lambda with cargo-lambda (ARCHITECTURE=arm64 for the other)
+	$(BUILD) $(addprefix --package ,$(FUNCTIONS))
+
+deploy: ## Create or update the stack with what was built (needs the AWS SAM CLI and credentials)
+	@infra/deploy
+
+deploy-function: cargo-lambda ## Build one function and push its code alone: F=webhook (needs the same)
+	@$(if $(filter $(FUNCTIONS),$(F)),,echo 'Which function? Say F=webhook, F=reconcile or F=token: make deploy-function F=webhook' >&2; exit 2)
+	$(BUILD) --package $(F)
+	@infra/deploy $(F)
+
+cargo-lambda:
+	@command -v cargo-lambda >/dev/null || { echo 'cargo-lambda is missing: infra/check/install puts it into target/venv (needs Python 3.11), or see https://www.cargo-lambda.info' >&2; exit 1; }
 
 destroy: ## Delete the stack; the Tasks table stays (needs the AWS SAM CLI and credentials)
 	cd infra && sam delete --no-prompts

@@ -138,8 +138,11 @@ class Stack:
 def checkout(folder, functions):
     """What a deploy needs of this repository: the template and the built functions, `functions` giving each one's."""
     (folder / "infra").mkdir(parents=True)
-    for name in ("template.yaml", "samconfig.toml"):
+    for name in ("template.yaml", "samconfig.toml", "deploy"):
         shutil.copy(template.ROOT / "infra" / name, folder / "infra" / name)
+    # cargo-lambda reads the workspace for its own settings.
+    for name in ("Makefile", "Cargo.toml", "Cargo.lock", "functions", "shared", "tests", "infra/cli"):
+        (folder / name).symlink_to(template.ROOT / name)
     for name in FUNCTIONS:
         target = folder / "target" / "lambda" / name
         target.mkdir(parents=True)
@@ -200,7 +203,8 @@ def test_functions_are_told_the_names_of_this_stack(stack):
         for variable in variables.keys() & expected.keys():
             assert variables[variable] == stack.outputs[expected[variable]]
     assert stack.outputs["GitCredentialHelper"] == (
-        "git config --global credential.https://github.com.helper '!TOKEN_FUNCTION=first-token konduktor-github-app credential'"
+        "git config --global --replace-all credential.https://github.com.helper '' && "
+        "git config --global --add credential.https://github.com.helper '!TOKEN_FUNCTION=first-token konduktor-github-app credential'"
     )
     json.loads(functions.get_function_configuration(FunctionName="first-token")["Environment"]["Variables"]["TOKEN_POLICY"])
 
@@ -392,11 +396,25 @@ def test_the_schedule_asks_for_what_is_due(stack):
 
 
 @pytest.fixture(scope="module")
-def real(cloud, tmp_path_factory, request):
-    """A stack of the functions as built. A missing one fails: what was not deployed was not tested."""
-    built = template.ROOT / request.config.getoption("--functions")
-    folder = checkout(tmp_path_factory.mktemp("real"), lambda name: (built / name / "bootstrap").read_bytes())
-    return cloud.deploy(folder, "real", NamePrefix="real")[0]
+def built(tmp_path_factory, request):
+    """A checkout with the functions as built. A missing one fails: what was not deployed was not tested."""
+    functions = template.ROOT / request.config.getoption("--functions")
+    return checkout(tmp_path_factory.mktemp("built"), lambda name: (functions / name / "bootstrap").read_bytes())
+
+
+def in_terminal(cloud, folder, *words):
+    """A command in a checkout, with the home folder that cargo's toolchain is found from."""
+    path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = cloud.environment | {"HOME": os.environ["HOME"], "PATH": path}
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def real(cloud, built):
+    """A stack of the functions as built, made as a newcomer makes it."""
+    run = in_terminal(cloud, built, "make", "deploy")
+    assert run.returncode == 0, run.stdout + run.stderr
+    return Stack(cloud, "konduktor-github-app"), run.stdout
 
 
 def deliver(stack, event, payload, secret=None):
@@ -407,7 +425,67 @@ def deliver(stack, event, payload, secret=None):
 
 
 @pytest.mark.real
+def test_make_deploy_says_what_comes_next_and_can_be_run_again(real, built):
+    stack, printed = real
+    after = printed.partition("\nNext:\n")[2]
+    for what in ("infra/configure-github-app\n", stack.outputs["ClientPolicy"], stack.outputs["OperatorPolicy"], stack.outputs["GitCredentialHelper"], "make install"):
+        assert what in after
+    again = in_terminal(stack.cloud, built, "make", "deploy")
+    assert again.returncode == 0 and "No changes to deploy" in again.stdout, again.stdout + again.stderr
+    assert again.stdout.endswith(after)
+
+
+@pytest.mark.real
+def test_code_built_for_another_processor_is_not_pushed(real, built):
+    bootstrap = built / "target" / "lambda" / "webhook" / "bootstrap"
+    own = bootstrap.read_bytes()
+    for header, words in ((own[:18] + b"\xb7" + own[19:], "ARCHITECTURE=x86_64"), (b"#!/bin/sh\n", "make build")):
+        bootstrap.write_bytes(header)
+        run = in_terminal(real[0].cloud, built, "infra/deploy", "webhook")
+        assert run.returncode == 1 and words in run.stderr, run.stdout + run.stderr
+    bootstrap.write_bytes(own)
+
+
+@pytest.mark.real
+def test_a_push_of_one_function_changes_its_code_and_nothing_else(real, built):
+    stack, _ = real
+    functions = stack.cloud.client("lambda")
+    moving = {"ResponseMetadata", "CodeSha256", "CodeSize", "LastModified", "RevisionId"}
+    configured = lambda: {name: functions.get_function_configuration(FunctionName=f"konduktor-{name}") for name in FUNCTIONS}
+    settled = lambda: all(each["State"] == "Active" and each["LastUpdateStatus"] == "Successful" for each in configured().values())
+    fixed = lambda: {name: {key: value for key, value in each.items() if key not in moving and "Update" not in key and "State" not in key} for name, each in configured().items()}
+    before, code = fixed(), {name: each["CodeSha256"] for name, each in configured().items()}
+    assert set(before["webhook"]) >= {"Role", "Environment", "Timeout", "MemorySize", "Runtime", "Handler", "Architectures", "LoggingConfig"}
+    bootstrap = built / "target" / "lambda" / "webhook" / "bootstrap"
+    own = bootstrap.read_bytes()
+    bootstrap.write_bytes((built / "target" / "lambda" / "token" / "bootstrap").read_bytes())
+    run = in_terminal(stack.cloud, built, "infra/deploy", "webhook")
+    assert run.returncode == 0, run.stdout + run.stderr
+    wait_for("settled functions", settled)
+    changed = {name for name, each in configured().items() if each["CodeSha256"] != code[name]}
+    assert (changed, fixed()) == ({"webhook"}, before)
+
+    bootstrap.write_bytes(own)
+    assert in_terminal(stack.cloud, built, "infra/deploy", "webhook").returncode == 0
+    wait_for("settled functions", settled)
+
+
+@pytest.mark.real
+def test_a_push_without_a_stack_creates_no_function(real, built):
+    cloud = real[0].cloud
+    held = lambda: (len(cloud.client("lambda").list_functions()["Functions"]), len(cloud.client("iam").list_roles()["Roles"]))
+    before = held()
+    run = in_terminal(cloud, built, "env", "STACK=nobody-made-this", "infra/deploy", "webhook")
+    assert run.returncode == 1 and "make deploy first" in run.stderr, run.stdout + run.stderr
+    for wrong in ("", "F=", "F=webhooks"):
+        run = in_terminal(cloud, built, "make", "deploy-function", *wrong.split())
+        assert run.returncode == 2 and "F=webhook, F=reconcile or F=token" in run.stderr, run.stdout + run.stderr
+    assert held() == before
+
+
+@pytest.mark.real
 def test_a_signed_merge_moves_its_task_under_the_real_function(real):
+    real, _ = real
     secret = json.loads(real.cloud.client("secretsmanager").get_secret_value(SecretId=real.outputs["WebhookSecret"])["SecretString"])["webhook_secret"]
     tasks = real.cloud.client("dynamodb")
     key = {"prefix": {"S": "abcd1234"}, "id": {"S": "abcd1234" + 24 * "0"}}
@@ -435,5 +513,6 @@ def test_a_signed_merge_moves_its_task_under_the_real_function(real):
 
 @pytest.mark.real
 def test_the_real_token_function_says_that_nobody_configured_it(real):
+    real, _ = real
     answer = real.cloud.client("lambda").invoke(FunctionName=real.outputs["TokenFunction"], Payload=b"{}")
     assert json.loads(answer["Payload"].read())["errorType"] == "NotConfigured"
