@@ -3,6 +3,8 @@ CARGO ?= cargo
 .DEFAULT_GOAL := help
 
 RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
+# What each role called in the tests, for `infra/check/run --calls`.
+CALLS = target/calls
 FUNCTIONS = webhook reconcile token
 # The template takes the functions from `target/lambda`, wherever cargo keeps its own files.
 BUILD = $(CARGO) lambda build --release --locked --lambda-dir target/lambda $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
@@ -27,7 +29,8 @@ run: ## Keep the local stack up on port 9000 and print its URLs
 	$(CARGO) run --quiet --package tests --bin stack -- run
 
 test: ## The whole test suite
-	$(CARGO) test --workspace
+	@mkdir -p $(dir $(CALLS)) && rm -f $(CALLS)
+	RECORDED_CALLS="$(CURDIR)/$(CALLS)" $(CARGO) test --workspace
 
 histories: ## Two thousand true histories whose deliveries are lost, doubled and swapped, optimised (some minutes to build)
 	HISTORIES=$(or $(HISTORIES),2000) $(CARGO) test --profile stack --package tests --test e2e -- histories

@@ -8,18 +8,21 @@ CATCHES: list[tuple[str, list[str]]] = []
 
 def pytest_addoption(parser):
     parser.addoption("--functions", metavar="DIR", help="deploy the real functions built by `cargo lambda build` into DIR as well")
+    parser.addoption("--calls", metavar="FILE", help="compare the template's grants with the calls that `make test` recorded in FILE")
     parser.addoption("--every-catch", action="store_true", help="ask every check about every planted mistake, not only until one catches it (3 min)")
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "real: needs the functions built; runs with --functions only")
+    config.addinivalue_line("markers", "recorded: needs the calls of the test suite; runs with --calls only")
 
 
 def pytest_collection_modifyitems(config, items):
-    if not config.getoption("--functions"):
-        real = [item for item in items if item.get_closest_marker("real")]
-        config.hook.pytest_deselected(items=real)
-        items[:] = [item for item in items if item not in real]
+    for marker, option in (("real", "--functions"), ("recorded", "--calls")):
+        if not config.getoption(option):
+            left_out = [item for item in items if item.get_closest_marker(marker)]
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_terminal_summary(terminalreporter):

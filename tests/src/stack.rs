@@ -22,6 +22,10 @@ pub const APP_SECRET_ID: &str = "konduktor/app";
 pub const WEBHOOK_SECRET: &str = "It's a Secret to Everybody";
 /// The account whose repositories the App is installed on.
 pub const ACCOUNT: &str = "acme";
+/// The access key of agents, who have the template's ClientPolicy.
+pub const CLIENT: &str = "AKIACLIENT";
+/// The access key of people, who have its OperatorPolicy.
+pub const OPERATOR: &str = "AKIAOPERATOR";
 /// A private repository with one file.
 pub const REPOSITORY: &str = "acme/app";
 

@@ -5,6 +5,7 @@
 
 pub mod attribute;
 pub mod dynamodb;
+mod needs;
 pub mod secrets;
 pub mod stream;
 
@@ -12,6 +13,7 @@ pub mod tables;
 mod wire;
 
 pub use dynamodb::DynamoDb;
+pub use needs::record;
 pub use secrets::SecretsManager;
 pub use stream::{Filter, Schedule, Stream};
 

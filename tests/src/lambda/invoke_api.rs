@@ -14,7 +14,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{Host, Refusal, Target, environment::Outcome};
-use crate::aws::{ACCOUNT, Call};
+use crate::aws::{ACCOUNT, Call, record};
 
 pub(super) fn routes() -> Router<Arc<Host>> {
     Router::new().route("/2015-03-31/functions/{name}/invocations", post(invoke)).layer(DefaultBodyLimit::disable())
@@ -32,6 +32,7 @@ async fn invoke(
         None => Target::parse(&name),
     };
     let access_key_id = Call::caller(&headers);
+    record(&access_key_id, "lambda:InvokeFunction", &target.name());
     if host.state().denied.contains(&(access_key_id.clone(), target.function.clone())) {
         return denied(&access_key_id, &target);
     }
