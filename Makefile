@@ -6,8 +6,10 @@ RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 # What each role called in the tests, for `infra/check/run --calls`.
 CALLS = target/calls
 FUNCTIONS = webhook reconcile token
-# The template takes the functions from `target/lambda`, wherever cargo keeps its own files.
-BUILD = $(CARGO) lambda build --release --locked --lambda-dir target/lambda $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
+# Ends before its folder: the template takes the functions from `target/lambda`, wherever cargo keeps its own files.
+BUILD = $(CARGO) lambda build --release --locked $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64) --lambda-dir
+# Where Debian puts the libraries that arm64 executables are started with.
+ARM64 = /usr/aarch64-linux-gnu
 
 # What `infra/check/install` brings (cargo-lambda, its Zig, the SAM CLI) serves a machine that has none of its own.
 export PATH := $(PATH):$(CURDIR)/target/venv/bin
@@ -15,7 +17,7 @@ ifneq ($(wildcard target/venv/bin/python),)
 export CARGO_ZIGBUILD_PYTHON_PATH := $(CURDIR)/target/venv/bin/python
 endif
 
-.PHONY: help demo run test lint conformance histories bench install build deploy deploy-function destroy template cargo-lambda
+.PHONY: help demo run test lint conformance histories bench install build deploy deploy-function soak destroy template cargo-lambda
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -45,18 +47,27 @@ install: ## Put the command konduktor-github-app on the PATH
 	$(CARGO) install --path infra/cli --locked
 
 build: cargo-lambda ## Build the functions for Lambda with cargo-lambda (ARCHITECTURE=arm64 for the other)
-	$(BUILD) $(addprefix --package ,$(FUNCTIONS))
+	$(BUILD) target/lambda $(addprefix --package ,$(FUNCTIONS))
 
 deploy: ## Create or update the stack with what was built (needs the AWS SAM CLI and credentials)
 	@infra/deploy
 
 deploy-function: cargo-lambda ## Build one function and push its code alone: F=webhook (needs the same)
 	@$(if $(filter $(FUNCTIONS),$(F)),,echo 'Which function? Say F=webhook, F=reconcile or F=token: make deploy-function F=webhook' >&2; exit 2)
-	$(BUILD) --package $(F)
+	$(BUILD) target/lambda --package $(F)
 	@infra/deploy $(F)
 
 cargo-lambda:
 	@command -v cargo-lambda >/dev/null || { echo 'cargo-lambda is missing: infra/check/install puts it into target/venv (needs Python 3.11), or see https://www.cargo-lambda.info' >&2; exit 1; }
+
+soak: ARCHITECTURE = arm64
+soak: cargo-lambda ## Build for arm64, and show the main job with that, emulated (needs Debian's qemu-user and libc6-arm64-cross)
+	@test -d "$$(rustc --print target-libdir --target aarch64-unknown-linux-gnu)" || { echo "Rust's arm64 target is missing: rustup target add aarch64-unknown-linux-gnu" >&2; exit 1; }
+	@command -v qemu-aarch64 >/dev/null || { echo 'qemu-aarch64 is missing: apt-get install qemu-user' >&2; exit 1; }
+	@test -e $(ARM64)/lib/ld-linux-aarch64.so.1 || { echo "arm64's C library is missing: apt-get install libc6-arm64-cross" >&2; exit 1; }
+	$(BUILD) target/lambda-arm64 $(addprefix --package ,$(FUNCTIONS))
+	$(CARGO) build --workspace --bins
+	$(CARGO) run --quiet --package tests --bin stack -- demo target/lambda-arm64 qemu-aarch64 -L $(ARM64)
 
 destroy: ## Delete the stack; the Tasks table stays (needs the AWS SAM CLI and credentials)
 	cd infra && sam delete --no-prompts

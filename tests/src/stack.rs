@@ -65,7 +65,7 @@ impl Stack {
         Self::with_binaries(port, binary).await
     }
 
-    /// Starts it with the functions' executables from elsewhere: a benchmark runs the ones that are deployed.
+    /// Starts it with the functions' executables from elsewhere: a benchmark, or emulation, runs the ones that are deployed.
     ///
     /// # Panics
     /// As [`Self::on_port`].
