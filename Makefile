@@ -3,8 +3,21 @@ CARGO ?= cargo
 .DEFAULT_GOAL := help
 
 RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
+# What each role called in the tests, for `infra/check/run --calls`.
+CALLS = target/calls
+FUNCTIONS = webhook reconcile token
+# Ends before its folder: the template takes the functions from `target/lambda`, wherever cargo keeps its own files.
+BUILD = $(CARGO) lambda build --release --locked $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64) --lambda-dir
+# Where Debian puts the libraries that arm64 executables are started with.
+ARM64 = /usr/aarch64-linux-gnu
 
-.PHONY: help demo run test lint conformance histories bench build deploy destroy template
+# What `infra/check/install` brings (cargo-lambda, its Zig, the SAM CLI) serves a machine that has none of its own.
+export PATH := $(PATH):$(CURDIR)/target/venv/bin
+ifneq ($(wildcard target/venv/bin/python),)
+export CARGO_ZIGBUILD_PYTHON_PATH := $(CURDIR)/target/venv/bin/python
+endif
+
+.PHONY: help demo run test lint conformance histories bench install build deploy deploy-function soak destroy template cargo-lambda
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,7 +31,8 @@ run: ## Keep the local stack up on port 9000 and print its URLs
 	$(CARGO) run --quiet --package tests --bin stack -- run
 
 test: ## The whole test suite
-	$(CARGO) test --workspace
+	@mkdir -p $(dir $(CALLS)) && rm -f $(CALLS)
+	RECORDED_CALLS="$(CURDIR)/$(CALLS)" $(CARGO) test --workspace
 
 histories: ## Two thousand true histories whose deliveries are lost, doubled and swapped, optimised (some minutes to build)
 	HISTORIES=$(or $(HISTORIES),2000) $(CARGO) test --profile stack --package tests --test e2e -- histories
@@ -29,11 +43,31 @@ bench: ## Measure the release functions side by side with empty ones (some minut
 	$(CARGO) build --release --package reconcile --bin reconcile
 	$(CARGO) run --quiet --profile stack --package tests --bin stack -- bench "$(RELEASE)"
 
-build: ## Build the functions for Lambda with cargo-lambda (ARCHITECTURE=arm64 for the other)
-	$(CARGO) lambda build --release --locked $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64) --package webhook --package reconcile --package token
+install: ## Put the command konduktor-github-app on the PATH
+	$(CARGO) install --path infra/cli --locked
 
-deploy: ## Create or update the stack (needs the AWS SAM CLI and credentials)
-	cd infra && sam deploy --parameter-overrides Architecture=$(or $(ARCHITECTURE),x86_64)
+build: cargo-lambda ## Build the functions for Lambda with cargo-lambda (ARCHITECTURE=arm64 for the other)
+	$(BUILD) target/lambda $(addprefix --package ,$(FUNCTIONS))
+
+deploy: ## Create or update the stack with what was built (needs the AWS SAM CLI and credentials)
+	@infra/deploy
+
+deploy-function: cargo-lambda ## Build one function and push its code alone: F=webhook (needs the same)
+	@$(if $(filter $(FUNCTIONS),$(F)),,echo 'Which function? Say F=webhook, F=reconcile or F=token: make deploy-function F=webhook' >&2; exit 2)
+	$(BUILD) target/lambda --package $(F)
+	@infra/deploy $(F)
+
+cargo-lambda:
+	@command -v cargo-lambda >/dev/null || { echo 'cargo-lambda is missing: infra/check/install puts it into target/venv (needs Python 3.11), or see https://www.cargo-lambda.info' >&2; exit 1; }
+
+soak: ARCHITECTURE = arm64
+soak: cargo-lambda ## Build for arm64, and show the main job with that, emulated (needs Debian's qemu-user and libc6-arm64-cross)
+	@test -d "$$(rustc --print target-libdir --target aarch64-unknown-linux-gnu)" || { echo "Rust's arm64 target is missing: rustup target add aarch64-unknown-linux-gnu" >&2; exit 1; }
+	@command -v qemu-aarch64 >/dev/null || { echo 'qemu-aarch64 is missing: apt-get install qemu-user' >&2; exit 1; }
+	@test -e $(ARM64)/lib/ld-linux-aarch64.so.1 || { echo "arm64's C library is missing: apt-get install libc6-arm64-cross" >&2; exit 1; }
+	$(BUILD) target/lambda-arm64 $(addprefix --package ,$(FUNCTIONS))
+	$(CARGO) build --workspace --bins
+	$(CARGO) run --quiet --package tests --bin stack -- demo target/lambda-arm64 qemu-aarch64 -L $(ARM64)
 
 destroy: ## Delete the stack; the Tasks table stays (needs the AWS SAM CLI and credentials)
 	cd infra && sam delete --no-prompts

@@ -1,7 +1,12 @@
 import sys
 import pathlib
 
+import pytest
+
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+import template
+from cloud import Cloud
 
 CATCHES: list[tuple[str, list[str]]] = []
 
@@ -9,18 +14,34 @@ CATCHES: list[tuple[str, list[str]]] = []
 def pytest_addoption(parser):
     parser.addoption("--functions", metavar="DIR", help="deploy the real functions built by `cargo lambda build` into DIR as well")
     parser.addoption("--binaries", metavar="DIR", default="target/debug", help="where `cargo build` put the command line and the local stack")
+    parser.addoption("--calls", metavar="FILE", help="compare the template's grants with the calls that `make test` recorded in FILE")
     parser.addoption("--every-catch", action="store_true", help="ask every check about every planted mistake, not only until one catches it (3 min)")
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "real: needs the functions built; runs with --functions only")
+    config.addinivalue_line("markers", "recorded: needs the calls of the test suite; runs with --calls only")
 
 
 def pytest_collection_modifyitems(config, items):
-    if not config.getoption("--functions"):
-        real = [item for item in items if item.get_closest_marker("real")]
-        config.hook.pytest_deselected(items=real)
-        items[:] = [item for item in items if item not in real]
+    for marker, option in (("real", "--functions"), ("recorded", "--calls")):
+        if not config.getoption(option):
+            left_out = [item for item in items if item.get_closest_marker(marker)]
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory):
+    with Cloud(tmp_path_factory.mktemp("cloud")).running() as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="session")
+def functions(request):
+    """What to deploy under each function's name: as built. A missing one fails: what was not deployed was not tested."""
+    built = template.ROOT / request.config.getoption("--functions")
+    return lambda name: (built / name / "bootstrap").read_bytes()
 
 
 def pytest_terminal_summary(terminalreporter):

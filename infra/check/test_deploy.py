@@ -1,158 +1,21 @@
-"""The template deployed with the real `sam deploy` into MiniStack, which enforces IAM (`AUTH=true`).
+"""The template deployed into a local AWS: what is created, who may do what, and what a second deploy changes."""
 
-What MiniStack 1.5.33 takes and does nothing with is therefore shown by `rules.py` alone: time-to-live, point-in-time
-recovery, SSE, throttling, reserved concurrency, the batching window, bisecting, partial batch failures, metric filters,
-`ExcludePunctuation`. An empty secret has a current version holding "" there; at AWS it has none. A stream is read without
-asking the reader's role, and calls on streams are checked against `*`, those on logs against an ARN that AWS does not use:
-the matrix leaves both out.
-"""
-
-import contextlib
 import hashlib
 import hmac
 import json
 import os
 import pathlib
-import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 
-import boto3
 import pytest
 
 import rules
 import template
+from cloud import FUNCTIONS, Stack, checkout, wait_for
 
 HERE = pathlib.Path(__file__).parent
-FUNCTIONS = ("webhook", "reconcile", "token")
 DENIED = {"AccessDenied", "AccessDeniedException"}
-
-
-def wait_for(what, probe, seconds=20):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := probe():
-            return found
-        time.sleep(0.1)
-    pytest.fail(f"no {what} within {seconds} s")
-
-
-class Cloud:
-    """One MiniStack process and what is asked of it."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MINISTACK_", "LAMBDA_"))},
-            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": template.REGION,
-            # Functions inherit it: without it the SDK in them would call AWS.
-            "AWS_ENDPOINT_URL": self.url,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(self.port), "AUTH": "true", "TMPDIR": str(folder),
-            "SAM_CLI_TELEMETRY": "0", "HOME": str(folder),
-        }
-
-    @contextlib.contextmanager
-    def running(self):
-        with open(self.folder / "ministack.log", "wb") as log:
-            process = subprocess.Popen([sys.executable, "-m", "ministack"], cwd=self.folder, env=self.environment, stdout=log, stderr=log)
-        try:
-            wait_for("MiniStack", lambda: process.poll() is None and self.healthy())
-            yield self
-        finally:
-            process.terminate()
-            process.wait(20)
-
-    def healthy(self):
-        with contextlib.suppress(OSError):
-            return urllib.request.urlopen(f"{self.url}/_ministack/health", timeout=5).status == 200
-
-    def client(self, service, **credentials):
-        credentials = credentials or {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        return boto3.client(service, endpoint_url=self.url, region_name=template.REGION, **credentials)
-
-    def sam(self, *words):
-        run = subprocess.run(
-            [pathlib.Path(sys.executable).with_name("sam"), *words, "--region", template.REGION],
-            cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120,
-        )
-        assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-4000:]
-        return run.stdout
-
-    def deploy(self, source, stack, **parameters):
-        overrides = [f"{name}={value}" for name, value in parameters.items()]
-        output = self.sam(
-            "deploy", "--template-file", f"{source}/infra/template.yaml", "--stack-name", stack,
-            *(["--parameter-overrides", *overrides] if overrides else []),
-        )
-        return Stack(self, stack), output
-
-    def destroy(self, stack):
-        return self.sam("delete", "--stack-name", stack, "--no-prompts")
-
-    def tables(self):
-        return set(self.client("dynamodb").list_tables()["TableNames"])
-
-
-class Stack:
-    def __init__(self, cloud, name):
-        self.cloud, self.name = cloud, name
-        described = cloud.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
-        self.id = described["StackId"]
-        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
-
-    def resources(self):
-        pages = self.cloud.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=self.name)
-        return {each["LogicalResourceId"]: each for page in pages for each in page["StackResourceSummaries"]}
-
-    def post(self, path, body, method="POST", headers=()):
-        """Sends to the HTTP API under its own host name, which no resolver here needs to know."""
-        host, _, _ = self.outputs["WebhookUrl"].removeprefix("http://").partition("/")
-        request = urllib.request.Request(f"{self.cloud.url}{path}", data=body, method=method, headers={"host": host, "content-type": "application/json", **dict(headers)})
-        try:
-            with urllib.request.urlopen(request, timeout=30) as response:
-                return response.status, response.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read()
-
-    def calls_as(self, function, calls):
-        """Each call's outcome when the function makes it."""
-        answer = self.cloud.client("lambda").invoke(FunctionName=self.outputs[f"{function.capitalize()}Function"], Payload=json.dumps({"calls": calls}))
-        assert "FunctionError" not in answer, answer["Payload"].read()
-        return json.loads(answer["Payload"].read())
-
-    def logged(self, function):
-        logs = self.cloud.client("logs")
-        events = logs.filter_log_events(logGroupName=f"/aws/lambda/{self.outputs[f'{function.capitalize()}Function']}")["events"]
-        return "\n".join(event["message"] for event in events)
-
-
-def checkout(folder, functions):
-    """What a deploy needs of this repository: the template and the built functions, `functions` giving each one's."""
-    (folder / "infra").mkdir(parents=True)
-    for name in ("template.yaml", "samconfig.toml"):
-        shutil.copy(template.ROOT / "infra" / name, folder / "infra" / name)
-    for name in FUNCTIONS:
-        target = folder / "target" / "lambda" / name
-        target.mkdir(parents=True)
-        bootstrap = functions(name)
-        (target / "bootstrap").write_bytes(bootstrap)
-        (target / "bootstrap").chmod(0o755)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory):
-    with Cloud(tmp_path_factory.mktemp("cloud")).running() as cloud:
-        yield cloud
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +63,8 @@ def test_functions_are_told_the_names_of_this_stack(stack):
         for variable in variables.keys() & expected.keys():
             assert variables[variable] == stack.outputs[expected[variable]]
     assert stack.outputs["GitCredentialHelper"] == (
-        "git config --global credential.https://github.com.helper '!TOKEN_FUNCTION=first-token konduktor-github-app credential'"
+        "git config --global --replace-all credential.https://github.com.helper '' && "
+        "git config --global --add credential.https://github.com.helper '!TOKEN_FUNCTION=first-token konduktor-github-app credential'"
     )
     json.loads(functions.get_function_configuration(FunctionName="first-token")["Environment"]["Variables"]["TOKEN_POLICY"])
 
@@ -391,16 +255,25 @@ def test_the_schedule_asks_for_what_is_due(stack):
     wait_for("scheduled run", lambda: '"schedule": "due"' in stack.logged("reconcile"), seconds=90)
 
 
-@pytest.fixture(scope="session")
-def functions(request):
-    """What to deploy under each function's name: as built. A missing one fails: what was not deployed was not tested."""
-    built = template.ROOT / request.config.getoption("--functions")
-    return lambda name: (built / name / "bootstrap").read_bytes()
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, functions):
+    """A checkout with the functions as built."""
+    return checkout(tmp_path_factory.mktemp("built"), functions)
+
+
+def in_terminal(cloud, folder, *words):
+    """A command in a checkout, with the home folder that cargo's toolchain is found from."""
+    path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = cloud.environment | {"HOME": os.environ["HOME"], "PATH": path}
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture(scope="module")
-def real(cloud, functions, tmp_path_factory):
-    return cloud.deploy(checkout(tmp_path_factory.mktemp("real"), functions), "real", NamePrefix="real")[0]
+def real(cloud, built):
+    """A stack of the functions as built, made as a newcomer makes it."""
+    run = in_terminal(cloud, built, "make", "deploy")
+    assert run.returncode == 0, run.stdout + run.stderr
+    return Stack(cloud, "konduktor-github-app"), run.stdout
 
 
 def deliver(stack, event, payload, secret=None):
@@ -411,7 +284,67 @@ def deliver(stack, event, payload, secret=None):
 
 
 @pytest.mark.real
+def test_make_deploy_says_what_comes_next_and_can_be_run_again(real, built):
+    stack, printed = real
+    after = printed.partition("\nNext:\n")[2]
+    for what in ("infra/configure-github-app\n", stack.outputs["ClientPolicy"], stack.outputs["OperatorPolicy"], stack.outputs["GitCredentialHelper"], "make install"):
+        assert what in after
+    again = in_terminal(stack.cloud, built, "make", "deploy")
+    assert again.returncode == 0 and "No changes to deploy" in again.stdout, again.stdout + again.stderr
+    assert again.stdout.endswith(after)
+
+
+@pytest.mark.real
+def test_code_built_for_another_processor_is_not_pushed(real, built):
+    bootstrap = built / "target" / "lambda" / "webhook" / "bootstrap"
+    own = bootstrap.read_bytes()
+    for header, words in ((own[:18] + b"\xb7" + own[19:], "ARCHITECTURE=x86_64"), (b"#!/bin/sh\n", "make build")):
+        bootstrap.write_bytes(header)
+        run = in_terminal(real[0].cloud, built, "infra/deploy", "webhook")
+        assert run.returncode == 1 and words in run.stderr, run.stdout + run.stderr
+    bootstrap.write_bytes(own)
+
+
+@pytest.mark.real
+def test_a_push_of_one_function_changes_its_code_and_nothing_else(real, built):
+    stack, _ = real
+    functions = stack.cloud.client("lambda")
+    moving = {"ResponseMetadata", "CodeSha256", "CodeSize", "LastModified", "RevisionId"}
+    configured = lambda: {name: functions.get_function_configuration(FunctionName=f"konduktor-{name}") for name in FUNCTIONS}
+    settled = lambda: all(each["State"] == "Active" and each["LastUpdateStatus"] == "Successful" for each in configured().values())
+    fixed = lambda: {name: {key: value for key, value in each.items() if key not in moving and "Update" not in key and "State" not in key} for name, each in configured().items()}
+    before, code = fixed(), {name: each["CodeSha256"] for name, each in configured().items()}
+    assert set(before["webhook"]) >= {"Role", "Environment", "Timeout", "MemorySize", "Runtime", "Handler", "Architectures", "LoggingConfig"}
+    bootstrap = built / "target" / "lambda" / "webhook" / "bootstrap"
+    own = bootstrap.read_bytes()
+    bootstrap.write_bytes((built / "target" / "lambda" / "token" / "bootstrap").read_bytes())
+    run = in_terminal(stack.cloud, built, "infra/deploy", "webhook")
+    assert run.returncode == 0, run.stdout + run.stderr
+    wait_for("settled functions", settled)
+    changed = {name for name, each in configured().items() if each["CodeSha256"] != code[name]}
+    assert (changed, fixed()) == ({"webhook"}, before)
+
+    bootstrap.write_bytes(own)
+    assert in_terminal(stack.cloud, built, "infra/deploy", "webhook").returncode == 0
+    wait_for("settled functions", settled)
+
+
+@pytest.mark.real
+def test_a_push_without_a_stack_creates_no_function(real, built):
+    cloud = real[0].cloud
+    held = lambda: (len(cloud.client("lambda").list_functions()["Functions"]), len(cloud.client("iam").list_roles()["Roles"]))
+    before = held()
+    run = in_terminal(cloud, built, "env", "STACK=nobody-made-this", "infra/deploy", "webhook")
+    assert run.returncode == 1 and "make deploy first" in run.stderr, run.stdout + run.stderr
+    for wrong in ("", "F=", "F=webhooks"):
+        run = in_terminal(cloud, built, "make", "deploy-function", *wrong.split())
+        assert run.returncode == 2 and "F=webhook, F=reconcile or F=token" in run.stderr, run.stdout + run.stderr
+    assert held() == before
+
+
+@pytest.mark.real
 def test_a_signed_merge_moves_its_task_under_the_real_function(real):
+    real, _ = real
     secret = json.loads(real.cloud.client("secretsmanager").get_secret_value(SecretId=real.outputs["WebhookSecret"])["SecretString"])["webhook_secret"]
     tasks = real.cloud.client("dynamodb")
     key = {"prefix": {"S": "abcd1234"}, "id": {"S": "abcd1234" + 24 * "0"}}
@@ -439,5 +372,6 @@ def test_a_signed_merge_moves_its_task_under_the_real_function(real):
 
 @pytest.mark.real
 def test_the_real_token_function_says_that_nobody_configured_it(real):
+    real, _ = real
     answer = real.cloud.client("lambda").invoke(FunctionName=real.outputs["TokenFunction"], Payload=b"{}")
     assert json.loads(answer["Payload"].read())["errorType"] == "NotConfigured"

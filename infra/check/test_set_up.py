@@ -11,7 +11,7 @@ import pexpect
 import pytest
 
 import template
-from test_deploy import checkout, cloud, functions
+from cloud import checkout
 
 pytestmark = pytest.mark.real
 

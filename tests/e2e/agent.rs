@@ -6,7 +6,7 @@ use std::process::{Output, Stdio};
 
 use tempfile::TempDir;
 use tests::lambda::binary;
-use tests::stack::Stack;
+use tests::stack::{CLIENT, OPERATOR, Stack};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -59,6 +59,7 @@ impl<'a> Agent<'a> {
             ("PATH", path),
             ("HOME", home.path().display().to_string()),
             ("LC_ALL", "C.UTF-8".to_owned()),
+            ("AWS_ACCESS_KEY_ID", CLIENT.to_owned()),
             ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
             ("GIT_CONFIG_NOSYSTEM", "1".to_owned()),
             ("GIT_CONFIG_GLOBAL", home.path().join("gitconfig").display().to_string()),
@@ -118,9 +119,14 @@ impl<'a> Agent<'a> {
         run(&mut self.command(&binary(CLI), arguments), input).await
     }
 
+    /// Runs as an agent what agents run, and as an operator every other subcommand, unless a test set another key.
     pub fn command(&self, program: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(arguments).env_clear().envs(&self.environment).current_dir(self.home.path()).kill_on_drop(true);
+        let for_agents = program == Path::new("git") || matches!(arguments.first(), Some(&("credential" | "token")));
+        if !for_agents && self.environment.get("AWS_ACCESS_KEY_ID").is_some_and(|key| key == CLIENT) {
+            command.env("AWS_ACCESS_KEY_ID", OPERATOR);
+        }
         command
     }
 

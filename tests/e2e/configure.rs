@@ -353,14 +353,14 @@ async fn whatever_aws_refuses_is_named_and_nothing_is_half_done() {
         assert!(line.starts_with(&format!("{name} in eu-west-1 does not answer")), "{line}");
         service.set_unreachable(false);
     }
-    let line = operator.refused(&[&run[..], &["--stack", "another"]].concat()).await;
-    assert!(line.starts_with("there is no stack another in eu-west-1: deploy it with `make deploy`"), "{line}");
+    let line = operator.refused(&[&run[..], &["--stack", "nobody-deployed-this"]].concat()).await;
+    assert!(line.starts_with("there is no stack nobody-deployed-this in eu-west-1: deploy it with `make deploy`"), "{line}");
     let mut half = stack.cloudformation.get(STACK);
     half.outputs.clear();
     half.status = "CREATE_IN_PROGRESS".to_owned();
-    stack.cloudformation.put("half", half);
-    let line = operator.refused(&[&run[..], &["--stack", "half"]].concat()).await;
-    assert!(line.starts_with("the stack half is in CREATE_IN_PROGRESS and has no output"), "{line}");
+    stack.cloudformation.put("nobody-finished-this", half);
+    let line = operator.refused(&[&run[..], &["--stack", "nobody-finished-this"]].concat()).await;
+    assert!(line.starts_with("the stack nobody-finished-this is in CREATE_IN_PROGRESS and has no output"), "{line}");
     operator.machine.set("AWS_REGION", "");
     let line = operator.refused(&run).await;
     assert!(line.starts_with("no AWS region"), "{line}");

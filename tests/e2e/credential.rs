@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tests::github::{AppKey, Fault, FaultKind, MintedToken, TokenShape};
 use tests::lambda::{Function, binary};
-use tests::stack::{APP_SECRET_ID, REPOSITORY, Stack};
+use tests::stack::{APP_SECRET_ID, CLIENT, REPOSITORY, Stack};
 
 use crate::agent::{Agent, Ended};
 
@@ -349,8 +349,8 @@ async fn whatever_keeps_aws_from_answering_has_a_line_that_says_what_to_do() {
         for word in words {
             assert!(line.contains(word), "{name}={value}: {line}");
         }
-        agent.set("AWS_ACCESS_KEY_ID", "local");
         agent.set(name, &before.unwrap_or_default());
+        agent.set("AWS_ACCESS_KEY_ID", CLIENT);
     }
     assert!(agent.cli_with(&["credential", "get"], &ours(&stack, "")).await.ok, "the variables were what it was");
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use shared::board::Board;
 use shared::secrets::Secret;
 use tests::aws::{DynamoDb, SecretsManager};
+use tests::lambda::access_key_id;
 use webhook::delivery::UnverifiedDelivery;
 use webhook::{App, handle};
 
@@ -114,8 +115,9 @@ impl Desk {
 }
 
 fn app(dynamodb: &DynamoDb, secrets: &SecretsManager) -> App {
-    let board = Board::new(dynamodb.sdk("webhook"), "Tasks", "PullRequests");
-    App::new(board, Secret::new(secrets.sdk("webhook"), "konduktor/webhook"))
+    let key = access_key_id("webhook");
+    let board = Board::new(dynamodb.sdk(&key), "Tasks", "PullRequests");
+    App::new(board, Secret::new(secrets.sdk(&key), "konduktor/webhook"))
 }
 
 pub fn sign(secret: &str, body: &[u8]) -> String {

@@ -75,8 +75,15 @@ async fn a_transaction_writes_all_or_nothing_and_says_which_condition_failed() {
     assert!(db.scan("PullRequests").is_empty());
 
     transaction(&db, 1).await.unwrap();
+    assert_eq!(needs(&db), ["PutItem PullRequests", "UpdateItem Tasks"]);
     assert_eq!(db.scan("PullRequests").len(), 1);
     assert_eq!(db.get("Tasks", &json!({"prefix": &TASK[..8], "id": TASK})).unwrap()["status"], "done");
+}
+
+/// What a role would have to be granted for the last call.
+fn needs(db: &DynamoDb) -> Vec<String> {
+    let call = db.calls().pop().expect("a call");
+    call.needs().into_iter().map(|(action, resource)| format!("{action} {resource}")).collect()
 }
 
 async fn transaction(
@@ -153,6 +160,7 @@ async fn the_due_index_holds_only_what_is_owed_and_in_order_of_time() {
     let items: Vec<_> = answer.items().iter().map(|item| item["item"].clone()).collect();
     assert_eq!(items, [s("pr#3"), s("pr#1")]);
     assert!(!answer.items()[0].contains_key("title"), "the index holds keys only");
+    assert_eq!(needs(&db), ["Query PullRequests/index/due-index"]);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use tests::lambda::binary;
-use tests::stack::Stack;
+use tests::stack::{OPERATOR, Stack};
 use tests::terminal;
 
 use crate::agent::{Agent, CLI, Ended};
@@ -19,6 +19,7 @@ impl<'a> Operator<'a> {
         for name in ["GITHUB_API_URL", "TASKS_TABLE", "TOKEN_FUNCTION"] {
             machine.set(name, "");
         }
+        machine.set("AWS_ACCESS_KEY_ID", OPERATOR);
         Self { machine }
     }
 

@@ -1,5 +1,6 @@
 //! The main job, shown: a signed webhook moves a task, and an agent clones with a minted token.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -11,13 +12,13 @@ use crate::stack::{REPOSITORY, Stack};
 const TASK: &str = "4d9d444d0198c5c27f00aabbccddeeff";
 const OTHER: &str = "b7c1e2f30198c5c27f00aabbccddeeff";
 
-/// Shows every step and stops at the first that does not hold.
+/// Shows every step with the functions' executables of the caller's choice, and stops at the first that does not hold.
 ///
 /// # Errors
 /// The step, and what was seen instead.
-pub async fn run() -> Result<(), String> {
+pub async fn run(binary: impl Fn(&str) -> PathBuf) -> Result<(), String> {
     say("Starting the local stack: the real functions between a local AWS and a fake GitHub.");
-    let stack = Stack::start().await;
+    let stack = Stack::with_binaries(0, binary).await;
     say(&format!("  webhook    {}", stack.front.url()));
     say(&format!("  GitHub     {}", stack.github.url()));
 

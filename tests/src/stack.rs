@@ -26,6 +26,10 @@ pub const GENERATED_SECRET: &str = "Nh3Q9Zk1yTq7wXcVb5RfGt2JmLp8SdA4eUoHi6KzYxWv
 pub const STACK: &str = "konduktor-github-app";
 /// The account whose repositories the App is installed on.
 pub const ACCOUNT: &str = "acme";
+/// The access key of agents, who have the template's ClientPolicy.
+pub const CLIENT: &str = "AKIACLIENT";
+/// The access key of people, who have its OperatorPolicy.
+pub const OPERATOR: &str = "AKIAOPERATOR";
 /// A private repository with one file.
 pub const REPOSITORY: &str = "acme/app";
 
@@ -74,7 +78,7 @@ impl Stack {
         Self::with(0, binary, &webhook_secret, |_, _| None).await
     }
 
-    /// Starts it with the functions' executables from elsewhere: a benchmark runs the ones that are deployed.
+    /// Starts it with the functions' executables from elsewhere: a benchmark, or emulation, runs the ones that are deployed.
     ///
     /// # Panics
     /// As [`Self::on_port`].

@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State as Shared;
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use jiff::{SignedDuration, Timestamp};
@@ -17,15 +18,16 @@ use reconcile::{App, Config, Pace};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use shared::board::Board;
-use tests::aws::{DynamoDb, sdk_config};
+use tests::aws::{Call, DynamoDb, record, sdk_config};
 use tests::github::{self, GitHub, NewPullRequest, Selection};
+use tests::lambda::access_key_id;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 pub(crate) const REPOSITORY: &str = "acme/widgets";
 
-/// As whom reconcile calls DynamoDB, so that faults can be aimed at it.
-pub(crate) const RECONCILE: &str = "reconcile";
+/// The role of reconcile, so that faults can be aimed at it.
+pub(crate) const RECONCILE: &str = "ASIARECONCILE";
 
 pub(crate) struct World {
     pub(crate) github: GitHub,
@@ -78,7 +80,7 @@ impl World {
         });
         let (lambda, serving) = serve(Arc::clone(&tokens)).await;
         let dynamodb = DynamoDb::start().await;
-        let board = Board::new(dynamodb.sdk("webhook"), "Tasks", "PullRequests");
+        let board = Board::new(dynamodb.sdk(&access_key_id("webhook")), "Tasks", "PullRequests");
         let app = app(&github, &dynamodb, &lambda);
         Self { github, dynamodb, app, board, tokens, repository_id, installation, now, tick: 1, began, lambda, serving }
     }
@@ -221,7 +223,8 @@ async fn serve(function: Arc<TokenFunction>) -> (String, JoinHandle<()>) {
     (url, serving)
 }
 
-async fn invoke(Shared(function): Shared<Arc<TokenFunction>>, body: Bytes) -> Response {
+async fn invoke(Shared(function): Shared<Arc<TokenFunction>>, headers: HeaderMap, body: Bytes) -> Response {
+    record(&Call::caller(&headers), "lambda:InvokeFunction", "token");
     let request: Value = serde_json::from_slice(&body).expect("a JSON request");
     assert_eq!(request["permissions"], json!({"pull_requests": "read", "metadata": "read"}));
     if let Some(refusal) = *function.refuses.lock().unwrap() {

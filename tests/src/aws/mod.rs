@@ -6,6 +6,7 @@
 pub mod attribute;
 pub mod cloudformation;
 pub mod dynamodb;
+mod needs;
 pub mod secrets;
 pub mod stream;
 
@@ -14,6 +15,7 @@ mod wire;
 
 pub use cloudformation::{CloudFormation, StackDescription};
 pub use dynamodb::DynamoDb;
+pub use needs::record;
 pub use secrets::SecretsManager;
 pub use stream::{Filter, Schedule, Stream};
 

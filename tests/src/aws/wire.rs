@@ -13,6 +13,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
+use super::needs::record;
 use crate::loopback::Cut;
 
 /// One HTTP call as it arrived; a retry of the SDK is a call of its own.
@@ -43,7 +44,8 @@ impl Call {
         }
     }
 
-    pub(crate) fn caller(headers: &HeaderMap) -> String {
+    /// The access key that a request is signed with.
+    pub fn caller(headers: &HeaderMap) -> String {
         access_key_id(headers)
     }
 
@@ -305,6 +307,9 @@ impl Wire {
     }
 
     fn arrived(&self, call: Call) -> (usize, usize, Option<Fault>) {
+        for (action, resource) in call.needs() {
+            record(&call.access_key_id, &format!("{}:{action}", self.dialect.service), &resource);
+        }
         let mut state = self.state();
         let fault = if state.unreachable {
             Some(Fault::Unreachable)

@@ -1,16 +1,20 @@
-//! `stack demo | run | bench FOLDER | exec COMMAND | github`: the local stack from a terminal.
+//! `stack demo [FOLDER [RUNNER…]] | run | bench FOLDER | exec COMMAND | github`: the local stack from a terminal.
 
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,
+    clippy::panic,
     clippy::print_stdout,
-    reason = "a command reads its arguments and prints for people"
+    reason = "a command reads its arguments, prints for people, and stops where nothing can be shown"
 )]
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::json;
 use tests::github::{GitHub, NewPullRequest, Selection};
+use tests::lambda::binary;
 use tests::stack::{ACCOUNT, REPOSITORY, Stack};
 use tests::{bench, demo};
 
@@ -21,13 +25,7 @@ const PORT: u16 = 9000;
 async fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
-        Some("demo") => match demo::run().await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(step) => {
-                eprintln!("\nThis did not hold: {step}");
-                ExitCode::FAILURE
-            }
-        },
+        Some("demo") => demo(&arguments.collect::<Vec<_>>()).await,
         Some("bench") => {
             bench::run(&arguments.collect::<Vec<_>>()).await;
             ExitCode::SUCCESS
@@ -37,11 +35,45 @@ async fn main() -> ExitCode {
         Some("exec") => exec(&arguments.collect::<Vec<_>>()).await,
         _ => {
             eprintln!(
-                "usage: stack demo | stack run | stack bench FOLDER | stack exec COMMAND [ARGUMENT…] | stack github"
+                "usage: stack demo [FOLDER [RUNNER [ARGUMENT…]]] | stack run | stack bench FOLDER | \
+                 stack exec COMMAND [ARGUMENT…] | stack github"
             );
             ExitCode::from(2)
         }
     }
+}
+
+/// Shows the main job: with the workspace's own executables, or with the `FOLDER/NAME/bootstrap` that `cargo lambda build`
+/// made, where a runner such as `qemu-aarch64` starts those of another processor.
+async fn demo(arguments: &[String]) -> ExitCode {
+    let scripts = tempfile::tempdir().expect("a temporary folder");
+    let shown = match arguments.split_first() {
+        None => demo::run(binary).await,
+        Some((folder, runner)) => demo::run(|name| bootstrap(Path::new(folder), name, runner, scripts.path())).await,
+    };
+    match shown {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(step) => {
+            eprintln!("\nThis did not hold: {step}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A function's executable, or a script that hands it to the runner.
+fn bootstrap(folder: &Path, name: &str, runner: &[String], scripts: &Path) -> PathBuf {
+    let built = folder.join(name).join("bootstrap");
+    // The host starts processes in a folder of their own.
+    let built = built.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", built.display()));
+    if runner.is_empty() {
+        return built;
+    }
+    let words = runner.iter().cloned().chain([built.display().to_string()]);
+    let words: Vec<_> = words.map(|word| quoted(&word)).collect();
+    let script = scripts.join(name);
+    std::fs::write(&script, format!("#!/bin/sh\nexec {}\n", words.join(" "))).expect("a script is written");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("the script is ours");
+    script
 }
 
 async fn run() -> ExitCode {

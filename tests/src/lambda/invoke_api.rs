@@ -14,7 +14,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{Host, Refusal, Target, environment::Outcome};
-use crate::aws::{ACCOUNT, Call};
+use crate::aws::{ACCOUNT, Call, record};
 
 pub(super) fn routes() -> Router<Arc<Host>> {
     Router::new()
@@ -27,6 +27,7 @@ pub(super) fn routes() -> Router<Arc<Host>> {
 async fn configuration(State(host): State<Arc<Host>>, Path(name): Path<String>, headers: HeaderMap) -> Response {
     let target = Target::parse(&name);
     let access_key_id = Call::caller(&headers);
+    record(&access_key_id, "lambda:GetFunctionConfiguration", &target.name());
     if host.state().denied.contains(&(access_key_id.clone(), target.function.clone())) {
         return denied(&access_key_id, "lambda:GetFunctionConfiguration", &target);
     }
@@ -60,6 +61,7 @@ async fn invoke(
         None => Target::parse(&name),
     };
     let access_key_id = Call::caller(&headers);
+    record(&access_key_id, "lambda:InvokeFunction", &target.name());
     if host.state().denied.contains(&(access_key_id.clone(), target.function.clone())) {
         return denied(&access_key_id, "lambda:InvokeFunction", &target);
     }

@@ -186,9 +186,13 @@ impl Target {
         Self { function: function.to_owned(), alias: alias.filter(|alias| *alias != "$LATEST").map(str::to_owned) }
     }
 
-    fn arn(&self) -> String {
+    fn name(&self) -> String {
         let alias = self.alias.iter().map(|alias| format!(":{alias}")).collect::<String>();
-        format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}{alias}", self.function)
+        format!("{}{alias}", self.function)
+    }
+
+    fn arn(&self) -> String {
+        format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", self.name())
     }
 }
 

@@ -1,0 +1,147 @@
+"""A local AWS: MiniStack, which enforces IAM (`AUTH=true`), and what the real `sam` deploys into it.
+
+What MiniStack 1.5.33 takes and does nothing with is shown by `rules.py` alone: time-to-live, point-in-time
+recovery, SSE, throttling, reserved concurrency, the batching window, bisecting, partial batch failures, metric filters,
+`ExcludePunctuation`. An empty secret has a current version holding "" there; at AWS it has none. A stream is read without
+asking the reader's role, and calls on streams are checked against `*`, those on logs against an ARN that AWS does not use:
+the tests leave both out.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import boto3
+import pytest
+
+import template
+
+FUNCTIONS = ("webhook", "reconcile", "token")
+
+
+def wait_for(what, probe, seconds=20):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := probe():
+            return found
+        time.sleep(0.1)
+    pytest.fail(f"no {what} within {seconds} s")
+
+
+class Cloud:
+    """One MiniStack process and what is asked of it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MINISTACK_", "LAMBDA_"))},
+            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": template.REGION,
+            # Functions inherit it: without it the SDK in them would call AWS.
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(self.port), "AUTH": "true", "TMPDIR": str(folder),
+            "SAM_CLI_TELEMETRY": "0", "HOME": str(folder),
+        }
+
+    @contextlib.contextmanager
+    def running(self):
+        with open(self.folder / "ministack.log", "wb") as log:
+            process = subprocess.Popen([sys.executable, "-m", "ministack"], cwd=self.folder, env=self.environment, stdout=log, stderr=log)
+        try:
+            wait_for("MiniStack", lambda: process.poll() is None and self.healthy())
+            yield self
+        finally:
+            process.terminate()
+            process.wait(20)
+
+    def healthy(self):
+        with contextlib.suppress(OSError):
+            return urllib.request.urlopen(f"{self.url}/_ministack/health", timeout=5).status == 200
+
+    def client(self, service, **credentials):
+        credentials = credentials or {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        return boto3.client(service, endpoint_url=self.url, region_name=template.REGION, **credentials)
+
+    def sam(self, *words):
+        run = subprocess.run(
+            [pathlib.Path(sys.executable).with_name("sam"), *words, "--region", template.REGION],
+            cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120,
+        )
+        assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-4000:]
+        return run.stdout
+
+    def deploy(self, source, stack, **parameters):
+        overrides = [f"{name}={value}" for name, value in parameters.items()]
+        output = self.sam(
+            "deploy", "--template-file", f"{source}/infra/template.yaml", "--stack-name", stack,
+            *(["--parameter-overrides", *overrides] if overrides else []),
+        )
+        return Stack(self, stack), output
+
+    def destroy(self, stack):
+        return self.sam("delete", "--stack-name", stack, "--no-prompts")
+
+    def tables(self):
+        return set(self.client("dynamodb").list_tables()["TableNames"])
+
+
+class Stack:
+    def __init__(self, cloud, name):
+        self.cloud, self.name = cloud, name
+        described = cloud.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+        self.id = described["StackId"]
+        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+
+    def resources(self):
+        pages = self.cloud.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=self.name)
+        return {each["LogicalResourceId"]: each for page in pages for each in page["StackResourceSummaries"]}
+
+    def post(self, path, body, method="POST", headers=()):
+        """Sends to the HTTP API under its own host name, which no resolver here needs to know."""
+        host, _, _ = self.outputs["WebhookUrl"].removeprefix("http://").partition("/")
+        request = urllib.request.Request(f"{self.cloud.url}{path}", data=body, method=method, headers={"host": host, "content-type": "application/json", **dict(headers)})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return response.status, response.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def calls_as(self, function, calls):
+        """Each call's outcome when the function makes it."""
+        answer = self.cloud.client("lambda").invoke(FunctionName=self.outputs[f"{function.capitalize()}Function"], Payload=json.dumps({"calls": calls}))
+        assert "FunctionError" not in answer, answer["Payload"].read()
+        return json.loads(answer["Payload"].read())
+
+    def logged(self, function):
+        logs = self.cloud.client("logs")
+        events = logs.filter_log_events(logGroupName=f"/aws/lambda/{self.outputs[f'{function.capitalize()}Function']}")["events"]
+        return "\n".join(event["message"] for event in events)
+
+
+def checkout(folder, functions):
+    """What a deploy needs of this repository: the template and the built functions, `functions` giving each one's."""
+    (folder / "infra").mkdir(parents=True)
+    for name in ("template.yaml", "samconfig.toml", "deploy"):
+        shutil.copy(template.ROOT / "infra" / name, folder / "infra" / name)
+    # cargo-lambda reads the workspace for its own settings.
+    for name in ("Makefile", "Cargo.toml", "Cargo.lock", "functions", "shared", "tests", "infra/cli"):
+        (folder / name).symlink_to(template.ROOT / name)
+    for name in FUNCTIONS:
+        target = folder / "target" / "lambda" / name
+        target.mkdir(parents=True)
+        bootstrap = functions(name)
+        (target / "bootstrap").write_bytes(bootstrap)
+        (target / "bootstrap").chmod(0o755)
+    return folder
