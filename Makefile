@@ -12,9 +12,10 @@ BUILD = $(CARGO) lambda build --release --locked $(if $(filter arm64,$(ARCHITECT
 ARM64 = /usr/aarch64-linux-gnu
 
 # What `infra/check/install` brings (cargo-lambda, its Zig, the SAM CLI) serves a machine that has none of its own.
-export PATH := $(PATH):$(CURDIR)/target/venv/bin
-ifneq ($(wildcard target/venv/bin/python),)
-export CARGO_ZIGBUILD_PYTHON_PATH := $(CURDIR)/target/venv/bin/python
+CHECK_VENV ?= target/venv
+export PATH := $(PATH):$(abspath $(CHECK_VENV))/bin
+ifneq ($(wildcard $(CHECK_VENV)/bin/python),)
+export CARGO_ZIGBUILD_PYTHON_PATH := $(abspath $(CHECK_VENV))/bin/python
 endif
 
 .PHONY: help demo run test lint conformance histories bench install build deploy deploy-function soak destroy template cargo-lambda
@@ -58,7 +59,7 @@ deploy-function: cargo-lambda ## Build one function and push its code alone: F=w
 	@infra/deploy $(F)
 
 cargo-lambda:
-	@command -v cargo-lambda >/dev/null || { echo 'cargo-lambda is missing: infra/check/install puts it into target/venv (needs Python 3.11), or see https://www.cargo-lambda.info' >&2; exit 1; }
+	@command -v cargo-lambda >/dev/null || { echo 'cargo-lambda is missing: infra/check/install brings it (needs Python 3.11), or see https://www.cargo-lambda.info' >&2; exit 1; }
 
 soak: ARCHITECTURE = arm64
 soak: cargo-lambda ## Build for arm64, and show the main job with that, emulated (needs Debian's qemu-user and libc6-arm64-cross)
@@ -70,7 +71,7 @@ soak: cargo-lambda ## Build for arm64, and show the main job with that, emulated
 	$(CARGO) run --quiet --package tests --bin stack -- demo target/lambda-arm64 qemu-aarch64 -L $(ARM64)
 
 destroy: ## Delete the stack; the Tasks table stays (needs the AWS SAM CLI and credentials)
-	cd infra && sam delete --no-prompts
+	cd infra && sam delete --no-prompts $(if $(STACK),--stack-name $(STACK))
 
 template: ## Lint the template, plant mistakes in it, deploy it into a local AWS (needs Python 3.11)
 	infra/check/run
