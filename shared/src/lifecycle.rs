@@ -21,7 +21,7 @@ pub const MAX_TAGS: usize = 8;
 const KEEP_ENDED: i64 = 90 * 24 * 60 * 60;
 
 /// How long a merge waits for its task to reach `pr_submitted`, seconds.
-const AWAIT_TASK: i64 = 7 * 24 * 60 * 60;
+pub const AWAIT_TASK: i64 = 7 * 24 * 60 * 60;
 
 /// After how many minutes an item is looked at again that could not be settled; the last one goes on.
 const BACKOFF_MINUTES: [i64; 5] = [1, 2, 5, 10, 15];

@@ -23,6 +23,12 @@ impl PullRequestKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What it was made of; `None` for a text that is no key.
+    pub fn parts(&self) -> Option<(RepositoryId, PullRequestNumber)> {
+        let (repository, number) = self.0.split_once('#')?;
+        Some((RepositoryId(repository.parse().ok()?), PullRequestNumber(number.parse().ok()?)))
+    }
 }
 
 impl fmt::Display for PullRequestKey {

@@ -15,6 +15,7 @@ mod configure;
 mod counter;
 mod credential;
 mod desk;
+mod explain;
 mod fake_github;
 mod github_client;
 mod kid_tag;

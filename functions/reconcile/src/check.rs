@@ -9,13 +9,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures_util::{StreamExt, stream};
 use shared::board::Work;
+use shared::github::pull_request::{Observed, Pull};
 use shared::kid_tag::KidTag;
 use shared::lifecycle::{self, Finding};
 use shared::pull_request::{
     BaseMove, InstallationId, Mergeability, PullRequest, PullRequestNumber, RepositoryId, State,
 };
 
-use crate::github::{self, Failure, Observed, One, Pull};
+use crate::github::{self, Failure, One};
 use crate::run::{Run, add};
 
 /// Up to so many pull requests are read one by one; a list costs one request for a hundred.

@@ -5,6 +5,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use shared::github::pull_request::{Observed, Repository, User};
 use shared::github::{Answer, Client, Error};
 use shared::pull_request::{FactSource, Facts, InstallationId, Mergeability, PullRequestNumber, RepositoryId, State};
 
@@ -47,100 +48,6 @@ impl Request {
             Self::Get(path) => client.get(path, token).await,
             Self::Query { text, variables } => client.graphql(token, text, variables).await,
         }
-    }
-}
-
-/// A pull request as GitHub shows it now.
-#[derive(Debug, Clone)]
-pub(crate) struct Observed {
-    pub(crate) facts: Facts,
-    pub(crate) mergeability: Mergeability,
-}
-
-/// <https://docs.github.com/en/rest/pulls/pulls#get-a-pull-request>
-#[derive(Deserialize)]
-pub(crate) struct Pull {
-    number: PullRequestNumber,
-    title: String,
-    html_url: String,
-    state: String,
-    #[serde(default)]
-    merged: bool,
-    #[serde(default)]
-    draft: bool,
-    user: Option<Login>,
-    head: Head,
-    base: Base,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-    merged_at: Option<Timestamp>,
-    closed_at: Option<Timestamp>,
-    /// Null while GitHub works it out. `mergeable_state` is not read: blocked, behind, unstable and draft are no conflicts.
-    mergeable: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct Login {
-    login: String,
-}
-
-#[derive(Deserialize)]
-struct Head {
-    sha: String,
-    /// Null once the fork is deleted.
-    repo: Option<Id>,
-}
-
-#[derive(Deserialize)]
-struct Base {
-    #[serde(rename = "ref")]
-    branch: String,
-    repo: Repository,
-}
-
-#[derive(Deserialize)]
-struct Id {
-    id: RepositoryId,
-}
-
-/// A repository in REST's words.
-#[derive(Deserialize)]
-pub(crate) struct Repository {
-    pub(crate) id: RepositoryId,
-    pub(crate) full_name: String,
-}
-
-impl Pull {
-    pub(crate) fn observed(self, installation_id: Option<InstallationId>) -> Observed {
-        let state = match (self.merged || self.merged_at.is_some(), self.state.as_str()) {
-            (true, _) => State::Merged,
-            (false, "open") => State::Open,
-            _ => State::Closed,
-        };
-        let facts = Facts {
-            source: FactSource::Api,
-            repository_id: self.base.repo.id,
-            repository: self.base.repo.full_name,
-            installation_id,
-            number: self.number,
-            title: self.title,
-            url: self.html_url,
-            head_sha: self.head.sha,
-            base: self.base.branch,
-            state,
-            draft: self.draft,
-            author: self.user.map(|user| user.login).unwrap_or_default(),
-            fork: self.head.repo.is_none_or(|head| head.id != self.base.repo.id),
-            created_at: self.created_at,
-            ended_at: self.merged_at.or(self.closed_at),
-            updated_at: self.updated_at,
-        };
-        let mergeability = match self.mergeable {
-            Some(true) => Mergeability::Mergeable,
-            Some(false) => Mergeability::Conflicting,
-            None => Mergeability::Unknown,
-        };
-        Observed { facts, mergeability }
     }
 }
 
@@ -264,7 +171,7 @@ pub(crate) struct Node {
     url: String,
     state: String,
     is_draft: bool,
-    author: Option<Login>,
+    author: Option<User>,
     head_ref_oid: String,
     base_ref_name: String,
     is_cross_repository: bool,

@@ -20,10 +20,11 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use shared::board::{Board, Claim, Due, Work, WorkKey};
 use shared::config::Variables;
+use shared::github::pull_request::Pull;
 use shared::pull_request::{InstallationId, InstallationSync, PullRequestNumber};
 
 use crate::event::{Event, Summary};
-use crate::github::{Failure, Pull};
+use crate::github::Failure;
 use crate::run::{Run, add};
 use crate::token::Tokens;
 

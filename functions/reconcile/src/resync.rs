@@ -9,13 +9,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use shared::board::Work;
+use shared::github::pull_request::Observed;
 use shared::kid_tag::KidTag;
 use shared::lifecycle;
 use shared::pull_request::{
     BaseMove, DUE, InstallationId, InstallationSync, RepositoryId, RepositorySync, Resume, SYNC_ITEM, State,
 };
 
-use crate::github::{self, Failure, Observed, One, Repositories, Touched};
+use crate::github::{self, Failure, One, Repositories, Touched};
 use crate::run::{Run, add};
 
 /// How often a repository is asked, and an installation's list read, seconds.

@@ -7,7 +7,8 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use shared::pull_request::{FactSource, Facts, InstallationId, PullRequestNumber, RepositoryId, State};
+use shared::github::pull_request::{Head, Repository, User};
+use shared::pull_request::{FactSource, Facts, InstallationId, PullRequestNumber, State};
 
 /// What to do with a delivery.
 #[derive(Debug)]
@@ -101,27 +102,9 @@ enum PullRequestState {
 }
 
 #[derive(Deserialize)]
-struct User {
-    login: String,
-}
-
-#[derive(Deserialize)]
-struct Head {
-    sha: String,
-    /// Null once the fork is deleted.
-    repo: Option<Id>,
-}
-
-#[derive(Deserialize)]
 struct Base {
     #[serde(rename = "ref")]
     branch: String,
-}
-
-#[derive(Deserialize)]
-struct Repository {
-    id: u64,
-    full_name: String,
 }
 
 /// Reads a body. `name` is what the header `X-GitHub-Event` says, `content_type` what `Content-Type` says.
@@ -183,13 +166,13 @@ fn facts(action: &str, payload: Payload) -> Result<Facts, String> {
     };
     Ok(Facts {
         source: FactSource::Webhook { announces_merge: action == "closed" && state == State::Merged },
-        repository_id: RepositoryId(repository.id),
+        repository_id: repository.id,
         repository: repository.full_name,
         installation_id: installation.map(|installation| InstallationId(installation.id)),
         number: PullRequestNumber(number),
         title,
         url: pull_request.html_url,
-        fork: pull_request.head.repo.is_none_or(|head| head.id != repository.id),
+        fork: pull_request.head.is_fork_of(repository.id),
         head_sha: pull_request.head.sha,
         base: pull_request.base.branch,
         state,

@@ -54,7 +54,7 @@ impl Account {
 }
 
 /// What every client is made of.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Session {
     pub(crate) config: SdkConfig,
     pub(crate) region: Region,
@@ -123,6 +123,12 @@ impl Call<'_> {
 }
 
 impl Session {
+    /// What makes the AWS CLI work in the same account and region.
+    pub(crate) fn flags(&self) -> String {
+        let profile = self.profile.as_ref().map(|profile| format!(" --profile '{profile}'"));
+        format!("--region {}{}", self.region, profile.unwrap_or_default())
+    }
+
     fn no_credentials(&self, error: &CredentialsError) -> Failure {
         let advice = "sign in (`aws sso login` or `aws login`), set AWS_PROFILE, or give this machine a role";
         Failure::new(match (error, &self.profile) {

@@ -10,10 +10,13 @@ use shared::github::{
     AccessTokenRequest, App, Client, Error, HookConfig, HookConfigUpdate, HookDelivery, HookDeliveryDetail,
     Installation,
 };
+use shared::secrets::{self, AppSecret};
 
 use crate::clock;
 use crate::failure::{Failure, deepest};
 use crate::output::Progress;
+use crate::secret::{CURRENT, Secret};
+use crate::stack::Stack;
 
 /// What the App has to be granted, permission and least level.
 /// <https://docs.github.com/en/rest/authentication/permissions-required-for-github-apps>
@@ -27,7 +30,7 @@ pub(crate) const EVENTS: [&str; 1] = ["pull_request"];
 const NEW_KEY_WAITS: [u64; 4] = [2, 4, 8, 16];
 
 /// How long to wait for GitHub's machines to learn of a token that was just minted.
-const NEW_TOKEN_WAITS: [u64; 4] = [1, 2, 3, 4];
+pub(crate) const NEW_TOKEN_WAITS: [u64; 4] = [1, 2, 3, 4];
 
 /// A difference that a clock may have: `Date` is in whole seconds, and the answer took its time.
 const USUAL_OFFSET: SignedDuration = SignedDuration::from_secs(2);
@@ -63,6 +66,13 @@ pub(crate) struct GitHubApp {
 }
 
 impl GitHubApp {
+    /// The App as the stack has it.
+    pub(crate) async fn of(stack: &Stack, progress: Progress) -> Result<Self, Failure> {
+        let current = current(&Secret::new(&stack.session, &stack.app_secret)).await?;
+        let key = AppKey::from_pem(&current.private_key).map_err(|error| Failure::new(error.to_string()))?;
+        Self::identify(&stack.github_api_url, &current.app_id, key, progress).await
+    }
+
     /// Asks GitHub whose the key is. `issuer` is the App ID or the client id.
     pub(crate) async fn identify(
         api_url: &str,
@@ -140,6 +150,16 @@ impl GitHubApp {
         self.client.installations(&self.bearer()).await.map_err(|error| self.failure("list the installations", &error))
     }
 
+    /// The installation that covers a repository. `None`: the App is not installed there, or there is no repository.
+    pub(crate) async fn installation_of(&self, repository: &str) -> Result<Option<Installation>, Failure> {
+        let (owner, name) = repository.split_once('/').unwrap_or((repository, ""));
+        match self.client.repository_installation(&self.bearer(), owner, name).await {
+            Ok(installation) => Ok(Some(installation)),
+            Err(Error::InstallationNotFound(_)) => Ok(None),
+            Err(error) => Err(self.failure("show the repository's installation", &error)),
+        }
+    }
+
     /// Mints a token for an installation and revokes it: proves that the functions will be able to. It may do the least that
     /// a token can.
     pub(crate) async fn try_minting(&self, installation: u64) -> Result<(), Failure> {
@@ -203,6 +223,15 @@ impl GitHubApp {
     fn failure(&self, doing: &str, error: &Error) -> Failure {
         refused(doing, self.api_url(), error)
     }
+}
+
+/// What the App's secret holds.
+pub(crate) async fn current(secret: &Secret<'_>) -> Result<AppSecret, Failure> {
+    let not_configured = |reason: &str| {
+        Failure::new(format!("the secret {} is not configured, {reason}: run `{} configure`", secret.id(), crate::NAME))
+    };
+    let current = secret.at(CURRENT).await?.ok_or_else(|| not_configured("it is empty"))?;
+    secrets::parse(&current).map_err(|reason| not_configured(&reason))
 }
 
 pub(crate) fn suspended(installation: u64) -> Failure {

@@ -7,6 +7,7 @@ mod clock;
 mod completions;
 mod configure;
 mod credential;
+mod explain;
 mod failure;
 mod github_app;
 mod output;
@@ -30,7 +31,8 @@ Examples:
   git config --global credential.https://github.com.helper '!konduktor-github-app credential'
   GH_TOKEN=$(konduktor-github-app token --repository app --permission pull_requests=write) gh pr list
   konduktor-github-app task create 'Fix login timeout' --priority p1
-  konduktor-github-app task list";
+  konduktor-github-app task list
+  konduktor-github-app explain https://github.com/acme/app/pull/42";
 
 /// Sets the Konduktor GitHub App up, gives agents their tokens, and works the board from a terminal.
 #[derive(Debug, Parser)]
@@ -48,6 +50,7 @@ const NAME: &str = "konduktor-github-app";
 enum Command {
     Configure(configure::Arguments),
     Credential(credential::Arguments),
+    Explain(explain::Arguments),
     Token(token::Arguments),
     #[command(subcommand)]
     Task(task::Command),
@@ -69,6 +72,7 @@ async fn run(Arguments { account, command }: Arguments) -> Result<(), Failure> {
     match command {
         Command::Configure(arguments) => configure::run(arguments, &account).await,
         Command::Credential(arguments) => credential::run(arguments, &account).await,
+        Command::Explain(arguments) => explain::run(arguments, &account).await,
         Command::Token(arguments) => token::run(arguments, &account).await,
         Command::Task(command) => task::run(command, &account).await,
         Command::Completions(arguments) => completions::run(&arguments),

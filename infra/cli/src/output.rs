@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
+use jiff::Timestamp;
 use shared::config::Variables;
 
 use crate::failure::Failure;
@@ -104,4 +105,17 @@ pub(crate) fn printable(text: &str) -> String {
 /// The marks of the Unicode bidirectional algorithm (<https://www.unicode.org/reports/tr9/>).
 fn is_directional(c: char) -> bool {
     matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A time in UTC, and how far off it is.
+pub(crate) fn when(at: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(at).as_secs();
+    let (count, unit) = match seconds.unsigned_abs() {
+        seconds @ 0..120 => (seconds, "s"),
+        seconds @ 120..7200 => (seconds / 60, "min"),
+        seconds @ 7200..172_800 => (seconds / 3600, "h"),
+        seconds => (seconds / 86_400, "days"),
+    };
+    let off = if seconds < 0 { format!("in {count} {unit}") } else { format!("{count} {unit} ago") };
+    format!("{} ({off})", at.strftime("%Y-%m-%d %H:%M:%S UTC"))
 }

@@ -19,7 +19,9 @@ use crate::clock;
 use crate::failure::Failure;
 use crate::output::{self, Terminal};
 use crate::stack::{self, Stack};
-use table::{Card, NewTask, Tasks};
+use table::NewTask;
+
+pub(crate) use table::{Card, Tasks};
 
 const STATUSES: [&str; 6] = ["idea", "to_do", "in_progress", "pr_submitted", "done", "trash"];
 const PRIORITIES: [&str; 5] = ["p0", "p1", "p2", "p3", "p4"];
@@ -241,8 +243,10 @@ fn title(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn repository(text: &str) -> Result<String, String> {
-    let named = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+/// `owner/name` as it can stand in a URL: `..` would climb there.
+pub(crate) fn repository(text: &str) -> Result<String, String> {
+    let plain = |part: &str| part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    let named = |part: &str| !matches!(part, "" | "." | "..") && plain(part);
     let valid = text.split_once('/').is_some_and(|(owner, name)| named(owner) && named(name));
     if valid { Ok(text.to_owned()) } else { Err("write it as owner/name, such as acme/app".to_owned()) }
 }

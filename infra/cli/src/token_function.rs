@@ -86,15 +86,14 @@ pub(crate) struct TokenFunction {
 impl TokenFunction {
     pub(crate) async fn connect(function: &Function, account: &Account, command: &str) -> Result<Self, Failure> {
         let name = function.function.clone().or_else(|| Variables::default().optional("TOKEN_FUNCTION"));
-        let session = account.session().await?;
+        Ok(Self::new(account.session().await?, name.unwrap_or_else(|| DEFAULT_FUNCTION.to_owned()), command))
+    }
+
+    pub(crate) fn new(session: Session, name: String, command: &str) -> Self {
         let custom =
             json!({"custom": {"client": crate::NAME, "version": env!("CARGO_PKG_VERSION"), "command": command}});
-        Ok(Self {
-            client: Client::new(&session.config),
-            session,
-            name: name.unwrap_or_else(|| DEFAULT_FUNCTION.to_owned()),
-            claims: BASE64_STANDARD.encode(custom.to_string()),
-        })
+        let claims = BASE64_STANDARD.encode(custom.to_string());
+        Self { client: Client::new(&session.config), session, name, claims }
     }
 
     /// A token of this scope.

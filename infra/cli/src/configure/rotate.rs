@@ -5,16 +5,15 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
-use shared::secrets::{self, AppSecret};
 use uuid::Uuid;
 
 use super::webhook::{Ping, WebhookSecretValue, hand_over, is_unfinished, ping};
 use super::{Arguments, Rotated, answers, app, introduce};
 use crate::aws::Account;
 use crate::failure::Failure;
-use crate::github_app::GitHubApp;
+use crate::github_app::{self, GitHubApp};
 use crate::output::{self, Progress};
-use crate::secret::{CURRENT, PREVIOUS, Secret};
+use crate::secret::{PREVIOUS, Secret};
 use crate::stack::Stack;
 
 pub(super) async fn run(rotated: Rotated, arguments: &Arguments, account: &Account) -> Result<(), Failure> {
@@ -43,7 +42,7 @@ async fn webhook_secret(
     let given = given.map(|text| answers::webhook_secret(&text)).transpose()?;
     let stack = Stack::find(&arguments.stack, account).await?;
     let url = super::webhook::url(arguments, &stack)?;
-    let (_, github) = configured(&stack, progress).await?;
+    let github = configured(&stack, progress).await?;
     super::webhook::confirm_another_url(&github.hook_config().await?, &url, arguments.yes, progress)?;
     let secret = Secret::new(&stack.session, &stack.webhook_secret);
     let next = match given {
@@ -105,7 +104,7 @@ async fn key(arguments: &Arguments, account: &Account, progress: Progress) -> Re
     progress.say(&format!("Key fingerprint: SHA256:{}", key.fingerprint()));
     let stack = Stack::find(&arguments.stack, account).await?;
     let secret = Secret::new(&stack.session, &stack.app_secret);
-    let current = current_app(&secret).await?;
+    let current = github_app::current(&secret).await?;
     let github = GitHubApp::identify(&stack.github_api_url, &current.app_id, key, progress).await?;
     introduce(&github, progress);
     let installation = match current.installation_id {
@@ -130,8 +129,8 @@ async fn retire_key(
     progress: Progress,
 ) -> Result<serde_json::Value, Failure> {
     let stack = Stack::find(&arguments.stack, account).await?;
-    let (secret, github) = configured(&stack, progress).await?;
-    let retired = secret.unlabel(PREVIOUS).await?;
+    let github = configured(&stack, progress).await?;
+    let retired = Secret::new(&stack.session, &stack.app_secret).unlabel(PREVIOUS).await?;
     progress.say(&if retired {
         format!("The previous key is out of service; {} stays.", github.fingerprint())
     } else {
@@ -140,22 +139,10 @@ async fn retire_key(
     Ok(json!({"retired": retired}))
 }
 
-/// The App as the stack has it.
-async fn configured<'a>(stack: &'a Stack, progress: Progress) -> Result<(Secret<'a>, GitHubApp), Failure> {
-    let secret = Secret::new(&stack.session, &stack.app_secret);
-    let current = current_app(&secret).await?;
-    let key = answers::key(&current.private_key)?;
-    let github = GitHubApp::identify(&stack.github_api_url, &current.app_id, key, progress).await?;
+async fn configured(stack: &Stack, progress: Progress) -> Result<GitHubApp, Failure> {
+    let github = GitHubApp::of(stack, progress).await?;
     introduce(&github, progress);
-    Ok((secret, github))
-}
-
-async fn current_app(secret: &Secret<'_>) -> Result<AppSecret, Failure> {
-    let not_configured = |reason: &str| {
-        Failure::new(format!("the secret {} is not configured, {reason}: run `{} configure`", secret.id(), crate::NAME))
-    };
-    let current = secret.at(CURRENT).await?.ok_or_else(|| not_configured("it is empty"))?;
-    secrets::parse(&current).map_err(|reason| not_configured(&reason))
+    Ok(github)
 }
 
 /// 244 random bits of the system's generator, written as 64 hex digits as `openssl rand -hex 32` does.

@@ -23,8 +23,8 @@ use crate::failure::Failure;
 
 /// A task with what the board alone reads of it.
 #[derive(Debug)]
-pub(super) struct Card {
-    pub(super) task: Task,
+pub(crate) struct Card {
+    pub(crate) task: Task,
     pub(super) board: BoardSide,
     item: Item,
 }
@@ -58,7 +58,7 @@ impl Card {
     }
 
     /// Everything that the table holds of it.
-    pub(super) fn json(&self) -> Result<Value, Failure> {
+    pub(crate) fn json(&self) -> Result<Value, Failure> {
         serde_dynamo::from_item(self.item.clone())
             .map_err(|error| Failure::new(format!("the task {} is not readable as JSON: {error}", self.task.id)))
     }
@@ -73,14 +73,14 @@ impl Card {
 }
 
 /// The table.
-pub(super) struct Tasks {
+pub(crate) struct Tasks {
     client: Client,
     session: Session,
     table: String,
 }
 
 impl Tasks {
-    pub(super) fn new(session: Session, table: String) -> Self {
+    pub(crate) fn new(session: Session, table: String) -> Self {
         Self { client: Client::new(&session.config), session, table }
     }
 
@@ -117,7 +117,7 @@ impl Tasks {
     }
 
     /// Every task, and how many items are none.
-    pub(super) async fn all(&self) -> Result<(Vec<Card>, usize), Failure> {
+    pub(crate) async fn all(&self) -> Result<(Vec<Card>, usize), Failure> {
         let mut pages = self.client.scan().table_name(&self.table).into_paginator().send();
         let (mut cards, mut unreadable) = (Vec::new(), 0);
         while let Some(page) = pages.next().await {
@@ -134,18 +134,27 @@ impl Tasks {
 
     /// The one task that a tag names.
     pub(super) async fn one(&self, tag: &KidTag) -> Result<Card, Failure> {
-        let mut found = self.beginning_with(tag.prefix(), tag.as_str(), Some(2)).await?;
+        let mut found = self.find(tag).await?;
         match (found.pop(), found.pop()) {
             (None, _) => {
                 Err(Failure::new(format!("no task has an id that begins with {tag}: see `{} task list`", crate::NAME)))
             }
-            (Some(item), None) => Card::read(item).ok_or_else(|| {
-                Failure::new(format!("the item {tag} of the table {} is not of a task's shape", self.table))
-            }),
+            (Some(card), None) => Ok(card),
             (Some(_), Some(_)) => {
                 Err(Failure::new(format!("more than one task has an id that begins with {tag}: give more digits")))
             }
         }
+    }
+
+    /// The tasks that a tag names, two at most: whether there is another is all that matters of the others.
+    pub(crate) async fn find(&self, tag: &KidTag) -> Result<Vec<Card>, Failure> {
+        let found = self.beginning_with(tag.prefix(), tag.as_str(), Some(2)).await?;
+        let cards = found.into_iter().map(|item| {
+            Card::read(item).ok_or_else(|| {
+                Failure::new(format!("the item {tag} of the table {} is not of a task's shape", self.table))
+            })
+        });
+        cards.collect()
     }
 
     /// The fewest digits, 8 at least, that no other task's id begins with.

@@ -1,0 +1,62 @@
+//! `explain`: why a card does not move.
+//!
+//! It reads what is stored, what GitHub says now and what was answered to GitHub's deliveries, lets the rules that
+//! move tasks decide what they would do with that, and says in one sentence what stands between. It changes nothing,
+//! and what it cannot read it says and does without.
+
+mod case;
+mod deliveries;
+mod near_miss;
+mod sentence;
+mod subject;
+mod verdict;
+mod view;
+
+use clap::Args;
+
+use crate::aws::Account;
+use crate::clock;
+use crate::failure::Failure;
+use crate::output::{self, Progress, Terminal};
+use crate::stack::{self, Stack};
+use subject::Subject;
+use verdict::Cause;
+
+const EXAMPLES: &str = "\
+Examples:
+  konduktor-github-app explain https://github.com/acme/app/pull/42
+  konduktor-github-app explain acme/app#42
+  konduktor-github-app explain 4d9d444d
+  konduktor-github-app explain '[kid: #4d9d444d]' --json | jq -r .cause";
+
+/// Say why a card does not move
+///
+/// Shows what is stored about the pull request and its tasks, what GitHub says now, and the recent deliveries about it
+/// with their answers; then the one sentence that explains the difference, and what to do. Nothing is changed. With
+/// --json the sentence is `explanation`, and `cause` is one stable word for it.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// A pull request's URL or owner/name#number, a kid tag, or a task's id
+    #[arg(value_name = "PR-URL|TAG|TASK-ID", value_parser = subject::parse)]
+    subject: Subject,
+    #[command(flatten)]
+    stack: stack::Name,
+    /// Print everything as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), Failure> {
+    let stack = Stack::find(&arguments.stack, account).await?;
+    // Its lines go to standard error in either case: a report is read, kept and searched.
+    let case = case::gather(&stack, &arguments.subject, Progress::BesideJson).await?;
+    let now = clock::now();
+    let verdict = verdict::decide(&case, now);
+    output::write(if arguments.json {
+        format!("{}\n", view::json(&case, &verdict)?)
+    } else {
+        view::sections(&case, &verdict, Terminal::of_stdout(), now)
+    })?;
+    if verdict.cause == Cause::Unexplained { Err(Failure::new(verdict.sentence)) } else { Ok(()) }
+}

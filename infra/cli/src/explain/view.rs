@@ -1,0 +1,269 @@
+//! How an explanation looks: sections and the sentence for people, everything as JSON for programs.
+
+use std::fmt::Write;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use shared::kid_tag::KidTag;
+use shared::pull_request::{Check, Mergeability, PullRequest, State};
+
+use super::case::{About, Case, Served, Unseen};
+use super::deliveries::Delivery;
+use super::verdict::{Cause, Concerned, Verdict};
+use crate::failure::Failure;
+use crate::output::{Style, Terminal, printable, when};
+
+/// Lines of a section: what it is, and its value.
+type Lines = Vec<(&'static str, String)>;
+
+pub(super) fn sections(case: &Case, verdict: &Verdict<'_>, terminal: Option<Terminal>, now: Timestamp) -> String {
+    let mut sections: Vec<(&str, Lines)> = Vec::new();
+    if let Some(about) = &case.about {
+        let page = about.page().map(|page| ("page", page.to_owned()));
+        sections.push(("Pull request", [("name", about.name())].into_iter().chain(page).collect()));
+        sections.push(("Stored", stored(about, now)));
+        sections.push(("On GitHub", on_github(case, about, now)));
+    }
+    sections.push(("Tasks", verdict.concerned.iter().map(|concerned| ("", task(case, concerned))).collect()));
+    sections.push(("Deliveries", deliveries(case, now)));
+    let paint = |text: &str| terminal.map_or_else(|| text.to_owned(), |terminal| terminal.paint(text, Style::Strong));
+    let mut text = String::new();
+    for (name, lines) in sections {
+        let _ = writeln!(text, "{}", paint(name));
+        for (name, value) in lines {
+            let _ = match name {
+                "" => writeln!(text, "  {}", printable(&value)),
+                name => writeln!(text, "  {name:<10} {}", printable(&value)),
+            };
+        }
+        text.push('\n');
+    }
+    let _ = writeln!(text, "{}", paint(&printable(&verdict.sentence)));
+    if let Some(command) = &verdict.command {
+        let _ = writeln!(text, "  {}", printable(command));
+    }
+    text
+}
+
+fn stored(about: &About, now: Timestamp) -> Lines {
+    let mut lines = Lines::new();
+    match &about.stored {
+        None => lines.push(("state", "nothing is stored about it".to_owned())),
+        Some(stored) => {
+            let known = when(stored.github_updated_at, now);
+            lines.push(("state", format!("{}, as of {known}", stored.state.as_str())));
+            lines.push(("title", stored.title.clone()));
+            let links: Vec<_> = stored.task_ids.iter().map(|id| id.prefix()).collect();
+            lines.push(("linked to", if links.is_empty() { "no task".to_owned() } else { links.join(", ") }));
+            if stored.state == State::Open {
+                lines.push(("conflict", conflict(stored, now)));
+            }
+            if let Some(owed) = owed(stored, now) {
+                lines.push(("owed", owed));
+            }
+        }
+    }
+    if let Some(next) = about.sync.as_ref().filter(|sync| sync.due.is_some()).and_then(|sync| sync.next_check_at) {
+        lines.push(("resync", seconds(next, now)));
+    }
+    lines
+}
+
+fn conflict(stored: &PullRequest, now: Timestamp) -> String {
+    let known = match stored.mergeability {
+        Mergeability::Mergeable => "none",
+        Mergeability::Conflicting => "yes",
+        Mergeability::Unknown => return "not known".to_owned(),
+    };
+    let cause = stored.conflict_caused_by.as_ref().map(|url| format!(", since {url} was merged"));
+    let checked = stored.checked_at.map(|at| format!(", checked {}", seconds(at, now)));
+    format!("{known}{}{}", cause.unwrap_or_default(), checked.unwrap_or_default())
+}
+
+fn owed(stored: &PullRequest, now: Timestamp) -> Option<String> {
+    stored.due.as_ref()?;
+    let asked = if stored.check == Some(Check::Now) { "now, since " } else { "" };
+    Some(format!("reconcile looks {asked}{}", stored.next_check_at.map(|at| seconds(at, now)).unwrap_or_default()))
+}
+
+fn on_github(case: &Case, about: &About, now: Timestamp) -> Lines {
+    let mut lines = Lines::new();
+    match &about.observed {
+        Ok(seen) => {
+            let facts = &seen.facts;
+            lines.push(("state", format!("{}, changed {}", facts.state.as_str(), when(facts.updated_at, now))));
+            if let Some(ended) = facts.ended_at {
+                lines.push(("ended", when(ended, now)));
+            }
+            lines.push(("title", facts.title.clone()));
+            let tags = tags(&facts.title);
+            lines.push(("kid tags", if tags.is_empty() { "none".to_owned() } else { tags.join(", ") }));
+            if facts.fork {
+                lines.push(("fork", format!("yes, by {}", facts.author)));
+            }
+            if facts.state == State::Open {
+                let conflict = match seen.mergeability {
+                    Mergeability::Mergeable => "none",
+                    Mergeability::Conflicting => "yes",
+                    Mergeability::Unknown => "not worked out yet",
+                };
+                lines.push(("conflict", conflict.to_owned()));
+            }
+        }
+        Err(unseen) => lines.push(("state", unseen_words(unseen))),
+    }
+    if let Some(id) = about.installation_id() {
+        lines.push(("installed", format!("as {id}")));
+    }
+    match &case.served {
+        Served::Yes => {}
+        Served::No => lines.push(("served", "no, the webhook's secret lists other installations".to_owned())),
+        Served::NotConfigured(reason) => lines.push(("served", format!("no, the webhook is not configured: {reason}"))),
+        Served::Unread(reason) => lines.push(("served", format!("not known: {reason}"))),
+    }
+    match &case.app {
+        Ok(app) if app.hook_url.as_ref() != Some(&case.webhook_url) => {
+            lines.push(("webhook", app.hook_url.clone().unwrap_or_else(|| "none".to_owned())));
+        }
+        _ => {}
+    }
+    lines
+}
+
+fn unseen_words(unseen: &Unseen) -> String {
+    match unseen {
+        Unseen::NotInstalled => "not shown: the App is not installed there".to_owned(),
+        Unseen::Suspended => "not shown: the installation is suspended".to_owned(),
+        Unseen::NoSuchPullRequest => "not shown: there is no such pull request for the App".to_owned(),
+        Unseen::Unread(reason) => format!("not read: {reason}"),
+    }
+}
+
+fn task(case: &Case, concerned: &Concerned<'_>) -> String {
+    let Some(card) = concerned.card else {
+        let leads = if concerned.cause == Cause::TooManyTags { "is not read" } else { "names no task" };
+        return concerned.tag.map_or_else(|| "none is named".to_owned(), |tag| format!("[kid: #{tag}] {leads}"));
+    };
+    let task = &card.task;
+    let mut words = vec![task.id.prefix().to_owned(), task.status.to_string()];
+    words.extend(task.title.clone());
+    words.extend(task.repository.as_ref().map(|name| format!("in {name}")));
+    match task.has_merge_conflict {
+        Some(true) => words.push("conflict".to_owned()),
+        Some(false) => {}
+        None if task.pull_request.is_some() => words.push("conflict not known".to_owned()),
+        None => {}
+    }
+    let this = case.about.as_ref().and_then(About::key);
+    for (key, linked) in &task.pull_requests {
+        if this.as_ref() != Some(key) {
+            words.push(format!("also {} ({})", linked.url, linked.state.as_str()));
+        }
+    }
+    for key in &task.completed_by {
+        let url = task.pull_requests.get(key).map_or(key.as_str(), |linked| &linked.url);
+        words.push(format!("completed by {url}"));
+    }
+    words.join(" · ")
+}
+
+fn deliveries(case: &Case, now: Timestamp) -> Lines {
+    let found = match &case.deliveries {
+        Ok(found) => found,
+        Err(reason) => return vec![("", format!("not read: {reason}"))],
+    };
+    let mut lines: Lines = found.about.iter().map(|delivery| ("", delivered(delivery, now))).collect();
+    if lines.is_empty() {
+        lines.push(("", "none".to_owned()));
+    }
+    if !found.complete {
+        lines.push((
+            "",
+            format!(
+                "looked at the newest {} of pull requests, of {} deliveries listed; older ones were not",
+                found.read, found.listed
+            ),
+        ));
+    }
+    lines
+}
+
+fn delivered(delivery: &Delivery, now: Timestamp) -> String {
+    let action = delivery.action.as_deref().unwrap_or("no action");
+    let again = if delivery.redelivery { " again" } else { "" };
+    let answer = match &delivery.answer {
+        Some(answer) => {
+            let reason = answer.reason.as_ref().map(|reason| format!(": {reason}"));
+            format!("{} {}{}", delivery.status_code, answer.outcome, reason.unwrap_or_default())
+        }
+        None => format!("{} {}", delivery.status_code, delivery.status),
+    };
+    format!("{} {action}{again} → {answer}", when(delivery.delivered_at, now))
+}
+
+fn seconds(at: i64, now: Timestamp) -> String {
+    Timestamp::from_second(at).map(|at| when(at, now)).unwrap_or_default()
+}
+
+fn tags(title: &str) -> Vec<String> {
+    KidTag::all_in(title).iter().map(ToString::to_string).collect()
+}
+
+pub(super) fn json(case: &Case, verdict: &Verdict<'_>) -> Result<Value, Failure> {
+    let mut tasks = Vec::new();
+    for concerned in &verdict.concerned {
+        let task = concerned.card.map(crate::task::Card::json).transpose()?;
+        tasks.push(json!({"tag": concerned.tag.map(ToString::to_string), "cause": concerned.cause, "task": task}));
+    }
+    let unread = |reason: &String| json!({"unread": reason});
+    let served = match &case.served {
+        Served::Yes => json!(true),
+        Served::No => json!(false),
+        Served::NotConfigured(reason) => json!({"not_configured": reason}),
+        Served::Unread(reason) => unread(reason),
+    };
+    let about = case.about.as_ref();
+    Ok(json!({
+        "cause": verdict.cause,
+        "explanation": verdict.sentence,
+        "command": verdict.command,
+        "pull_request": about.map(|about| json!({"name": about.name(), "url": about.page(), "key": about.key()})),
+        "stored": about.and_then(|about| about.stored.as_ref()),
+        "resync": about.and_then(|about| about.sync.as_ref()),
+        "github": about.map(github_json),
+        "installation_id": about.and_then(About::installation_id),
+        "served": served,
+        "webhook": {"url": case.webhook_url, "at_github": match &case.app {
+            Ok(app) => json!(app.hook_url),
+            Err(reason) => unread(reason),
+        }},
+        "tasks": tasks,
+        "deliveries": match &case.deliveries {
+            Ok(found) => json!(found),
+            Err(reason) => unread(reason),
+        },
+    }))
+}
+
+fn github_json(about: &About) -> Value {
+    match &about.observed {
+        Ok(seen) => {
+            let facts = &seen.facts;
+            json!({
+                "state": facts.state,
+                "title": facts.title,
+                "kid_tags": tags(&facts.title),
+                "head_sha": facts.head_sha,
+                "base": facts.base,
+                "draft": facts.draft,
+                "fork": facts.fork,
+                "author": facts.author,
+                "mergeability": seen.mergeability,
+                "updated_at": facts.updated_at,
+                "ended_at": facts.ended_at,
+            })
+        }
+        Err(Unseen::Unread(reason)) => json!({"unread": reason}),
+        Err(unseen) => json!({"unseen": unseen_words(unseen)}),
+    }
+}
