@@ -291,8 +291,9 @@ async fn whatever_keeps_the_table_from_answering_has_a_line_that_says_what_to_do
     assert!(line.starts_with("DynamoDB in eu-west-1 does not answer"), "{line}");
     stack.dynamodb.set_unreachable(false);
     agent.set("TASKS_TABLE", "");
-    let line = agent.cli(&list).await.advice();
-    assert!(line.contains("TASKS_TABLE") && line.contains("--tasks-table"), "{line}");
+    assert!(agent.cli(&list).await.printed().starts_with(TASK), "the stack names its table");
+    let line = agent.cli(&["task", "list", "--stack", "nobody-deployed-this"]).await.advice();
+    assert!(line.starts_with("there is no stack nobody-deployed-this in eu-west-1: "), "{line}");
     agent.set("AWS_REGION", "");
     let line = agent.cli(&elsewhere).await.advice();
     assert!(line.starts_with("no AWS region"), "{line}");
