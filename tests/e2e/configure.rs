@@ -354,7 +354,10 @@ async fn whatever_aws_refuses_is_named_and_nothing_is_half_done() {
         service.set_unreachable(false);
     }
     let line = operator.refused(&[&run[..], &["--stack", "nobody-deployed-this"]].concat()).await;
-    assert!(line.starts_with("there is no stack nobody-deployed-this in eu-west-1: deploy it with `make deploy`"), "{line}");
+    assert!(
+        line.starts_with("there is no stack nobody-deployed-this in eu-west-1: deploy it with `make deploy`"),
+        "{line}"
+    );
     let mut half = stack.cloudformation.get(STACK);
     half.outputs.clear();
     half.status = "CREATE_IN_PROGRESS".to_owned();

@@ -4,12 +4,9 @@ use serde_json::{Value, json};
 use tests::aws::{Fault, Rule};
 use tests::github::{self, Event, FaultKind, NewPullRequest};
 use tests::lambda::access_key_id;
-use tests::stack::{APP_SECRET_ID, REPOSITORY, Stack, WEBHOOK_SECRET, WEBHOOK_SECRET_ID};
+use tests::stack::{APP_SECRET_ID, OPERATOR, REPOSITORY, Stack, WEBHOOK_SECRET, WEBHOOK_SECRET_ID};
 
 use crate::operator::Operator;
-
-/// As whom the operator calls AWS.
-const OPERATOR: &str = "local";
 
 const PAGE: &str = "https://github.com/acme/app/pull/";
 
