@@ -13,6 +13,7 @@
 mod agent;
 mod configure;
 mod counter;
+mod create;
 mod credential;
 mod desk;
 mod fake_github;
