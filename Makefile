@@ -4,7 +4,7 @@ CARGO ?= cargo
 
 RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: help demo run test lint conformance histories bench build deploy destroy template
+.PHONY: help demo run test browser lint conformance histories bench build deploy destroy template
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -19,6 +19,9 @@ run: ## Keep the local stack up on port 9000 and print its URLs
 
 test: ## The whole test suite
 	$(CARGO) test --workspace
+
+browser: ## The page of `create` in headless Chromium (needs chromium and chromedriver)
+	$(CARGO) test --package tests --test e2e -- --ignored chromium
 
 histories: ## Two thousand true histories whose deliveries are lost, doubled and swapped, optimised (some minutes to build)
 	HISTORIES=$(or $(HISTORIES),2000) $(CARGO) test --profile stack --package tests --test e2e -- histories

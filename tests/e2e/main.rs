@@ -11,6 +11,7 @@
 )]
 
 mod agent;
+mod chromium;
 mod configure;
 mod counter;
 mod create;
