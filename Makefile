@@ -18,7 +18,7 @@ ifneq ($(wildcard $(CHECK_VENV)/bin/python),)
 export CARGO_ZIGBUILD_PYTHON_PATH := $(abspath $(CHECK_VENV))/bin/python
 endif
 
-.PHONY: help demo run test lint conformance histories bench install build deploy deploy-function soak destroy template cargo-lambda
+.PHONY: help demo run test browser lint conformance histories bench install build deploy deploy-function soak destroy template cargo-lambda
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,6 +34,9 @@ run: ## Keep the local stack up on port 9000 and print its URLs
 test: ## The whole test suite
 	@mkdir -p $(dir $(CALLS)) && rm -f $(CALLS)
 	RECORDED_CALLS="$(CURDIR)/$(CALLS)" $(CARGO) test --workspace
+
+browser: ## The page of `create` in headless Chromium (needs chromium and chromedriver)
+	$(CARGO) test --package tests --test e2e -- --ignored chromium
 
 histories: ## Two thousand true histories whose deliveries are lost, doubled and swapped, optimised (some minutes to build)
 	HISTORIES=$(or $(HISTORIES),2000) $(CARGO) test --profile stack --package tests --test e2e -- histories

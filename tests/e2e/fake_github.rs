@@ -358,8 +358,8 @@ async fn a_delivery_is_signed_recorded_and_redelivered_under_its_guid() {
 #[tokio::test]
 async fn an_app_is_made_from_a_manifest() {
     let github = GitHub::start().await;
-    let manifest =
-        json!({"redirect_url": "http://localhost:1/done", "hook_attributes": {"url": "https://hook.example"}});
+    let manifest = json!({"url": "https://konduktor.example", "redirect_url": "http://localhost:1/done",
+        "hook_attributes": {"url": "http://127.0.0.1:9/hook"}});
     let page = format!("{}/settings/apps/new?state=abc", github.url());
     let url = reqwest::Url::parse_with_params("http://form", [("manifest", manifest.to_string())]).unwrap();
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();

@@ -11,8 +11,10 @@
 )]
 
 mod agent;
+mod chromium;
 mod configure;
 mod counter;
+mod create;
 mod credential;
 mod desk;
 mod explain;

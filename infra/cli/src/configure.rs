@@ -12,17 +12,19 @@ mod webhook;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use serde_json::json;
+use serde_json::{Value, json};
+use shared::github::Installation;
 
 use crate::aws::Account;
 use crate::failure::Failure;
 use crate::github_app::GitHubApp;
 use crate::output::{self, Progress};
-use crate::secret::Secret;
+use crate::secret::{CREATED, Secret};
 use crate::stack::{self, Stack};
 
-pub(crate) use app::{AppSecretValue, mintable, store};
-pub(crate) use webhook::{Ping, WebhookSecretValue, hand_over, ping};
+pub(crate) use answers::key;
+pub(crate) use app::{AppSecretValue, confirm_another_app, installation, mintable, parsed, store};
+pub(crate) use webhook::{Ping, WebhookSecretValue, hand_over, ping, url};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -104,30 +106,52 @@ async fn configure(arguments: &Arguments, account: &Account) -> Result<(), Failu
     let answers = answers::gather(arguments, progress)?;
     progress.say(&format!("Key fingerprint: SHA256:{}", answers.key.fingerprint()));
     let stack = Stack::find(&arguments.stack, account).await?;
-    let webhook_url = webhook::url(arguments, &stack)?;
+    let webhook_url = webhook::url(arguments.webhook_url.as_deref(), &stack)?;
     let github = GitHubApp::identify(&stack.github_api_url, &answers.app_id, answers.key, progress).await?;
     introduce(&github, progress);
     let installation = app::installation(&github, answers.installation_id, progress).await?;
 
+    let (id, called) = (github.app.id.to_string(), format!("the App {} ({})", github.app.id, github.app.name));
     let app_secret = Secret::new(&stack.session, &stack.app_secret);
-    let value = AppSecretValue::new(&github, Some(installation.id));
-    app::confirm_another_app(&app_secret, &github, arguments.yes, progress).await?;
+    app::confirm_another_app(&app_secret, Some(&id), &called, arguments.yes, progress).await?;
     let webhook_secret = Secret::new(&stack.session, &stack.webhook_secret);
     let signing = WebhookSecretValue::next(&webhook_secret, answers.webhook_secret, installation.id).await?;
     signing.check_rotation(&webhook_secret).await?;
     let hook = github.hook_config().await?;
-    if !arguments.no_webhook {
+    let told = (!arguments.no_webhook).then_some(webhook_url.as_str());
+    if told.is_some() {
         webhook::confirm_another_url(&hook, &webhook_url, arguments.yes, progress)?;
     }
-    mintable(&github, installation.id, progress).await?;
+    let summary = put_into_service(&stack, &github, &installation, &signing, told, progress).await?;
+    if arguments.json { output::write(format!("{summary}\n")) } else { Ok(()) }
+}
+
+/// Proves the App, stores it, lets GitHub deliver to the URL if one is given, and sees a ping answered. Gives what was
+/// done.
+pub(crate) async fn put_into_service(
+    stack: &Stack,
+    github: &GitHubApp,
+    installation: &Installation,
+    signing: &WebhookSecretValue,
+    webhook_url: Option<&str>,
+    progress: Progress,
+) -> Result<Value, Failure> {
+    let app_secret = Secret::new(&stack.session, &stack.app_secret);
+    let webhook_secret = Secret::new(&stack.session, &stack.webhook_secret);
+    mintable(github, installation.id, progress).await?;
+    let value = AppSecretValue::new(&github.app, &github.pem(), Some(installation.id));
     let app_written = store(&app_secret, &value, progress).await?;
-    let (webhook, pinged) = if arguments.no_webhook {
-        signing.write(&webhook_secret).await?;
-        progress.say("The webhook at GitHub is left as it is.");
-        ("left", None)
-    } else {
-        hand_over(&github, &webhook_secret, &signing, &webhook_url, progress).await?;
-        ("set", Some(ping(&github, progress).await?))
+    app_secret.unlabel(CREATED).await?;
+    let (webhook, pinged) = match webhook_url {
+        None => {
+            signing.write(&webhook_secret).await?;
+            progress.say("The webhook at GitHub is left as it is.");
+            ("left", None)
+        }
+        Some(url) => {
+            hand_over(github, &webhook_secret, signing, url, progress).await?;
+            ("set", Some(ping(github, progress).await?))
+        }
     };
     if let Some(Ping::Answered { status, .. }) = &pinged
         && *status != 200
@@ -138,22 +162,18 @@ async fn configure(arguments: &Arguments, account: &Account) -> Result<(), Failu
         )));
     }
     progress.say("GitHub App configured.");
-    if arguments.json {
-        let summary = json!({
-            "app_id": github.app.id,
-            "client_id": github.app.client_id,
-            "slug": github.app.slug,
-            "fingerprint": github.fingerprint(),
-            "installation_id": installation.id,
-            "account": installation.account.name(),
-            "app_secret": app::written(app_written),
-            "webhook": webhook,
-            "webhook_url": webhook_url,
-            "ping": pinged,
-        });
-        return output::write(format!("{summary}\n"));
-    }
-    Ok(())
+    Ok(json!({
+        "app_id": github.app.id,
+        "client_id": github.app.client_id,
+        "slug": github.app.slug,
+        "fingerprint": github.fingerprint(),
+        "installation_id": installation.id,
+        "account": installation.account.name(),
+        "app_secret": app::written(app_written),
+        "webhook": webhook,
+        "webhook_url": webhook_url,
+        "ping": pinged,
+    }))
 }
 
 /// Says which App the key turned out to be of, and how far the clocks are apart.

@@ -14,6 +14,7 @@ use shared::config::{Variables, check_api_url};
 
 use crate::aws::Account;
 use crate::failure::Failure;
+use crate::github_app::web_host;
 use crate::output;
 use crate::token_function::{Answer, Function, Refusal, Scope, TokenFunction};
 
@@ -170,7 +171,7 @@ impl Description {
 
     /// What to ask the token function for; `None` if this is not for us to answer.
     fn scope(&self, api_url: &str, arguments: &Arguments) -> Option<Scope> {
-        let (protocol, host) = git_host(api_url)?;
+        let (protocol, host) = web_host(api_url)?;
         let asked = self.host.strip_suffix(":443").filter(|_| protocol == "https").unwrap_or(&self.host);
         if self.protocol != protocol || asked != host {
             return None;
@@ -191,16 +192,6 @@ impl Description {
             min_ttl_seconds: None,
         })
     }
-}
-
-/// Protocol and host of the git URLs that belong to an API URL: `api.github.com` serves `github.com`, and a server of
-/// one's own serves both at one host. Plain HTTP has passed as loopback in [`check_api_url`].
-fn git_host(api_url: &str) -> Option<(&str, String)> {
-    let (protocol, rest) = api_url.split_once("://")?;
-    let host = rest.split('/').next()?.to_ascii_lowercase();
-    let host = host.strip_suffix(":443").filter(|_| protocol == "https").unwrap_or(&host);
-    let hosted = |host: &&str| *host == "github.com" || host.ends_with(".ghe.com");
-    Some((protocol, host.strip_prefix("api.").filter(hosted).unwrap_or(host).to_owned()))
 }
 
 /// `owner/name` of `owner/name.git`, of its wiki and of its large files.

@@ -46,6 +46,16 @@ pub(crate) fn missing(permissions: &BTreeMap<String, String>, events: &[String])
         .collect()
 }
 
+/// Protocol and host of the pages and git URLs that belong to an API URL: `api.github.com` serves `github.com`, and a
+/// server of one's own serves both at one host. Plain HTTP has passed as loopback in `check_api_url`.
+pub(crate) fn web_host(api_url: &str) -> Option<(&str, String)> {
+    let (protocol, rest) = api_url.split_once("://")?;
+    let host = rest.split('/').next()?.to_ascii_lowercase();
+    let host = host.strip_suffix(":443").filter(|_| protocol == "https").unwrap_or(&host);
+    let hosted = |host: &&str| *host == "github.com" || host.ends_with(".ghe.com");
+    Some((protocol, host.strip_prefix("api.").filter(hosted).unwrap_or(host).to_owned()))
+}
+
 fn level(name: &str) -> u8 {
     match name {
         "read" => 1,

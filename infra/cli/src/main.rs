@@ -6,6 +6,7 @@ mod aws;
 mod clock;
 mod completions;
 mod configure;
+mod create;
 mod credential;
 mod explain;
 mod failure;
@@ -27,6 +28,7 @@ use failure::Failure;
 
 const EXAMPLES: &str = "\
 Examples:
+  konduktor-github-app create --organization acme
   konduktor-github-app configure
   git config --global credential.https://github.com.helper '!konduktor-github-app credential'
   GH_TOKEN=$(konduktor-github-app token --repository app --permission pull_requests=write) gh pr list
@@ -49,6 +51,7 @@ const NAME: &str = "konduktor-github-app";
 #[derive(Debug, Subcommand)]
 enum Command {
     Configure(configure::Arguments),
+    Create(create::Arguments),
     Credential(credential::Arguments),
     Explain(explain::Arguments),
     Token(token::Arguments),
@@ -71,6 +74,7 @@ async fn main() -> ExitCode {
 async fn run(Arguments { account, command }: Arguments) -> Result<(), Failure> {
     match command {
         Command::Configure(arguments) => configure::run(arguments, &account).await,
+        Command::Create(arguments) => create::run(arguments, &account).await,
         Command::Credential(arguments) => credential::run(arguments, &account).await,
         Command::Explain(arguments) => explain::run(arguments, &account).await,
         Command::Token(arguments) => token::run(arguments, &account).await,

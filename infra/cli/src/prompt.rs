@@ -52,6 +52,15 @@ pub(crate) fn confirm(question: &str, yes: bool, progress: Progress) -> Result<(
     }
 }
 
+/// A question that is usually answered with yes; so it is where nobody is asked.
+pub(crate) fn usually(question: &str, yes: bool, progress: Progress) -> Result<bool, Failure> {
+    if yes || !is_possible() {
+        return Ok(true);
+    }
+    let answer = line(&format!("{question} [Y/n]"), progress)?;
+    Ok(!matches!(answer.to_ascii_lowercase().as_str(), "n" | "no"))
+}
+
 fn unreadable(error: &std::io::Error) -> Failure {
     Failure::new(format!("standard input cannot be read: {error}"))
 }

@@ -22,6 +22,10 @@ const PENDING: &str = "AWSPENDING";
 /// found by it; writing yet another version would push the one that GitHub still signs with out of service.
 pub(crate) const AT_GITHUB: &str = "GITHUB";
 
+/// Ours: on the version with an App that `create` has made, until an App is in service. GitHub shows a new App's key once,
+/// and AWS deletes versions without a label.
+pub(crate) const CREATED: &str = "CREATED";
+
 /// The largest value, in bytes. <https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html>
 const LARGEST_VALUE: usize = 65_536;
 
@@ -89,20 +93,34 @@ impl<'a> Secret<'a> {
             self.unlabel(PENDING).await?;
             return Ok(Written::Unchanged);
         }
-        let answer = self
-            .client
-            .put_secret_value()
-            .secret_id(self.id)
-            .secret_string(value.expose_secret())
-            .version_stages(PENDING)
-            .send()
-            .await;
-        let put = answer.map_err(|error| self.failure("secretsmanager:PutSecretValue", &error))?;
-        let version = put.version_id.unwrap_or_default();
+        let version = self.put(value, PENDING).await?;
         self.read_back(&version, value).await?;
         self.label(CURRENT, &version).await?;
         self.unlabel(PENDING).await?;
         Ok(Written::New)
+    }
+
+    /// Proves that values can be written, with one that says what is there already. A secret that is empty gets a blank
+    /// one, which counts as empty: AWS makes a secret's first version current whatever it is written as, and after this
+    /// [`Self::keep`] does not write the first.
+    pub(crate) async fn try_writing(&self) -> Result<(), Failure> {
+        let value = self.at(CURRENT).await?.unwrap_or_else(|| " ".into());
+        self.put(&value, PENDING).await?;
+        self.unlabel(PENDING).await.map(drop)
+    }
+
+    /// Keeps a value under a label that no function reads.
+    pub(crate) async fn keep(&self, value: &SecretString, stage: &str) -> Result<(), Failure> {
+        self.check_size(value)?;
+        let version = self.put(value, stage).await?;
+        self.read_back(&version, value).await
+    }
+
+    async fn put(&self, value: &SecretString, stage: &str) -> Result<String, Failure> {
+        let put = self.client.put_secret_value().secret_id(self.id).secret_string(value.expose_secret());
+        let answer = put.version_stages(stage).send().await;
+        let put = answer.map_err(|error| self.failure("secretsmanager:PutSecretValue", &error))?;
+        Ok(put.version_id.unwrap_or_default())
     }
 
     /// Refuses what Secrets Manager would refuse, before anything else is done about it.

@@ -89,16 +89,18 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
     /// The delivery to send again once this answer is out.
     pub(super) redeliver: Option<u64>,
+    /// Whether the webhook is new, and pinged once this answer is out.
+    pub(super) ping: bool,
 }
 
 impl Answer {
     pub(super) fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
         let headers = vec![("content-type".to_owned(), content_type.to_owned())];
-        Answer { status, headers, body: body.into(), redeliver: None }
+        Answer { status, headers, body: body.into(), redeliver: None, ping: false }
     }
 
     pub(super) fn empty(status: u16) -> Answer {
-        Answer { status, headers: vec![], body: vec![], redeliver: None }
+        Answer { status, headers: vec![], body: vec![], redeliver: None, ping: false }
     }
 
     pub(super) fn json(status: u16, body: Value) -> Answer {

@@ -82,27 +82,7 @@ pub fn sign(secret: &[u8], body: &[u8]) -> String {
 impl GitHub {
     /// The ping GitHub sends when the App's webhook is set up.
     pub fn ping_event(&self) -> Event {
-        let state = self.state();
-        let payload = json!({
-            "zen": "Keep it logically awesome.",
-            "hook_id": HOOK_ID,
-            "hook": {
-                "type": "App",
-                "id": HOOK_ID,
-                "name": "web",
-                "active": true,
-                "events": state.events,
-                "config": {
-                    "content_type": state.hook.content_type,
-                    "insecure_ssl": state.hook.insecure_ssl,
-                    "secret": "********",
-                    "url": state.hook.url,
-                },
-                "app_id": APP_ID,
-                "deliveries_url": format!("{}/app/hook/deliveries", state.url),
-            },
-        });
-        Event { name: "ping".to_owned(), payload }
+        self.state().ping_event()
     }
 
     /// An `installation` event (`created`, `deleted`, `suspend`...): every App gets these unasked.
@@ -137,6 +117,11 @@ impl GitHub {
     pub async fn redeliver(&self, id: u64) -> DeliveryRecord {
         redeliver(&self.running.shared, id).await
     }
+}
+
+pub(super) async fn ping(shared: &super::Shared) -> DeliveryRecord {
+    let event = shared.state().ping_event();
+    send(shared, &event, uuid::Uuid::new_v4().to_string(), false).await
 }
 
 pub(super) async fn redeliver(shared: &super::Shared, id: u64) -> DeliveryRecord {
@@ -218,6 +203,29 @@ fn sender() -> &'static reqwest::Client {
 }
 
 impl State {
+    fn ping_event(&self) -> Event {
+        let payload = json!({
+            "zen": "Keep it logically awesome.",
+            "hook_id": HOOK_ID,
+            "hook": {
+                "type": "App",
+                "id": HOOK_ID,
+                "name": "web",
+                "active": true,
+                "events": self.events,
+                "config": {
+                    "content_type": self.hook.content_type,
+                    "insecure_ssl": self.hook.insecure_ssl,
+                    "secret": "********",
+                    "url": self.hook.url,
+                },
+                "app_id": APP_ID,
+                "deliveries_url": format!("{}/app/hook/deliveries", self.url),
+            },
+        });
+        Event { name: "ping".to_owned(), payload }
+    }
+
     pub(super) fn installation_stub(&self, id: u64) -> Value {
         json!({"id": id, "node_id": STANDARD.encode(format!("MDIzOkludGVncmF0aW9uSW5zdGFsbGF0aW9u{id}"))})
     }

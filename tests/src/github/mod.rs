@@ -129,6 +129,10 @@ async fn handle(
         let shared = Arc::clone(&shared);
         tokio::spawn(async move { events::redeliver(&shared, id).await });
     }
+    if answer.ping {
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move { events::ping(&shared).await });
+    }
     if lost { dropped() } else { finish(&shared, answer) }
 }
 

@@ -48,8 +48,9 @@ impl State {
                 let id = id.parse().ok().filter(|id| self.repositories.contains_key(id));
                 self.repository_route(call, id, rest)?
             }
-            ("GET" | "POST", ["settings", "apps", "new"] | ["organizations", _, "settings", "apps", "new"]) => {
-                ("/settings/apps/new", self.new_app(call))
+            ("GET" | "POST", ["settings", "apps", "new"]) => ("/settings/apps/new", self.new_app(call, None)),
+            ("GET" | "POST", ["organizations", login, "settings", "apps", "new"]) => {
+                ("/organizations/{org}/settings/apps/new", self.new_app(call, Some(login)))
             }
             _ => return None,
         };
@@ -154,42 +155,53 @@ impl State {
     }
 
     fn convert_manifest(&mut self, code: &str) -> Reply {
-        let manifest = self.manifest_codes.remove(code).ok_or_else(Answer::not_found)?;
-        if let Some(url) = manifest["hook_attributes"]["url"].as_str() {
-            self.hook.url = Some(url.to_owned());
+        if !self.manifest_codes.remove(code) {
+            return Err(Answer::not_found());
         }
-        let secret = uuid::Uuid::new_v4().simple().to_string();
-        let secret = self.hook.secret.get_or_insert(secret).clone();
         let mut app = self.app_json();
         app["client_id"] = json!(CLIENT_ID);
         app["client_secret"] = json!(uuid::Uuid::new_v4().simple().to_string());
-        app["webhook_secret"] = json!(secret);
+        app["webhook_secret"] = json!(self.hook.secret);
         app["pem"] = json!(AppKey::first().pem);
         Ok(Answer::json(201, app))
     }
 
-    /// GitHub's page shows a button; here submitting the form is the click.
-    fn new_app(&mut self, call: &Call) -> Reply {
+    /// GitHub's page shows a button; here submitting the form is the click. From then on the App is what the manifest says.
+    fn new_app(&mut self, call: &Call, organization: Option<&str>) -> Reply {
         let form = form_fields(&call.body);
         let Some(manifest) = form.iter().find(|(name, _)| name == "manifest") else {
             let page = "<!doctype html><title>Create GitHub App</title><form method=post>\
                         <textarea name=manifest></textarea><button>Create GitHub App</button></form>";
             return Ok(Answer::new(200, "text/html; charset=utf-8", page));
         };
-        let manifest: Value = serde_json::from_str(&manifest.1)
-            .map_err(|_| Answer::new(422, "text/html; charset=utf-8", "Error Invalid GitHub App configuration"))?;
+        let refused = |reason: &str| Answer::new(422, "text/html; charset=utf-8", format!("Error {reason}"));
+        let manifest: Value =
+            serde_json::from_str(&manifest.1).map_err(|_| refused("Invalid GitHub App configuration"))?;
         let back = manifest["redirect_url"].as_str().and_then(|url| reqwest::Url::parse(url).ok());
-        let Some(mut back) = back else {
-            return Err(Answer::new(422, "text/html; charset=utf-8", "Error Redirect url must be a valid URL"));
-        };
+        let mut back = back.ok_or_else(|| refused("Redirect url must be a valid URL"))?;
+        let hook = manifest["hook_attributes"].clone();
+        if !manifest["url"].is_string() || !(hook.is_null() || hook["url"].is_string()) {
+            return Err(refused("\"url\" wasn't supplied."));
+        }
+        if manifest["name"].as_str().is_some_and(|name| name.chars().count() > 34) {
+            return Err(refused("Name is too long (maximum is 34 characters)"));
+        }
+        let default = |name: &str| manifest[format!("default_{name}")].clone();
+        self.permissions = serde_json::from_value(default("permissions")).unwrap_or_default();
+        self.events = serde_json::from_value(default("events")).unwrap_or_default();
+        self.hook.url = hook["url"].as_str().map(str::to_owned);
+        self.hook.secret = Some(uuid::Uuid::new_v4().simple().to_string());
+        if let Some(login) = organization {
+            self.owner = self.account(login, AccountType::Organization).login;
+        }
         let code = uuid::Uuid::new_v4().simple().to_string();
         back.query_pairs_mut().append_pair("code", &code);
         if let Some(state) = call.parameter("state") {
             back.query_pairs_mut().append_pair("state", state);
         }
-        self.manifests.push(manifest.clone());
-        self.manifest_codes.insert(code, manifest);
-        Ok(Answer::empty(302).with("location", back.to_string()))
+        self.manifests.push(manifest);
+        self.manifest_codes.insert(code);
+        Ok(Answer { ping: self.hook.url.is_some(), ..Answer::empty(302).with("location", back.to_string()) })
     }
 
     fn delete_token(&mut self, call: &Call) -> Reply {

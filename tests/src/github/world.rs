@@ -110,11 +110,6 @@ impl GitHub {
         state.hook.secret = Some(secret.to_owned());
     }
 
-    /// Registers a manifest's temporary code, good for one conversion.
-    pub fn register_manifest_code(&self, code: &str, manifest: Value) {
-        self.state().manifest_codes.insert(code.to_owned(), manifest);
-    }
-
     /// The manifests submitted at `/settings/apps/new`.
     pub fn manifests(&self) -> Vec<Value> {
         self.state().manifests.clone()

@@ -103,7 +103,7 @@ pub(super) fn app_id(text: &str) -> Result<String, String> {
     Err("the App ID is the number near the top of the App's settings, such as 123456".to_owned())
 }
 
-pub(super) fn key(pem: &SecretString) -> Result<AppKey, Failure> {
+pub(crate) fn key(pem: &SecretString) -> Result<AppKey, Failure> {
     AppKey::from_pem(pem).map_err(|error| Failure::new(error.to_string()))
 }
 

@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
-use shared::github::{Installation, RepositorySelection};
+use shared::github::{App, Installation, RepositorySelection};
 use shared::secrets::{self, AppSecret};
 
 use crate::failure::Failure;
@@ -15,9 +15,9 @@ use crate::secret::{CURRENT, Secret, Written};
 pub(crate) struct AppSecretValue(SecretString);
 
 impl AppSecretValue {
-    pub(crate) fn new(github: &GitHubApp, installation_id: Option<u64>) -> Self {
-        let mut value = json!({"app_id": github.app.id, "private_key": github.pem().expose_secret()});
-        if let Some(client_id) = &github.app.client_id {
+    pub(crate) fn new(app: &App, pem: &SecretString, installation_id: Option<u64>) -> Self {
+        let mut value = json!({"app_id": app.id, "private_key": pem.expose_secret()});
+        if let Some(client_id) = &app.client_id {
             value["client_id"] = json!(client_id);
         }
         if let Some(installation_id) = installation_id {
@@ -25,10 +25,15 @@ impl AppSecretValue {
         }
         Self(value.to_string().into())
     }
+
+    /// Keeps it where no function looks.
+    pub(crate) async fn keep(&self, secret: &Secret<'_>, stage: &str) -> Result<(), Failure> {
+        secret.keep(&self.0, stage).await
+    }
 }
 
 /// The installation that is meant, with everything granted that the App needs.
-pub(super) async fn installation(
+pub(crate) async fn installation(
     github: &GitHubApp,
     wanted: Option<u64>,
     progress: Progress,
@@ -119,24 +124,28 @@ fn table(installations: &[Installation]) -> Vec<String> {
     lines
 }
 
-/// An App that is in service is replaced by another only on purpose.
-pub(super) async fn confirm_another_app(
+/// An App that is in service is replaced by another only on purpose. `app_id` is none where the other one is still to be
+/// made, and `called` is how to speak of it.
+pub(crate) async fn confirm_another_app(
     secret: &Secret<'_>,
-    github: &GitHubApp,
+    app_id: Option<&str>,
+    called: &str,
     yes: bool,
     progress: Progress,
 ) -> Result<(), Failure> {
-    let Some(current) = secret.at(CURRENT).await? else { return Ok(()) };
     // What the functions cannot read is not in service.
-    let Ok(current) = secrets::parse::<AppSecret>(&current) else { return Ok(()) };
-    if current.app_id == github.app.id.to_string() {
-        return Ok(());
+    match parsed(secret, CURRENT).await? {
+        Some(current) if Some(current.app_id.as_str()) != app_id => {
+            let question = format!("The stack serves the App {}. Shall {called} take its place?", current.app_id);
+            prompt::confirm(&question, yes, progress)
+        }
+        _ => Ok(()),
     }
-    let question = format!(
-        "The stack serves the App {}. Shall the App {} ({}) take its place?",
-        current.app_id, github.app.id, github.app.name
-    );
-    prompt::confirm(&question, yes, progress)
+}
+
+/// The App of the version with this label, if it holds one.
+pub(crate) async fn parsed(secret: &Secret<'_>, stage: &str) -> Result<Option<AppSecret>, Failure> {
+    Ok(secret.at(stage).await?.and_then(|value| secrets::parse(&value).ok()))
 }
 
 /// Proves that tokens can be minted, before anything is stored.

@@ -41,7 +41,7 @@ async fn webhook_secret(
     let given = arguments.webhook_secret_file.as_deref().map(answers::read).transpose()?;
     let given = given.map(|text| answers::webhook_secret(&text)).transpose()?;
     let stack = Stack::find(&arguments.stack, account).await?;
-    let url = super::webhook::url(arguments, &stack)?;
+    let url = super::webhook::url(arguments.webhook_url.as_deref(), &stack)?;
     let github = configured(&stack, progress).await?;
     super::webhook::confirm_another_url(&github.hook_config().await?, &url, arguments.yes, progress)?;
     let secret = Secret::new(&stack.session, &stack.webhook_secret);
@@ -112,7 +112,9 @@ async fn key(arguments: &Arguments, account: &Account, progress: Progress) -> Re
         None => app::installation(&github, None, progress).await?.id,
     };
     app::mintable(&github, installation, progress).await?;
-    let written = app::store(&secret, &app::AppSecretValue::new(&github, Some(installation)), progress).await?;
+    let written =
+        app::store(&secret, &app::AppSecretValue::new(&github.app, &github.pem(), Some(installation)), progress)
+            .await?;
     progress.say(&format!(
         "Key rotated. In 5 minutes no function uses the previous one: delete it under {} then, and take it out of service \
          with `{} configure --rotate key --retire-previous`.",

@@ -10,7 +10,6 @@ use shared::config::check_https;
 use shared::github::{HookConfig, HookConfigUpdate};
 use shared::secrets::{self, WebhookSecret};
 
-use super::Arguments;
 use crate::failure::Failure;
 use crate::github_app::GitHubApp;
 use crate::output::Progress;
@@ -29,8 +28,8 @@ const REDELIVERED_WITHIN: Duration = Duration::from_secs(30);
 const LOOKED_THROUGH: usize = 500;
 
 /// The URL that GitHub is to deliver to.
-pub(super) fn url(arguments: &Arguments, stack: &Stack) -> Result<String, Failure> {
-    let url = arguments.webhook_url.clone().unwrap_or_else(|| stack.webhook_url.clone());
+pub(crate) fn url(given: Option<&str>, stack: &Stack) -> Result<String, Failure> {
+    let url = given.unwrap_or(&stack.webhook_url).to_owned();
     check_https(&url).map_err(|reason| Failure::new(format!("the webhook URL cannot be used: {reason}")))?;
     Ok(url)
 }
@@ -74,7 +73,7 @@ impl WebhookSecretValue {
     }
 
     /// The value that is in service.
-    pub(super) async fn current(secret: &Secret<'_>) -> Result<Self, Failure> {
+    pub(crate) async fn current(secret: &Secret<'_>) -> Result<Self, Failure> {
         Self::of(fields(secret).await?, None, secret)
     }
 
@@ -99,7 +98,7 @@ impl WebhookSecretValue {
     }
 
     /// Refuses to write while GitHub signs with the version before the current one: it would go out of service.
-    pub(super) async fn check_rotation(&self, secret: &Secret<'_>) -> Result<(), Failure> {
+    pub(crate) async fn check_rotation(&self, secret: &Secret<'_>) -> Result<(), Failure> {
         let current = secret.at(CURRENT).await?;
         let writes = current.is_none_or(|current| current.expose_secret() != self.value.expose_secret());
         if writes && is_unfinished(&secret.stages().await?) {
