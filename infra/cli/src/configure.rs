@@ -22,7 +22,7 @@ use crate::secret::Secret;
 use crate::stack::{self, Stack};
 
 pub(crate) use app::{AppSecretValue, mintable, store};
-pub(crate) use webhook::{Ping, WebhookSecretValue, hand_over, ping};
+pub(crate) use webhook::{Ping, WebhookSecretValue, hand_over, is_unfinished, ping};
 
 const EXAMPLES: &str = "\
 Examples:

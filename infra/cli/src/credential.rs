@@ -15,17 +15,14 @@ use shared::config::{Variables, check_api_url};
 use crate::aws::Account;
 use crate::failure::Failure;
 use crate::output;
-use crate::token_function::{Answer, Function, Refusal, Scope, TokenFunction};
+use crate::token_function::{Answer, Function, Refusal, Scope, TokenFunction, wants_repositories};
 
 /// The user that goes with every installation token.
 /// <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/authenticating-as-a-github-app-installation>
-const USER: &str = "x-access-token";
+pub(crate) const USER: &str = "x-access-token";
 
 /// What git describes is a few lines; a 2 KB token is the longest.
 const LONGEST_DESCRIPTION: u64 = 64 * 1024;
-
-/// The token function's words where its policy allows named repositories only.
-const NAME_REPOSITORIES: &str = "repositories has to be named";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,7 +80,7 @@ async fn get(scope: &Scope, arguments: &Arguments, account: &Account) -> Result<
     let command = if arguments.write { "credential get --write" } else { "credential get" };
     let function = TokenFunction::connect(&arguments.function, account, command).await?;
     let answer = function.token(scope).await.map_err(|refusal| match refusal {
-        Refusal::Function { message, .. } if message.contains(NAME_REPOSITORIES) => {
+        Refusal::Function { message, .. } if wants_repositories(&message) => {
             Failure::new(format!("{message}; let git name them: `git config --global credential.useHttpPath true`"))
         }
         other => other.into(),
@@ -195,7 +192,7 @@ impl Description {
 
 /// Protocol and host of the git URLs that belong to an API URL: `api.github.com` serves `github.com`, and a server of
 /// one's own serves both at one host. Plain HTTP has passed as loopback in [`check_api_url`].
-fn git_host(api_url: &str) -> Option<(&str, String)> {
+pub(crate) fn git_host(api_url: &str) -> Option<(&str, String)> {
     let (protocol, rest) = api_url.split_once("://")?;
     let host = rest.split('/').next()?.to_ascii_lowercase();
     let host = host.strip_suffix(":443").filter(|_| protocol == "https").unwrap_or(&host);

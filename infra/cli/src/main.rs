@@ -16,6 +16,7 @@ mod stack;
 mod task;
 mod token;
 mod token_function;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ use failure::Failure;
 const EXAMPLES: &str = "\
 Examples:
   konduktor-github-app configure
+  konduktor-github-app verify
   git config --global credential.https://github.com.helper '!konduktor-github-app credential'
   GH_TOKEN=$(konduktor-github-app token --repository app --permission pull_requests=write) gh pr list
   konduktor-github-app task create 'Fix login timeout' --priority p1
@@ -47,6 +49,7 @@ const NAME: &str = "konduktor-github-app";
 #[derive(Debug, Subcommand)]
 enum Command {
     Configure(configure::Arguments),
+    Verify(verify::Arguments),
     Credential(credential::Arguments),
     Token(token::Arguments),
     #[command(subcommand)]
@@ -68,6 +71,7 @@ async fn main() -> ExitCode {
 async fn run(Arguments { account, command }: Arguments) -> Result<(), Failure> {
     match command {
         Command::Configure(arguments) => configure::run(arguments, &account).await,
+        Command::Verify(arguments) => verify::run(arguments, &account).await,
         Command::Credential(arguments) => credential::run(arguments, &account).await,
         Command::Token(arguments) => token::run(arguments, &account).await,
         Command::Task(command) => task::run(command, &account).await,

@@ -12,9 +12,9 @@ use jiff::{Timestamp, Unit};
 use serde_json::Value;
 use shared::config::Variables;
 use shared::kid_tag::KidTag;
-use shared::task::Status;
+use shared::task::{Status, Task};
 
-use crate::aws::Account;
+use crate::aws::{Account, Session};
 use crate::clock;
 use crate::failure::Failure;
 use crate::output::{self, Terminal};
@@ -204,6 +204,11 @@ async fn print_tag(arguments: Tag, account: &Account) -> Result<(), Failure> {
     output::write(format!("{}\n", written(&tag)))
 }
 
+/// The one task that a tag names.
+pub(crate) async fn look_up(session: &Session, table: &str, tag: &KidTag) -> Result<Task, Failure> {
+    Ok(Tasks::new(session.clone(), table.to_owned()).one(tag).await?.task)
+}
+
 async fn open(table: &Table, account: &Account) -> Result<Tasks, Failure> {
     let name = table.tasks_table.clone().or_else(|| Variables::default().optional("TASKS_TABLE"));
     Ok(match name {
@@ -229,7 +234,7 @@ fn status() -> impl TypedValueParser<Value = Status> {
     PossibleValuesParser::new(STATUSES).map(Status::from)
 }
 
-fn tag(text: &str) -> Result<KidTag, String> {
+pub(crate) fn tag(text: &str) -> Result<KidTag, String> {
     KidTag::parse(text).ok_or_else(|| "name the task by 8 to 32 hex digits of its id, such as 4d9d444d".to_owned())
 }
 
@@ -241,7 +246,7 @@ fn title(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn repository(text: &str) -> Result<String, String> {
+pub(crate) fn repository(text: &str) -> Result<String, String> {
     let named = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
     let valid = text.split_once('/').is_some_and(|(owner, name)| named(owner) && named(name));
     if valid { Ok(text.to_owned()) } else { Err("write it as owner/name, such as acme/app".to_owned()) }

@@ -86,15 +86,15 @@ pub(crate) struct TokenFunction {
 impl TokenFunction {
     pub(crate) async fn connect(function: &Function, account: &Account, command: &str) -> Result<Self, Failure> {
         let name = function.function.clone().or_else(|| Variables::default().optional("TOKEN_FUNCTION"));
-        let session = account.session().await?;
+        let name = name.unwrap_or_else(|| DEFAULT_FUNCTION.to_owned());
+        Ok(Self::new(account.session().await?, name, command))
+    }
+
+    pub(crate) fn new(session: Session, name: String, command: &str) -> Self {
         let custom =
             json!({"custom": {"client": crate::NAME, "version": env!("CARGO_PKG_VERSION"), "command": command}});
-        Ok(Self {
-            client: Client::new(&session.config),
-            session,
-            name: name.unwrap_or_else(|| DEFAULT_FUNCTION.to_owned()),
-            claims: BASE64_STANDARD.encode(custom.to_string()),
-        })
+        let claims = BASE64_STANDARD.encode(custom.to_string());
+        Self { client: Client::new(&session.config), session, name, claims }
     }
 
     /// A token of this scope.
@@ -175,8 +175,13 @@ impl From<Refusal> for Failure {
     }
 }
 
+/// Whether the function's message is that its policy allows named repositories only.
+pub(crate) fn wants_repositories(message: &str) -> bool {
+    message.contains("repositories has to be named")
+}
+
 /// The function's error types in words; what to do is in the message that comes with them.
-fn explanation(error_type: &str) -> Option<&'static str> {
+pub(crate) fn explanation(error_type: &str) -> Option<&'static str> {
     Some(match error_type {
         "NotConfigured" => "the token function is not configured",
         "InvalidRequest" => "the token function does not take this request",
