@@ -77,10 +77,10 @@ fn failures(deliveries: &[HookDelivery]) -> (Vec<&HookDelivery>, Vec<&HookDelive
         let disproves = |later: &HookDelivery| {
             succeeded(later) && (later.event == delivery.event || !is_about_the_body(delivery.status_code))
         };
-        let same = |known: &&HookDelivery| (known.status_code, &known.event) == (delivery.status_code, &delivery.event);
+        let same = |known: &HookDelivery| (known.status_code, &known.event) == (delivery.status_code, &delivery.event);
         if deliveries[..at].iter().any(disproves) {
             over.push(delivery);
-        } else if open.len() < TOLD && !open.iter().any(|known| same(&known)) {
+        } else if open.len() < TOLD && !open.iter().any(|known| same(known)) {
             open.push(delivery);
         }
     }
