@@ -194,8 +194,8 @@ async fn every_page_of_installations_is_read() {
     let operator = Operator::new(&stack);
     let app = stack.github.app();
     operator.file("app.pem", &app.pem);
-    let last =
-        (0..130).map(|number| stack.github.install(&format!("account-{number}"), Selection::All)).last().unwrap();
+    let install = |number: u32| stack.github.install(&format!("account-{number}"), Selection::All);
+    let last = (0..130).map(install).fold(0, |_, id| id);
     let (id, last) = (app.id.to_string(), last.to_string());
     let done = operator.json(&[&flags(&id, "app.pem")[..], &["--installation-id", &last]].concat()).await;
     assert_eq!(done["account"], "account-129");

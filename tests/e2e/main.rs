@@ -32,4 +32,5 @@ mod signature;
 mod task_command;
 mod token;
 mod token_cache;
+mod verify;
 mod webhook;

@@ -25,6 +25,11 @@ pub(crate) struct Account {
 }
 
 impl Account {
+    /// The profile, where a flag names one.
+    pub(crate) fn profile(&self) -> Option<&str> {
+        self.profile.as_deref()
+    }
+
     /// The SDK's configuration for it.
     ///
     /// An attempt may take as long as the token function may run: a shorter bound would ask again while the first

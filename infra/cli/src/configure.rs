@@ -24,7 +24,7 @@ use crate::stack::{self, Stack};
 
 pub(crate) use answers::key;
 pub(crate) use app::{AppSecretValue, confirm_another_app, installation, mintable, parsed, store};
-pub(crate) use webhook::{Ping, WebhookSecretValue, hand_over, ping, url};
+pub(crate) use webhook::{Ping, WebhookSecretValue, hand_over, is_unfinished, ping, url};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -16,17 +16,14 @@ use crate::aws::Account;
 use crate::failure::Failure;
 use crate::github_app::web_host;
 use crate::output;
-use crate::token_function::{Answer, Function, Refusal, Scope, TokenFunction};
+use crate::token_function::{Answer, Function, Refusal, Scope, TokenFunction, wants_repositories};
 
 /// The user that goes with every installation token.
 /// <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/authenticating-as-a-github-app-installation>
-const USER: &str = "x-access-token";
+pub(crate) const USER: &str = "x-access-token";
 
 /// What git describes is a few lines; a 2 KB token is the longest.
 const LONGEST_DESCRIPTION: u64 = 64 * 1024;
-
-/// The token function's words where its policy allows named repositories only.
-const NAME_REPOSITORIES: &str = "repositories has to be named";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -84,7 +81,7 @@ async fn get(scope: &Scope, arguments: &Arguments, account: &Account) -> Result<
     let command = if arguments.write { "credential get --write" } else { "credential get" };
     let function = TokenFunction::connect(&arguments.function, account, command).await?;
     let answer = function.token(scope).await.map_err(|refusal| match refusal {
-        Refusal::Function { message, .. } if message.contains(NAME_REPOSITORIES) => {
+        Refusal::Function { message, .. } if wants_repositories(&message) => {
             Failure::new(format!("{message}; let git name them: `git config --global credential.useHttpPath true`"))
         }
         other => other.into(),

@@ -13,10 +13,15 @@ pub(crate) struct Failure(String);
 
 impl Failure {
     pub(crate) fn new(line: impl AsRef<str>) -> Self {
-        let line = printable(line.as_ref());
-        let words: Vec<&str> = line.split_whitespace().collect();
-        Self(redact(&words.join(" ")))
+        Self(one_line(line.as_ref()))
     }
+}
+
+/// Whoever's words, on one line and without a token.
+pub(crate) fn one_line(text: &str) -> String {
+    let line = printable(text);
+    let words: Vec<&str> = line.split_whitespace().collect();
+    redact(&words.join(" "))
 }
 
 impl fmt::Display for Failure {

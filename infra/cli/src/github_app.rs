@@ -183,15 +183,8 @@ impl GitHubApp {
             )),
             error => self.failure("mint a token", &error),
         })?;
-        // A new token may be refused for some seconds, and ends by itself within the hour.
-        let mut revoked = self.client.revoke_installation_access_token(&minted.token).await;
-        for seconds in NEW_TOKEN_WAITS {
-            if !matches!(revoked, Err(Error::Unauthorized(_) | Error::Forbidden(_))) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_secs(seconds)).await;
-            revoked = self.client.revoke_installation_access_token(&minted.token).await;
-        }
+        // Should it not succeed, the token ends by itself within the hour.
+        let revoked = once_known(async || self.client.revoke_installation_access_token(&minted.token).await).await;
         revoked.map_err(|error| self.failure("revoke a token", &error))
     }
 
@@ -242,6 +235,19 @@ pub(crate) async fn current(secret: &Secret<'_>) -> Result<AppSecret, Failure> {
     };
     let current = secret.at(CURRENT).await?.ok_or_else(|| not_configured("it is empty"))?;
     secrets::parse(&current).map_err(|reason| not_configured(&reason))
+}
+
+/// Asks with a token, and asks again while it is so new that GitHub refuses it.
+pub(crate) async fn once_known<T>(ask: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
+    let mut answer = ask().await;
+    for seconds in NEW_TOKEN_WAITS {
+        if !matches!(answer, Err(Error::Unauthorized(_) | Error::Forbidden(_))) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        answer = ask().await;
+    }
+    answer
 }
 
 pub(crate) fn suspended(installation: u64) -> Failure {

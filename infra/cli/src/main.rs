@@ -18,6 +18,7 @@ mod stack;
 mod task;
 mod token;
 mod token_function;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ const EXAMPLES: &str = "\
 Examples:
   konduktor-github-app create --organization acme
   konduktor-github-app configure
+  konduktor-github-app verify
   git config --global credential.https://github.com.helper '!konduktor-github-app credential'
   GH_TOKEN=$(konduktor-github-app token --repository app --permission pull_requests=write) gh pr list
   konduktor-github-app task create 'Fix login timeout' --priority p1
@@ -52,6 +54,7 @@ const NAME: &str = "konduktor-github-app";
 enum Command {
     Configure(configure::Arguments),
     Create(create::Arguments),
+    Verify(verify::Arguments),
     Credential(credential::Arguments),
     Explain(explain::Arguments),
     Token(token::Arguments),
@@ -75,6 +78,7 @@ async fn run(Arguments { account, command }: Arguments) -> Result<(), Failure> {
     match command {
         Command::Configure(arguments) => configure::run(arguments, &account).await,
         Command::Create(arguments) => create::run(arguments, &account).await,
+        Command::Verify(arguments) => verify::run(arguments, &account).await,
         Command::Credential(arguments) => credential::run(arguments, &account).await,
         Command::Explain(arguments) => explain::run(arguments, &account).await,
         Command::Token(arguments) => token::run(arguments, &account).await,

@@ -12,9 +12,9 @@ use jiff::{Timestamp, Unit};
 use serde_json::Value;
 use shared::config::Variables;
 use shared::kid_tag::KidTag;
-use shared::task::Status;
+use shared::task::{Status, Task};
 
-use crate::aws::Account;
+use crate::aws::{Account, Session};
 use crate::clock;
 use crate::failure::Failure;
 use crate::output::{self, Terminal};
@@ -206,6 +206,11 @@ async fn print_tag(arguments: Tag, account: &Account) -> Result<(), Failure> {
     output::write(format!("{}\n", written(&tag)))
 }
 
+/// The one task that a tag names.
+pub(crate) async fn look_up(session: &Session, table: &str, tag: &KidTag) -> Result<Task, Failure> {
+    Ok(Tasks::new(session.clone(), table.to_owned()).one(tag).await?.task)
+}
+
 async fn open(table: &Table, account: &Account) -> Result<Tasks, Failure> {
     let name = table.tasks_table.clone().or_else(|| Variables::default().optional("TASKS_TABLE"));
     Ok(match name {
@@ -231,7 +236,7 @@ fn status() -> impl TypedValueParser<Value = Status> {
     PossibleValuesParser::new(STATUSES).map(Status::from)
 }
 
-fn tag(text: &str) -> Result<KidTag, String> {
+pub(crate) fn tag(text: &str) -> Result<KidTag, String> {
     KidTag::parse(text).ok_or_else(|| "name the task by 8 to 32 hex digits of its id, such as 4d9d444d".to_owned())
 }
 

@@ -174,8 +174,13 @@ impl From<Refusal> for Failure {
     }
 }
 
+/// Whether the function's message is that its policy allows named repositories only.
+pub(crate) fn wants_repositories(message: &str) -> bool {
+    message.contains("repositories has to be named")
+}
+
 /// The function's error types in words; what to do is in the message that comes with them.
-fn explanation(error_type: &str) -> Option<&'static str> {
+pub(crate) fn explanation(error_type: &str) -> Option<&'static str> {
     Some(match error_type {
         "NotConfigured" => "the token function is not configured",
         "InvalidRequest" => "the token function does not take this request",

@@ -57,6 +57,17 @@ pub struct Repository {
     pub name: String,
     /// `owner/name`.
     pub full_name: String,
+    /// Whether it takes a token to read it.
+    #[serde(default)]
+    pub private: bool,
+}
+
+/// One page of what an installation token opens.
+/// <https://docs.github.com/en/rest/apps/installations#list-repositories-accessible-to-the-app-installation>
+#[derive(Debug, Deserialize)]
+pub struct InstallationRepositories {
+    /// The repositories.
+    pub repositories: Vec<Repository>,
 }
 
 /// The account that an App is installed on.
@@ -274,6 +285,19 @@ impl Client {
     /// [`Error::Unauthorized`] for a token that is no longer one, and see [`Error`].
     pub async fn revoke_installation_access_token(&self, token: &SecretString) -> Result<(), Error> {
         self.delete("/installation/token", token).await
+    }
+
+    /// One page of the repositories that an installation token opens: 100, or those that follow [`Answer::next`] of the
+    /// page before.
+    ///
+    /// # Errors
+    /// [`Error::Unauthorized`] and [`Error::Forbidden`] for some seconds after the token was minted, and see [`Error`].
+    pub async fn installation_repositories(
+        &self,
+        token: &SecretString,
+        next: Option<&str>,
+    ) -> Result<Answer<InstallationRepositories>, Error> {
+        self.get(next.unwrap_or("/installation/repositories?per_page=100"), token).await
     }
 
     /// The App's installation that covers a repository.

@@ -14,7 +14,7 @@ pub mod pull_request;
 
 pub use api::{
     AccessTokenRequest, Account, App, HookConfig, HookConfigUpdate, HookDelivery, HookDeliveryDetail, HookMessage,
-    Installation, InstallationToken, NewApp, Repository, RepositorySelection,
+    Installation, InstallationRepositories, InstallationToken, NewApp, Repository, RepositorySelection,
 };
 pub use client::{Answer, Client, graphql_url};
 pub use error::{Error, Refusal, redact};

@@ -1,6 +1,10 @@
 //! DynamoDB, by dynoxide: real expressions, conditions, transactions, indexes and streams over an in-memory SQLite.
 
-use std::{ops::Deref, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ops::Deref,
+    sync::{Arc, Mutex},
+};
 
 use axum::{
     Router,
@@ -34,6 +38,7 @@ struct Front {
     wire: Wire,
     backend: String,
     client: reqwest::Client,
+    statuses: Mutex<BTreeMap<String, String>>,
 }
 
 impl Deref for DynamoDb {
@@ -56,8 +61,12 @@ impl DynamoDb {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
         let address = listener.local_addr().expect("a bound listener has an address");
         let backend = tokio::spawn(dynoxide::server::serve_on(listener, database.clone()));
-        let front =
-            Arc::new(Front { wire: Wire::new(DIALECT), backend: format!("http://{address}/"), client: client() });
+        let front = Arc::new(Front {
+            wire: Wire::new(DIALECT),
+            backend: format!("http://{address}/"),
+            client: client(),
+            statuses: Mutex::default(),
+        });
         let router = Router::new().route("/", post(answer)).with_state(Arc::clone(&front));
         Self { database, names, front, server: Server::start(router).await, backend }
     }
@@ -117,6 +126,21 @@ impl DynamoDb {
                 return items;
             }
         }
+    }
+
+    /// Removes a table.
+    pub fn drop_table(&self, table: &str) {
+        let request = request(json!({ "TableName": table }));
+        self.database.delete_table(request).expect("the table exists");
+    }
+
+    /// Changes what is said of a table's status, such as `CREATING`; it works nevertheless.
+    ///
+    /// # Panics
+    /// If another thread panicked while it held the statuses.
+    pub fn set_table_status(&self, table: &str, status: &str) {
+        let mut statuses = self.front.statuses.lock().expect("nothing panics here");
+        statuses.insert(table.to_owned(), status.to_owned());
     }
 
     /// Makes the tables anew and forgets calls and faults: cheaper than a new server.
@@ -199,6 +223,21 @@ impl Front {
             }
         }
         let body = answer.bytes().await.expect("dynoxide finishes its answer");
-        response.body(Body::from(body)).expect("dynoxide's own headers are valid")
+        match self.with_status(&body) {
+            Some(changed) => self.wire.json(200, changed.to_string().into()),
+            None => response.body(Body::from(body)).expect("dynoxide's own headers are valid"),
+        }
+    }
+
+    /// The answer of `DescribeTable` with the status that a test has set.
+    fn with_status(&self, body: &[u8]) -> Option<Value> {
+        let statuses = self.statuses.lock().expect("nothing panics here");
+        if statuses.is_empty() {
+            return None;
+        }
+        let mut answer: Value = serde_json::from_slice(body).ok()?;
+        let status = statuses.get(answer["Table"]["TableName"].as_str()?)?;
+        answer["Table"]["TableStatus"] = json!(status);
+        Some(answer)
     }
 }

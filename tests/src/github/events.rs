@@ -65,6 +65,7 @@ pub struct DeliveryRecord {
 pub(super) struct Delivery {
     pub(super) record: DeliveryRecord,
     event: Event,
+    url: String,
     request: Vec<(String, String)>,
     delivered_at: Timestamp,
     redelivery: bool,
@@ -113,6 +114,30 @@ impl GitHub {
         send(&self.running.shared, event, guid, false).await
     }
 
+    /// Puts a delivery on record that was answered so: by API Gateway, by another server, or with status 0 by nobody.
+    ///
+    /// # Panics
+    /// If the webhook has no URL.
+    pub fn record_delivery(&self, event: &Event, status: u16, outcome: &str, body: &str) {
+        let mut state = self.state();
+        let url = state.hook.url.clone().expect("the App's webhook has no URL");
+        let guid = uuid::Uuid::new_v4().to_string();
+        let id = 12_000_000_000 + state.next_id();
+        let record = DeliveryRecord { id, guid: guid.clone(), status, headers: vec![], body: body.to_owned() };
+        let request = state.signed_request(event, &guid).headers;
+        let delivered_at = state.now();
+        state.deliveries.push(Delivery {
+            record,
+            event: event.clone(),
+            url,
+            request,
+            delivered_at,
+            redelivery: false,
+            duration: 0.0,
+            outcome: outcome.to_owned(),
+        });
+    }
+
     /// Delivers an earlier delivery again, under the same guid.
     pub async fn redeliver(&self, id: u64) -> DeliveryRecord {
         redeliver(&self.running.shared, id).await
@@ -152,6 +177,7 @@ async fn send(shared: &super::Shared, event: &Event, guid: String, redelivery: b
     state.deliveries.push(Delivery {
         record: record.clone(),
         event,
+        url,
         request,
         delivered_at,
         redelivery,
@@ -279,12 +305,12 @@ impl Delivery {
         })
     }
 
-    pub(super) fn full(&self, url: &Option<String>) -> Value {
+    pub(super) fn full(&self) -> Value {
         let object = |headers: &[(String, String)]| -> Map<String, Value> {
             headers.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect()
         };
         let mut full = self.summary();
-        full["url"] = json!(url);
+        full["url"] = json!(self.url);
         full["request"] = json!({"headers": object(&self.request), "payload": self.event.payload});
         full["response"] = json!({"headers": object(&self.record.headers), "payload": self.record.body});
         full

@@ -144,7 +144,7 @@ impl State {
     fn get_delivery(&mut self, call: &Call, id: &str) -> Reply {
         self.require_app(call)?;
         let found = self.deliveries.iter().find(|delivery| delivery.record.id.to_string() == id);
-        Ok(Answer::json(200, found.ok_or_else(Answer::not_found)?.full(&self.hook.url)))
+        Ok(Answer::json(200, found.ok_or_else(Answer::not_found)?.full()))
     }
 
     fn attempt_delivery(&mut self, call: &Call, id: &str) -> Reply {

@@ -38,7 +38,7 @@ pub enum StaleHead {
 }
 
 /// The App's webhook as its settings page shows it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookConfig {
     /// Where deliveries go.
     pub url: Option<String>,

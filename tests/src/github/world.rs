@@ -110,6 +110,16 @@ impl GitHub {
         state.hook.secret = Some(secret.to_owned());
     }
 
+    /// Changes everything that the webhook's settings show.
+    pub fn set_hook_config(&self, hook: HookConfig) {
+        self.state().hook = hook;
+    }
+
+    /// Forgets every delivery, as GitHub does after 3 days.
+    pub fn forget_deliveries(&self) {
+        self.state().deliveries.clear();
+    }
+
     /// The manifests submitted at `/settings/apps/new`.
     pub fn manifests(&self) -> Vec<Value> {
         self.state().manifests.clone()

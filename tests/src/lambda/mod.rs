@@ -53,6 +53,8 @@ pub struct Function {
     init_timeout: Duration,
     memory_mb: u32,
     concurrency: usize,
+    state: String,
+    last_update_status: String,
 }
 
 impl Function {
@@ -67,6 +69,8 @@ impl Function {
             init_timeout: Duration::from_secs(10),
             memory_mb: 128,
             concurrency: 10,
+            state: "Active".to_owned(),
+            last_update_status: "Successful".to_owned(),
         }
     }
 
@@ -229,6 +233,14 @@ impl LambdaHost {
         let mut changed = self.host.state().functions.get(function).expect("the function was added").clone();
         changed.variables.insert(name.to_owned(), value.into());
         self.add(changed);
+    }
+
+    /// Changes what is said of a function's state and of its last update, such as `Failed`; it runs nevertheless.
+    pub fn set_state(&self, function: &str, state: &str, last_update_status: &str) {
+        let mut host = self.host.state();
+        let changed = host.functions.get_mut(function).expect("the function was added");
+        state.clone_into(&mut changed.state);
+        last_update_status.clone_into(&mut changed.last_update_status);
     }
 
     /// Changes how many environments a function may have.

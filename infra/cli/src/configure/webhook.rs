@@ -119,7 +119,7 @@ async fn fields(secret: &Secret<'_>) -> Result<Map<String, Value>, Failure> {
 }
 
 /// Whether a version was written that GitHub was never told of: it still signs with another one.
-pub(super) fn is_unfinished(stages: &Stages) -> bool {
+pub(crate) fn is_unfinished(stages: &Stages) -> bool {
     stages.get(AT_GITHUB).is_some_and(|version| stages.get(CURRENT) != Some(version))
 }
 

@@ -23,7 +23,7 @@ use super::deliveries::{self, Deliveries, Delivery};
 use super::subject::{self, Subject};
 use crate::aws::Call;
 use crate::failure::Failure;
-use crate::github_app::{GitHubApp, NEW_TOKEN_WAITS, refused};
+use crate::github_app::{GitHubApp, once_known, refused};
 use crate::output::Progress;
 use crate::secret::{CURRENT, Secret};
 use crate::stack::Stack;
@@ -359,14 +359,7 @@ impl Reader<'_> {
             refusal => Unseen::Unread(Failure::from(refusal).to_string()),
         })?;
         let path = format!("/repos/{repository}/pulls/{number}");
-        let mut pull = self.client.get::<Pull>(&path, &token.token).await;
-        for seconds in NEW_TOKEN_WAITS {
-            if !matches!(pull, Err(Error::Unauthorized(_) | Error::Forbidden(_))) {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
-            pull = self.client.get(&path, &token.token).await;
-        }
+        let pull = once_known(async || self.client.get::<Pull>(&path, &token.token).await).await;
         match pull {
             Ok(answer) => Ok(answer.body.observed(installation_id.map(InstallationId))),
             Err(Error::NotFound(_)) => Err(Unseen::NoSuchPullRequest),
