@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use tests::aws::{Fault, Rule};
 use tests::github::{self, AppKey, FaultKind, NewPullRequest, Selection};
 use tests::lambda::binary;
-use tests::stack::{ACCOUNT, APP_SECRET_ID, REPOSITORY, STACK, Stack, WEBHOOK_SECRET, WEBHOOK_SECRET_ID, app_secret};
+use tests::stack::{
+    ACCOUNT, APP_SECRET_ID, OPERATOR, REPOSITORY, STACK, Stack, WEBHOOK_SECRET, WEBHOOK_SECRET_ID, app_secret,
+};
 use tests::terminal;
 
 use crate::agent::CLI;
@@ -166,7 +168,7 @@ async fn a_healthy_stack_passes_every_check_and_nothing_is_changed_or_left() {
     assert_eq!(["webhook", "reconcile"].map(|function| stack.lambda.invocations(function)), invocations);
     let calls = stack.dynamodb.calls().into_iter().chain(stack.secrets.calls());
     let operations: BTreeSet<String> =
-        calls.filter(|call| call.access_key_id == "local").map(|call| call.operation).collect();
+        calls.filter(|call| call.access_key_id == OPERATOR).map(|call| call.operation).collect();
     let reads = ["DescribeSecret", "DescribeTable", "GetSecretValue", "Query"];
     assert_eq!(operations.into_iter().collect::<Vec<_>>(), reads);
     let posted: BTreeSet<String> = stack
@@ -269,11 +271,11 @@ async fn a_function_that_is_not_ready_or_not_this_stacks_is_named() {
         stack.lambda.set_variable(name, variable, before);
     }
     for name in ["webhook", "reconcile"] {
-        stack.lambda.deny("local", name);
+        stack.lambda.deny(OPERATOR, name);
         let found = verify(&operator, &[]).await;
         found.assert_words(&format!("{name}-function"), "could not", &["lambda:GetFunctionConfiguration", name]);
     }
-    stack.lambda.deny("local", "token");
+    stack.lambda.deny(OPERATOR, "token");
     let found = verify(&operator, &[]).await;
     assert_eq!(found.of("failed"), ["webhook-function", "reconcile-function", "token-function", "token"]);
     assert_eq!(found.of("skipped"), ["clone"]);
@@ -387,7 +389,7 @@ async fn the_apps_secret_its_key_and_its_app_are_told_apart() {
 async fn without_the_right_to_read_the_apps_secret_tokens_and_clones_are_still_proved() {
     let stack = healthy().await;
     let operator = Operator::new(&stack);
-    stack.secrets.fail(Rule::new(Fault::AccessDenied).operation("GetSecretValue").on(APP_SECRET_ID).from("local"));
+    stack.secrets.fail(Rule::new(Fault::AccessDenied).operation("GetSecretValue").on(APP_SECRET_ID).from(OPERATOR));
     let found = verify(&operator, &[]).await;
     let skipped = [
         "key",
@@ -749,7 +751,7 @@ async fn a_tag_has_to_name_one_task_and_its_column_is_told() {
     found.assert_only("task", &[], "", &["more than one task", "give more digits"]);
     let found = verify(&operator, &["--task", "00000000"]).await;
     found.assert_only("task", &[], "", &["no task has an id that begins with 00000000", "task list"]);
-    stack.dynamodb.fail(Rule::new(Fault::AccessDenied).operation("Query").from("local"));
+    stack.dynamodb.fail(Rule::new(Fault::AccessDenied).operation("Query").from(OPERATOR));
     verify(&operator, &["--task", TASK]).await.assert_only("task", &[], "could not", &["dynamodb:Query"]);
     let ended = operator.cli(&["verify", "--task", "4d9d"]).await;
     assert!(!ended.ok && ended.stdout.is_empty() && ended.stderr.contains("8 to 32 hex digits"), "{ended:?}");
