@@ -173,8 +173,7 @@ def test_each_removed_grant_stops_just_the_step_that_needs_it(stack, function):
 @pytest.mark.parametrize(("policy", "granted"), [
     ("ClientPolicy", {"InvokeFunction TokenFunction"}),
     ("OperatorPolicy", {
-        "GetItem TasksTable", "Query TasksTable", "PutItem TasksTable", "UpdateItem TasksTable", "Scan TasksTable",
-        "GetItem PullRequestsTable", "Query PullRequestsTable",
+        "Query TasksTable", "PutItem TasksTable", "UpdateItem TasksTable", "Scan TasksTable", "GetItem PullRequestsTable",
         "GetSecretValue WebhookSecret", "GetSecretValue AppSecret", "PutSecretValue WebhookSecret", "PutSecretValue AppSecret",
         "InvokeFunction ReconcileFunction", "InvokeFunction TokenFunction",
     }),

@@ -123,6 +123,13 @@ def test_a_card_moves_when_its_pull_request_is_merged(configured, operator, gith
     merged = github.do("merge", number)
     assert (merged["status"], json.loads(merged["answer"])["outcome"]) == (200, "moved")
     assert "done" in operator.run("task", "show", tag.removeprefix("[kid: #").removesuffix("]"))
+    explained = operator.run("explain", f"{github.app['repository']}#{number}")
+    assert "moved it to done" in explained or "done" in explained.splitlines()[-1], explained
+
+
+def test_verify_finds_everything_in_order(configured, operator, github):
+    verified = operator.run("verify", "--clone", github.app["repository"])
+    assert github.app["repository"] in verified and "0 failed, 0 skipped" in verified, verified
 
 
 def test_configure_may_be_run_again(configured, operator, github):

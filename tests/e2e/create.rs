@@ -645,15 +645,15 @@ async fn what_cannot_work_is_refused_before_anything_happens() {
             "the webhook URL cannot be used: http://hooks.example.com/ must",
         ),
         (["--github-api-url", "http://github.example.com"], "--github-api-url: http://github.example.com must"),
-        (["--stack", "another"], "there is no stack another in eu-west-1"),
+        (["--stack", "nobody-deployed-this"], "there is no stack nobody-deployed-this in eu-west-1"),
     ] {
         let line = operator.refused(&[&CREATE[..], &arguments].concat()).await;
         assert!(line.starts_with(words), "{words}: {line}");
     }
     let mut insecure = stack.cloudformation.get(STACK);
     insecure.outputs.insert("WebhookUrl".to_owned(), "http://hooks.example.com/".to_owned());
-    stack.cloudformation.put("insecure", insecure);
-    let line = operator.refused(&[&CREATE[..], &["--stack", "insecure"]].concat()).await;
+    stack.cloudformation.put("nobody-secured-this", insecure);
+    let line = operator.refused(&[&CREATE[..], &["--stack", "nobody-secured-this"]].concat()).await;
     assert!(line.starts_with("the webhook URL cannot be used"), "{line}");
     assert_eq!(stack.secrets.calls().iter().filter(|call| call.operation == "PutSecretValue").count(), 0);
     assert_eq!(stack.github.requests().len(), 0);

@@ -1,5 +1,6 @@
 //! `explain`: for every reason why a card does not move, the story that leads there, and the sentence that names it.
 
+use aws_sdk_lambda::primitives::Blob;
 use serde_json::{Value, json};
 use tests::aws::{Fault, Rule};
 use tests::github::{self, Event, FaultKind, NewPullRequest};
@@ -109,7 +110,10 @@ impl<'a> Desk<'a> {
             "aws lambda invoke --function-name reconcile --region eu-west-1 --cli-binary-format raw-in-base64-out";
         let payload = command.strip_prefix(&format!("{options} --payload '")).unwrap_or_else(|| panic!("{command}"));
         let payload = payload.strip_suffix("' /dev/stdout").unwrap_or_else(|| panic!("{command}"));
-        self.stack.lambda.invoke("reconcile", serde_json::from_str(payload).unwrap()).await.unwrap()
+        let reconcile = self.stack.lambda.sdk(OPERATOR).invoke().function_name("reconcile");
+        let answer = reconcile.payload(Blob::new(payload)).send().await.unwrap();
+        assert_eq!(answer.function_error, None);
+        serde_json::from_slice(answer.payload.unwrap().as_ref()).unwrap()
     }
 
     async fn everything(&self) -> Vec<Value> {
@@ -814,8 +818,8 @@ async fn other_words_than_a_pull_request_a_tag_or_an_id_are_refused_with_what_it
     let ended = operator.cli(&["explain", "[kid: #4d9d444d] [kid: #aaaaaaaa]"]).await;
     assert!(!ended.ok && ended.stderr.contains("these are several kid tags"), "{ended:?}");
     assert_eq!((stack.github.requests().len(), stack.cloudformation.calls().len()), (0, 0));
-    let line = operator.refused(&["explain", "4d9d444d", "--stack", "another"]).await;
-    assert!(line.starts_with("there is no stack another in eu-west-1"), "{line}");
+    let line = operator.refused(&["explain", "4d9d444d", "--stack", "nobody-deployed-this"]).await;
+    assert!(line.starts_with("there is no stack nobody-deployed-this in eu-west-1"), "{line}");
     let help = operator.cli(&["explain", "--help"]).await.printed();
     assert!(help.contains("konduktor-github-app explain '[kid: #4d9d444d]' --json | jq -r .cause"), "{help}");
 }
