@@ -243,7 +243,12 @@ async fn the_stacks_state_is_looked_at_and_the_rest_nevertheless() {
     );
     stack.cloudformation.clear_faults();
     let missing = verify(&operator, &["--stack", "nobody-deployed-this"]).await;
-    missing.assert_only("stack", &CHECKS[1..], "", &["there is no stack nobody-deployed-this", "`make deploy`", "--stack"]);
+    missing.assert_only(
+        "stack",
+        &CHECKS[1..],
+        "",
+        &["there is no stack nobody-deployed-this", "`make deploy`", "--stack"],
+    );
     operator.machine.set("AWS_REGION", "");
     verify(&operator, &[]).await.assert_only("stack", &CHECKS[1..], "", &["no AWS region"]);
 }

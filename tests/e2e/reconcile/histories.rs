@@ -312,7 +312,12 @@ async fn settle(world: &mut World) {
             return;
         }
     }
-    panic!("still owed after two hours: {:#?}", world.owed());
+    let summary = world.due().await;
+    panic!(
+        "still owed after two hours: {:#?}\nof {:#?}\n{summary:?}",
+        world.owed(),
+        world.dynamodb.scan("PullRequests")
+    );
 }
 
 /// What the board shows of a task.
@@ -369,6 +374,36 @@ async fn the_board_ends_right_after_histories_that_once_went_wrong() {
             work: vec![Work::Nothing, Work::Stream, Work::Nothing, Work::Nothing],
             submitted: vec![true; 3],
             settle_reads: 1,
+            tick: 0,
+        },
+        // Left its base owed once, on a machine with eight times the work it has processors for, and never again since.
+        History {
+            ops: vec![
+                Op::Open { tags: 7, base: false, paths: 6, draft: true, fork: false },
+                Op::Draft { at: 2 },
+                Op::Open { tags: 6, base: true, paths: 2, draft: false, fork: true },
+                Op::Open { tags: 1, base: false, paths: 4, draft: true, fork: false },
+                Op::Open { tags: 3, base: true, paths: 5, draft: false, fork: false },
+                Op::Merge { at: 2 },
+                Op::Retarget { at: 0, base: false },
+                Op::Merge { at: 1 },
+                Op::Retarget { at: 3, base: false },
+                Op::Retarget { at: 1, base: true },
+                Op::Open { tags: 4, base: false, paths: 5, draft: true, fork: true },
+            ],
+            fates: vec![
+                on_time(),
+                lost(),
+                lost(),
+                Fate { copies: vec![1] },
+                lost(),
+                Fate { copies: vec![5] },
+                Fate { copies: vec![1] },
+                lost(),
+            ],
+            work: vec![Work::Stream, Work::Nothing, Work::Nothing, Work::Nothing, Work::Nothing, Work::Nothing],
+            submitted: vec![false, true, false],
+            settle_reads: 0,
             tick: 0,
         },
         // Resynced several times before it has any pull request.
