@@ -100,9 +100,10 @@ impl Browser {
         shown
     }
 
-    /// Presses the button; gives where GitHub sends the browser then.
+    /// Presses the button, and GitHub's on the page that comes; gives where GitHub sends the browser then.
     async fn press(&self, form: &Form) -> String {
-        let fields = reqwest::Url::parse_with_params("http://form", [("manifest", &form.manifest)]).unwrap();
+        let fields = [("manifest", form.manifest.as_str()), ("name", "konduktor-ours")];
+        let fields = reqwest::Url::parse_with_params("http://form", fields).unwrap();
         let post = self.http.post(&form.action).header("content-type", "application/x-www-form-urlencoded");
         let answer = post.body(fields.query().unwrap().to_owned()).send().await.unwrap();
         let status = answer.status();
