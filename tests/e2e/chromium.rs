@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::create::{CREATE, PAGE, deployed, install};
+use crate::create::{CREATE, DESCRIPTION, PAGE, deployed, install};
 use crate::operator::Operator;
 
 struct Chromium {
@@ -153,7 +153,7 @@ async fn one_click_in_chromium_hands_the_manifest_to_github_and_comes_back_to_an
         stack.github.manifests(),
         [json!({
             "name": "konduktor-<ours> & \"theirs\"",
-            "description": "Moves Konduktor's tasks with their pull requests, and lets its agents clone private repositories.",
+            "description": DESCRIPTION,
             "url": "https://github.com/yakkomajuri/konduktor-oss",
             "hook_attributes": {"url": stack.front.url(), "active": true},
             "redirect_url": format!("{url}/created"),

@@ -168,7 +168,7 @@ impl State {
         Ok(Answer::json(201, app))
     }
 
-    /// GitHub's own page for a new App: it takes a manifest from anywhere, asks for the name, and its button makes the App.
+    /// GitHub's own page for a new App: it takes a manifest from anywhere and asks for the name. Its button makes it.
     fn new_app(&mut self, call: &Call, organization: Option<&str>) -> Reply {
         let form = form_fields(&call.body);
         let field = |name: &str| form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
@@ -186,7 +186,8 @@ impl State {
         let Some(name) = field("name") else {
             let (text, name) = (escape(text), escape(manifest["name"].as_str().unwrap_or_default()));
             let page = format!(
-                "<!doctype html><title>Create GitHub App</title><link rel=\"icon\" href=\"data:,\"><h1>Create GitHub App</h1><form method=\"post\">\
+                "<!doctype html><title>Create GitHub App</title><link rel=\"icon\" href=\"data:,\">\
+                 <h1>Create GitHub App</h1><form method=\"post\">\
                  <input type=\"hidden\" name=\"manifest\" value=\"{text}\">\
                  <input name=\"name\" value=\"{name}\"><button>Create GitHub App</button></form>"
             );
