@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::create::{CREATE, PAGE, deployed, install};
+use crate::create::{CREATE, DESCRIPTION, PAGE, deployed, install};
 use crate::operator::Operator;
 
 struct Chromium {
@@ -135,6 +135,13 @@ async fn one_click_in_chromium_hands_the_manifest_to_github_and_comes_back_to_an
     assert_eq!(chromium.get(&format!("{button}/css/background-color")).await, "rgba(31, 136, 61, 1)");
     chromium.post(&format!("{button}/click"), json!({})).await;
 
+    // On GitHub, with the manifest.
+    assert_eq!(chromium.text("h1").await, "Create GitHub App");
+    let name = chromium.element("input[name=name]").await;
+    assert_eq!(chromium.get(&format!("{name}/property/value")).await, "konduktor-<ours> & \"theirs\"");
+    let button = chromium.element("button").await;
+    chromium.post(&format!("{button}/click"), json!({})).await;
+
     assert_eq!(chromium.text("h1").await, "One step is left");
     chromium.picture("created").await;
     let link = chromium.element("a").await;
@@ -146,7 +153,7 @@ async fn one_click_in_chromium_hands_the_manifest_to_github_and_comes_back_to_an
         stack.github.manifests(),
         [json!({
             "name": "konduktor-<ours> & \"theirs\"",
-            "description": "Moves Konduktor's tasks with their pull requests, and lets its agents clone private repositories.",
+            "description": DESCRIPTION,
             "url": "https://github.com/yakkomajuri/konduktor-oss",
             "hook_attributes": {"url": stack.front.url(), "active": true},
             "redirect_url": format!("{url}/created"),
@@ -162,7 +169,7 @@ async fn one_click_in_chromium_hands_the_manifest_to_github_and_comes_back_to_an
     // Going back and forth in the browser makes no second App and does not disturb the first.
     chromium.post("refresh", json!({})).await;
     assert!(chromium.text("body").await.contains("this was done already"));
-    chromium.post("back", json!({})).await;
+    chromium.post("url", json!({"url": url})).await;
     assert_eq!(chromium.text("h1").await, "Create Konduktor's GitHub App");
     let complaints = chromium.post("se/log", json!({"type": "browser"})).await;
     let complaints: Vec<&Value> = complaints

@@ -14,6 +14,8 @@ use crate::configure::value;
 use crate::operator::Operator;
 
 const CONVERSIONS: &str = "POST /app-manifests/{code}/conversions";
+pub const DESCRIPTION: &str =
+    "Moves Konduktor's tasks with their pull requests, and lets its agents clone private repositories.";
 pub const PAGE: &str = "Create the App on this page:";
 const WAITING: &str = "Waiting for the installation";
 pub const CREATE: [&str; 2] = ["create", "--no-browser"];
@@ -100,9 +102,10 @@ impl Browser {
         shown
     }
 
-    /// Presses the button; gives where GitHub sends the browser then.
+    /// Presses the button, and GitHub's on the page that comes; gives where GitHub sends the browser then.
     async fn press(&self, form: &Form) -> String {
-        let fields = reqwest::Url::parse_with_params("http://form", [("manifest", &form.manifest)]).unwrap();
+        let fields = [("manifest", form.manifest.as_str()), ("name", "konduktor-ours")];
+        let fields = reqwest::Url::parse_with_params("http://form", fields).unwrap();
         let post = self.http.post(&form.action).header("content-type", "application/x-www-form-urlencoded");
         let answer = post.body(fields.query().unwrap().to_owned()).send().await.unwrap();
         let status = answer.status();
@@ -197,7 +200,7 @@ async fn from_one_page_to_an_answered_ping() {
     let form = page.form();
     let expected = json!({
         "name": "konduktor-ours",
-        "description": "Moves Konduktor's tasks with their pull requests, and lets its agents clone private repositories.",
+        "description": DESCRIPTION,
         "url": "https://github.com/yakkomajuri/konduktor-oss",
         "hook_attributes": {"url": stack.front.url(), "active": true},
         "redirect_url": format!("{url}/created"),

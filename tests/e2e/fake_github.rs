@@ -361,9 +361,15 @@ async fn an_app_is_made_from_a_manifest() {
     let manifest = json!({"url": "https://konduktor.example", "redirect_url": "http://localhost:1/done",
         "hook_attributes": {"url": "http://127.0.0.1:9/hook"}});
     let page = format!("{}/settings/apps/new?state=abc", github.url());
-    let url = reqwest::Url::parse_with_params("http://form", [("manifest", manifest.to_string())]).unwrap();
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-    let answer = client.post(page).body(url.query().unwrap().to_owned()).send().await.unwrap();
+    let submit = async |fields: &[(&str, &str)]| {
+        let url = reqwest::Url::parse_with_params("http://form", fields).unwrap();
+        client.post(&page).body(url.query().unwrap().to_owned()).send().await.unwrap()
+    };
+    let manifest = manifest.to_string();
+    assert_eq!(submit(&[("manifest", "{}")]).await.status(), 422);
+    assert_eq!(submit(&[("manifest", &manifest)]).await.status(), 200, "GitHub shows a page of its own first");
+    let answer = submit(&[("manifest", &manifest), ("name", "ours")]).await;
     assert_eq!(answer.status(), 302);
     let back = reqwest::Url::parse(answer.headers()["location"].to_str().unwrap()).unwrap();
     let code = back.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();

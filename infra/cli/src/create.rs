@@ -1,10 +1,10 @@
 //! `create`: makes the App itself, by GitHub's manifest flow, and sets it up.
 //! <https://docs.github.com/en/apps/sharing-github-apps/registering-a-github-app-from-a-manifest>
 //!
-//! GitHub shows a new App's key once, in exchange for a code that is good once. So that the secret can be written is proved
-//! before there is an App, and the key is kept before anything else is done with it: under a label that no function
-//! reads, so that an App that is in service stays so until this one is installed and proved. Whatever ends the command
-//! after that, `create` run again goes on from there.
+//! GitHub shows a new App's key once, in exchange for a code that is good once. So it is proved that the secret can be
+//! written before there is an App, and the key is kept before anything else is done with it: under a label that no
+//! function reads, so that an App that is in service stays so until this one is installed and proved. Whatever ends the
+//! command after that, `create` run again goes on from there.
 //!
 //! The webhook secret that GitHub made up is not used. The App is told the stack's own, which every environment of the
 //! webhook accepts already, before it can be installed anywhere: nothing is written, waited for or refused, but for the
@@ -34,7 +34,8 @@ use crate::secret::{CREATED, Secret};
 use crate::stack::{self, Stack};
 use page::{Form, Page, Redirected};
 
-/// GitHub's own bound. <https://docs.github.com/en/apps/creating-github-apps/registering-a-github-app/registering-a-github-app>
+/// GitHub's own bound.
+/// <https://docs.github.com/en/apps/creating-github-apps/registering-a-github-app/registering-a-github-app>
 const LONGEST_NAME: usize = 34;
 
 /// The manifest flow has to be through within an hour; an installation is waited for as long.
@@ -49,8 +50,8 @@ const MOST_FAILED_POLLS: u32 = 10;
 const EXCHANGE_WAITS: [u64; 3] = [1, 2, 4];
 
 /// Where the key is kept and the App is not in service yet.
-const LATER: &str = "left for later: the App is made and its key is kept. Install it, then run `konduktor-github-app create` \
-                     again to finish";
+const LATER: &str = "left for later: the App is made and its key is kept. Install it, then run \
+                     `konduktor-github-app create` again to finish";
 
 const HOMEPAGE: &str = "https://github.com/yakkomajuri/konduktor-oss";
 const DESCRIPTION: &str =
@@ -218,8 +219,8 @@ impl Creation {
         let NewApp { app, pem, .. } = self.exchange(code).await?;
         let lost = |reason: &str| {
             Failure::new(format!(
-                "GitHub has made the App {} (App ID {}), but {reason}. Its key is shown once only: generate another under \
-                 \"Private keys\" in {}, then run `{} configure --app-id {} --pem FILE`",
+                "GitHub has made the App {} (App ID {}), but {reason}. Its key is shown once only: generate another \
+                 under \"Private keys\" in {}, then run `{} configure --app-id {} --pem FILE`",
                 app.name,
                 app.id,
                 app.settings_url(),
@@ -269,8 +270,8 @@ impl Creation {
                 format!("the App is made, but GitHub's answer with its key was lost on the way: {by_hand}, see {apps}")
             }
             Error::NotFound(_) => format!(
-                "GitHub does not take the code that it sent: it was used before or is over an hour old. Delete the App if \
-                 {apps} lists it, and run this again"
+                "GitHub does not take the code that it sent: it was used before or is over an hour old. Delete the App \
+                 if {apps} lists it, and run this again"
             ),
             error => format!(
                 "{}. If {apps} lists the App, {by_hand}; if not, run this again",
@@ -366,8 +367,8 @@ impl CtrlC {
     }
 }
 
-/// What GitHub is to make. There is no `setup_url`: it would stay in the App and send everybody who installs it later to a
-/// page that is gone.
+/// What GitHub is to make. There is no `setup_url`: it would stay in the App and send everybody who installs it later
+/// to a page that is gone.
 fn manifest(arguments: &Arguments, webhook_url: &str, redirect_url: &str) -> Value {
     json!({
         "name": arguments.name.clone().unwrap_or_else(|| usual_name(arguments.organization.as_deref())),

@@ -6,6 +6,8 @@ use super::answer::{Answer, Call, Reply};
 use super::auth::{APP_ID, AppKey, CLIENT_ID, Caller, SLUG};
 use super::state::{AccountType, Pull, PullState, State};
 
+const HTML: &str = "text/html; charset=utf-8";
+
 impl State {
     /// Answers a request and names its route; `None` is a route GitHub does not have.
     pub(super) fn rest(&mut self, call: &Call) -> Option<(&'static str, Reply)> {
@@ -166,24 +168,32 @@ impl State {
         Ok(Answer::json(201, app))
     }
 
-    /// GitHub's page shows a button; here submitting the form is the click. From then on the App is what the manifest says.
+    /// GitHub's own page for a new App: it takes a manifest from anywhere and asks for the name. Its button makes it.
     fn new_app(&mut self, call: &Call, organization: Option<&str>) -> Reply {
         let form = form_fields(&call.body);
-        let Some(manifest) = form.iter().find(|(name, _)| name == "manifest") else {
-            let page = "<!doctype html><title>Create GitHub App</title><form method=post>\
-                        <textarea name=manifest></textarea><button>Create GitHub App</button></form>";
-            return Ok(Answer::new(200, "text/html; charset=utf-8", page));
+        let field = |name: &str| form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let refused = |reason: &str| Answer::new(422, HTML, format!("Error {reason}"));
+        let Some(text) = field("manifest") else {
+            return Ok(Answer::new(200, HTML, "<!doctype html><title>Register new GitHub App</title>"));
         };
-        let refused = |reason: &str| Answer::new(422, "text/html; charset=utf-8", format!("Error {reason}"));
-        let manifest: Value =
-            serde_json::from_str(&manifest.1).map_err(|_| refused("Invalid GitHub App configuration"))?;
+        let manifest: Value = serde_json::from_str(text).map_err(|_| refused("Invalid GitHub App configuration"))?;
         let back = manifest["redirect_url"].as_str().and_then(|url| reqwest::Url::parse(url).ok());
         let mut back = back.ok_or_else(|| refused("Redirect url must be a valid URL"))?;
         let hook = manifest["hook_attributes"].clone();
         if !manifest["url"].is_string() || !(hook.is_null() || hook["url"].is_string()) {
             return Err(refused("\"url\" wasn't supplied."));
         }
-        if manifest["name"].as_str().is_some_and(|name| name.chars().count() > 34) {
+        let Some(name) = field("name") else {
+            let (text, name) = (escape(text), escape(manifest["name"].as_str().unwrap_or_default()));
+            let page = format!(
+                "<!doctype html><title>Create GitHub App</title><link rel=\"icon\" href=\"data:,\">\
+                 <h1>Create GitHub App</h1><form method=\"post\">\
+                 <input type=\"hidden\" name=\"manifest\" value=\"{text}\">\
+                 <input name=\"name\" value=\"{name}\"><button>Create GitHub App</button></form>"
+            );
+            return Ok(Answer::new(200, HTML, page));
+        };
+        if !(1..=34).contains(&name.chars().count()) {
             return Err(refused("Name is too long (maximum is 34 characters)"));
         }
         let default = |name: &str| manifest[format!("default_{name}")].clone();
@@ -336,6 +346,10 @@ impl State {
         let body = json!({"permission": permission, "role_name": role, "user": self.account_json(user)});
         Ok(Answer::json(200, body))
     }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }
 
 fn form_fields(body: &[u8]) -> Vec<(String, String)> {

@@ -120,7 +120,7 @@ impl GitHub {
         self.state().deliveries.clear();
     }
 
-    /// The manifests submitted at `/settings/apps/new`.
+    /// The manifests of the Apps made at `/settings/apps/new`.
     pub fn manifests(&self) -> Vec<Value> {
         self.state().manifests.clone()
     }

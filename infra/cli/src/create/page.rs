@@ -2,12 +2,12 @@
 //!
 //! It is served on loopback while the command runs, below a path that nobody can guess, under the name that was printed
 //! (a name that somebody else points to 127.0.0.1 gets nothing), and for the browser that opens it first: what opens a
-//! browser passes it the URL as an argument, and those every user of the machine can read. GitHub's redirect counts if it
-//! brings the page's `state` and comes from that browser, once; anything else changes nothing.
+//! browser passes it the URL as an argument, and those every user of the machine can read. GitHub's redirect counts if
+//! it brings the page's `state` and comes from that browser, once; anything else changes nothing.
 //!
-//! The page has a button and no script. GitHub's page asks for the name alone, so this is where somebody sees what the App
-//! may do before it exists; and who is not signed in loses the form on the way through GitHub's sign-in page, which a page
-//! that submits itself could not tell them in time.
+//! The page has a button and no script. GitHub's page asks for the name alone, so this is where somebody sees what the
+//! App may do before it exists; and who is not signed in loses the form on the way through GitHub's sign-in page, which
+//! a page that submits itself could not tell them in time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -278,9 +278,9 @@ fn form_page(form: &Form, state: &str) -> String {
          <form method=\"post\" action=\"{action}\">\n\
          <input type=\"hidden\" name=\"manifest\" value=\"{manifest}\">\n\
          <button>Create the App on {host}</button>\n</form>\n\
-         <p class=\"note\">GitHub shows the name once more, to be changed if it is taken, and a button of its own. Be signed in \
-         to {host} in this browser: its sign-in page loses what is sent from here. If it shows an empty form, come back \
-         and press the button again.</p>"
+         <p class=\"note\">GitHub shows the name once more, to be changed if it is taken, and a button of its own. \
+         Be signed in to {host} in this browser: its sign-in page loses what is sent from here. If it shows an empty \
+         form, come back and press the button again.</p>"
     );
     html("Create Konduktor's GitHub App", &body)
 }
