@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tests::aws::{Fault, Rule};
-use tests::github::{self, AppKey, FaultKind, NewPullRequest, Selection};
+use tests::github::{self, AppKey, Authorization, FaultKind, NewPullRequest, Selection};
 use tests::lambda::binary;
 use tests::stack::{
     ACCOUNT, APP_SECRET_ID, OPERATOR, REPOSITORY, STACK, Stack, WEBHOOK_SECRET, WEBHOOK_SECRET_ID, app_secret,
@@ -680,13 +683,18 @@ async fn a_clone_is_made_with_this_commands_token_and_nothing_else() {
     operator.file(".netrc", "machine 127.0.0.1 login nobody password nothing\n");
     operator.machine.set("GIT_ASKPASS", &askpass);
     operator.machine.set("GIT_TERMINAL_PROMPT", "");
-    operator.machine.set("GIT_DIR", "/nowhere");
     verify(&operator, &[]).await.assert_all_hold();
     stack.github.create_repository("acme/open", false);
     stack.github.create_git_repository("acme/open", &[("README.md", "# open\n")]).await;
     let found = verify(&operator, &["--clone", "acme/open"]).await;
     found.assert_all_hold();
     assert!(found.check("clone")["seen"].as_str().unwrap().starts_with("acme/open (public)"));
+    let hash = |token: &str| STANDARD.encode(Sha256::digest(token));
+    let ours: BTreeSet<String> = stack.github.minted().iter().map(|minted| hash(&minted.token)).collect();
+    for request in stack.github.requests().into_iter().filter(|request| request.route == "git") {
+        let with_ours = matches!(&request.authorization, Authorization::Token(hash) if ours.contains(hash));
+        assert!(with_ours || !asks_first().await, "{request:?}");
+    }
 
     let refusal = FaultKind::Status(
         401,
@@ -700,6 +708,19 @@ async fn a_clone_is_made_with_this_commands_token_and_nothing_else() {
     stack.github.fault(github::Fault::always("/acme/app.git", FaultKind::ServerError));
     verify(&operator, &[]).await.assert_only("clone", &[], "502", &["proxy"]);
     stack.github.clear_faults();
+    // The helper itself has nothing to give: its words are told, and nobody else is asked.
+    stack.github.clear_requests();
+    let late = FaultKind::Delay(std::time::Duration::from_secs(1));
+    stack.github.fault(github::Fault::once("/installation/repositories", late));
+    let meanwhile = async {
+        while !stack.github.requests().iter().any(|request| request.path.starts_with("/installation/repositories")) {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        stack.lambda.set_concurrency("token", 0);
+    };
+    let (found, ()) = tokio::join!(verify(&operator, &[]), meanwhile);
+    found.assert_only("clone", &[], "too many calls of the function token", &["proxy"]);
+    stack.lambda.set_concurrency("token", 10);
     assert!(!operator.machine.path("asked").exists(), "nobody else was asked for a password");
 
     stack.github.fresh_token_answers(401, 1);
@@ -708,6 +729,14 @@ async fn a_clone_is_made_with_this_commands_token_and_nothing_else() {
     verify(&operator, &["--clone", "acme/app"]).await.assert_all_hold();
     operator.machine.set("PATH", "/nowhere");
     verify(&operator, &[]).await.assert_only("clone", &[], "git cannot be run", &["install git"]);
+}
+
+/// Whether this git asks its helper before it is challenged (`http.proactiveAuth`).
+async fn asks_first() -> bool {
+    let output = tokio::process::Command::new("git").arg("version").output().await.unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse::<u32>().ok());
+    (numbers.next().unwrap(), numbers.next().unwrap()) >= (2, 46)
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! A token from the token function, and a clone of a private repository with it, as an agent's git makes one.
 //!
-//! git is given this command as its only credential helper, for this one run. The URL names the helper's user, so that git
-//! asks the helper even where a public repository, a .netrc or a URL rewrite would get it through without. No token is in
-//! an argument, a URL or a file.
+//! git is given this command as its only credential helper, for this one run, and no token is in an argument, a URL or a
+//! file. From 2.46 on it asks the helper before its first request, so that neither a public repository nor a .netrc
+//! gets it through without; the helper's user in the URL keeps the usual rewrites of URLs (`insteadOf`) from matching.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -112,6 +112,7 @@ async fn clone(stack: &Stack, repository: &str, by_path: bool, account: &Account
         format!("credential.{site}.helper={helper}"),
         // As the token was asked for: the same one then comes from the cache.
         format!("credential.{site}.useHttpPath={by_path}"),
+        "http.proactiveAuth=basic".to_owned(),
         // What a CI system may send instead of asking a helper.
         format!("http.{site}/{repository}.git.extraHeader="),
     ];
@@ -140,9 +141,6 @@ async fn git_clone(settings: &[String], url: &str) -> Result<Option<String>, Fai
         .env("GIT_TERMINAL_PROMPT", "0")
         // Set but empty: no window asks either.
         .env("GIT_ASKPASS", "")
-        // A verify that a git hook runs would else work on the hook's repository.
-        .env_remove("GIT_DIR")
-        .env_remove("GIT_WORK_TREE")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
