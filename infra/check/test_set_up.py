@@ -86,6 +86,12 @@ def operator(stack, binaries, tmp_path_factory):
     return Operator(stack, binaries, tmp_path_factory.mktemp("home"))
 
 
+def test_the_set_up_script_is_configure_from_any_folder(operator):
+    run = subprocess.run([template.ROOT / "infra/configure-github-app", "--stack", "setup"], cwd=operator.home,
+                         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900)
+    assert run.returncode == 1 and "pass --app-id and --pem" in run.stderr, run.stdout + run.stderr
+
+
 @pytest.fixture(scope="module")
 def configured(operator, github):
     """The screen of `configure`, answered as the guide says."""
