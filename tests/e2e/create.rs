@@ -92,7 +92,7 @@ impl Browser {
         for (name, part) in [
             ("content-security-policy", "default-src 'none'"),
             ("content-security-policy", "frame-ancestors 'none'"),
-            ("referrer-policy", "no-referrer"),
+            ("referrer-policy", "strict-origin"),
             ("cache-control", "no-store"),
             ("x-content-type-options", "nosniff"),
         ] {

@@ -182,7 +182,9 @@ async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> R
     if let Ok(policy) = HeaderValue::try_from(policy) {
         headers.insert(CONTENT_SECURITY_POLICY, policy);
     }
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // The path stays here. The origin goes along, as from every page that starts this flow: without it a browser sends
+    // GitHub the form as coming from `null`.
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
