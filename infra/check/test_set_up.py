@@ -127,7 +127,8 @@ def test_a_card_moves_when_its_pull_request_is_merged(configured, operator, gith
     assert (opened["status"], json.loads(opened["answer"])["outcome"]) == (200, "linked")
     number = opened["pull_request"].rsplit("/", 1)[1]
     merged = github.do("merge", number)
-    assert (merged["status"], json.loads(merged["answer"])["outcome"]) == (200, "moved")
+    # The stream may have woken reconcile between the merge and its delivery: then that moved the card.
+    assert merged["status"] == 200 and json.loads(merged["answer"])["outcome"] in ("moved", "unchanged"), merged
     assert "done" in operator.run("task", "show", tag.removeprefix("[kid: #").removesuffix("]"))
     explained = operator.run("explain", f"{github.app['repository']}#{number}")
     assert "moved it to done" in explained or "done" in explained.splitlines()[-1], explained
