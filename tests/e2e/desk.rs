@@ -1,10 +1,10 @@
 //! A board and the webhook's handler in this process, for tests that deliver a lot.
 
+use adapters::board::Board;
+use adapters::secrets::Secret;
 use jiff::Timestamp;
 use lambda_http::http::HeaderMap;
 use serde_json::{Value, json};
-use shared::board::Board;
-use shared::secrets::Secret;
 use tests::aws::{DynamoDb, SecretsManager};
 use tests::lambda::access_key_id;
 use webhook::delivery::UnverifiedDelivery;

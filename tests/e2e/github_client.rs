@@ -1,10 +1,10 @@
 //! How GitHub is asked: headers, pages, redirects, and what never leaves in a message.
 
+use adapters::github::app::AppKey;
+use adapters::github::{Client, Error, graphql_url, redact};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde_json::Value;
-use shared::github::app::AppKey;
-use shared::github::{Client, Error, graphql_url, redact};
 use tests::github::{Authorization, Fault, FaultKind, GitHub, Selection};
 
 async fn github() -> (GitHub, Client, SecretString) {
@@ -101,7 +101,7 @@ async fn what_github_says_is_a_source_and_not_the_message() {
     github.fault(Fault::once("/app", FaultKind::Status(403, body, vec![])));
     let error = client.get::<Value>("/app", &jwt).await.unwrap_err();
     assert_eq!(error.to_string(), "GitHub forbids this");
-    let chain = shared::Error::from(error).chain();
+    let chain = adapters::Error::from(error).chain();
     assert_eq!(chain, "GitHub forbids this: GitHub answered 403: token ghs_[redacted] is bad");
 }
 

@@ -1,7 +1,7 @@
 //! Kid tags: which titles name which tasks.
 
+use domain::kid_tag::KidTag;
 use proptest::prelude::*;
-use shared::kid_tag::KidTag;
 
 fn tags(title: &str) -> Vec<String> {
     KidTag::all_in(title).iter().map(ToString::to_string).collect()

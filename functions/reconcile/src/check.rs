@@ -7,14 +7,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use futures_util::{StreamExt, stream};
-use shared::board::Work;
-use shared::github::pull_request::{Observed, Pull};
-use shared::kid_tag::KidTag;
-use shared::lifecycle::{self, Finding};
-use shared::pull_request::{
+use adapters::board::Work;
+use adapters::github::pull_request::{Observed, Pull};
+use domain::kid_tag::KidTag;
+use domain::lifecycle::{self, Finding};
+use domain::pull_request::{
     BaseMove, InstallationId, Mergeability, PullRequest, PullRequestNumber, RepositoryId, State,
 };
+use futures_util::{StreamExt, stream};
 
 use crate::github::{self, Failure, One};
 use crate::run::{Run, add};

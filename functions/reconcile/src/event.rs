@@ -6,13 +6,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use adapters::board::WorkKey;
+use adapters::deadline::time_left;
+use domain::pull_request::{InstallationId, PullRequestNumber};
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::board::WorkKey;
-use shared::deadline::time_left;
-use shared::pull_request::{InstallationId, PullRequestNumber};
 
 use crate::App;
 

@@ -1,13 +1,13 @@
 //! What reconcile asks GitHub, and what the answers say.
 
+use adapters::github::pull_request::{Observed, Repository, User};
+use adapters::github::{Answer, Client, Error};
+use domain::pull_request::{FactSource, Facts, InstallationId, Mergeability, PullRequestNumber, RepositoryId, State};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use shared::github::pull_request::{Observed, Repository, User};
-use shared::github::{Answer, Client, Error};
-use shared::pull_request::{FactSource, Facts, InstallationId, Mergeability, PullRequestNumber, RepositoryId, State};
 
 /// GitHub's largest page.
 pub(crate) const PAGE: usize = 100;

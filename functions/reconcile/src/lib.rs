@@ -16,12 +16,12 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use adapters::board::{Board, Claim, Due, Work, WorkKey};
+use adapters::config::Variables;
+use adapters::github::pull_request::Pull;
+use domain::pull_request::{InstallationId, InstallationSync, PullRequestNumber};
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
-use shared::board::{Board, Claim, Due, Work, WorkKey};
-use shared::config::Variables;
-use shared::github::pull_request::Pull;
-use shared::pull_request::{InstallationId, InstallationSync, PullRequestNumber};
 
 use crate::event::{Event, Summary};
 use crate::github::Failure;
@@ -57,8 +57,8 @@ impl Config {
     /// Reads the environment.
     ///
     /// # Errors
-    /// [`shared::Error::MissingVariables`] naming every one that is missing, or [`shared::Error::InvalidVariable`].
-    pub fn from_env() -> shared::Result<Self> {
+    /// [`adapters::Error::MissingVariables`] naming every one that is missing, or [`adapters::Error::InvalidVariable`].
+    pub fn from_env() -> adapters::Result<Self> {
         let mut variables = Variables::default();
         let config = Self {
             tasks_table: variables.required("TASKS_TABLE"),
@@ -114,7 +114,7 @@ impl Pace {
 #[derive(Debug)]
 pub struct App {
     board: Board,
-    github: shared::github::Client,
+    github: adapters::github::Client,
     tokens: Tokens,
     pace: Pace,
     /// The installations that are known to have their repositories listed, the default one being `None`.
@@ -124,10 +124,10 @@ pub struct App {
 impl App {
     /// Builds the clients from the environment. Nothing is read yet.
     pub async fn new(config: Config) -> Self {
-        let sdk = shared::aws::sdk_config().await;
+        let sdk = adapters::aws::sdk_config().await;
         // A token may have to be minted by a function that starts cold, which takes longer than a table may.
         let lambda = aws_sdk_lambda::config::Builder::from(&sdk)
-            .timeout_config(shared::aws::invocation_timeouts())
+            .timeout_config(adapters::aws::invocation_timeouts())
             .retry_config(aws_sdk_lambda::config::retry::RetryConfig::standard().with_max_attempts(2))
             .build();
         let lambda = aws_sdk_lambda::Client::from_conf(lambda);
@@ -143,7 +143,7 @@ impl App {
     ) -> Self {
         Self {
             board: Board::new(dynamodb, config.tasks_table, config.pull_requests_table),
-            github: shared::github::Client::new(config.github_api_url),
+            github: adapters::github::Client::new(config.github_api_url),
             tokens: Tokens::new(lambda, config.token_function),
             pace,
             known: Mutex::default(),
@@ -154,8 +154,8 @@ impl App {
 /// Handles one event, within the time that is left.
 ///
 /// # Errors
-/// [`shared::Error::Table`] when DynamoDB failed; whatever was claimed by then is due again by itself.
-pub async fn handle(app: &App, event: Event, now: Timestamp, left: Duration) -> shared::Result<Summary> {
+/// [`adapters::Error::Table`] when DynamoDB failed; whatever was claimed by then is due again by itself.
+pub async fn handle(app: &App, event: Event, now: Timestamp, left: Duration) -> adapters::Result<Summary> {
     let run = Run::new(app, event.trigger(), now, left);
     let done = match event {
         Event::Stream(keys) => run.stream(keys.into_iter().collect()).await,
@@ -247,7 +247,7 @@ impl Run<'_> {
         });
         let claimed: Vec<_> = stream::iter(claims).buffer_unordered(CLAIMS_AT_ONCE).collect().await;
         let logged =
-            |claim: shared::Result<Option<Work>>| claim.map_err(|error| self.table_failed(error)).ok().flatten();
+            |claim: adapters::Result<Option<Work>>| claim.map_err(|error| self.table_failed(error)).ok().flatten();
         let work: Vec<_> = claimed.into_iter().filter_map(logged).collect();
         add(&self.tally.claimed, work.len());
         work

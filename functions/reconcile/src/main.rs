@@ -4,7 +4,7 @@ use reconcile::{App, Config};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    shared::telemetry::init();
+    adapters::telemetry::init();
     let config = Config::from_env().inspect_err(|error| tracing::error!(error = error.chain(), "cannot start"))?;
     let app = App::new(config).await;
     reconcile::serve(&app).await

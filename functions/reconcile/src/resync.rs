@@ -6,15 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use futures_util::{StreamExt, stream};
-use jiff::{SignedDuration, Timestamp};
-use shared::board::Work;
-use shared::github::pull_request::Observed;
-use shared::kid_tag::KidTag;
-use shared::lifecycle;
-use shared::pull_request::{
+use adapters::board::Work;
+use adapters::github::pull_request::Observed;
+use domain::kid_tag::KidTag;
+use domain::lifecycle;
+use domain::pull_request::{
     BaseMove, DUE, InstallationId, InstallationSync, RepositoryId, RepositorySync, Resume, SYNC_ITEM, State,
 };
+use futures_util::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
 
 use crate::github::{self, Failure, One, Repositories, Touched};
 use crate::run::{Run, add};
@@ -84,7 +84,7 @@ async fn list(run: &Run<'_>, installation: InstallationId) -> Result<(), Failure
         });
         let written = stream::iter(changed).map(|sync| async move { run.app.board.put_repository_sync(&sync).await });
         let written: Vec<_> = written.buffer_unordered(WRITES_AT_ONCE).collect().await;
-        written.into_iter().collect::<shared::Result<Vec<_>>>().map_err(|error| run.table_failed(error))?;
+        written.into_iter().collect::<adapters::Result<Vec<_>>>().map_err(|error| run.table_failed(error))?;
         page = answer.next;
         if page.is_none() {
             return Ok(());

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use adapters::Error;
+use adapters::board::{Recorded, Work};
+use adapters::github::{self, Answer};
+use domain::lifecycle::Finding;
+use domain::pull_request::{Facts, InstallationId, PullRequest};
 use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
-use shared::Error;
-use shared::board::{Recorded, Work};
-use shared::github::{self, Answer};
-use shared::lifecycle::Finding;
-use shared::pull_request::{Facts, InstallationId, PullRequest};
 use tokio::time::Instant;
 
 use crate::App;
@@ -240,7 +240,8 @@ impl<'a> Run<'a> {
     pub(crate) async fn apply(&self, facts: &Facts) -> Result<Option<PullRequest>, Failure> {
         add(&self.tally.applied, 1);
         let applied = self.app.board.apply(facts, self.now()).await.map_err(|error| self.table_failed(error))?;
-        let moved = |task: &&shared::board::TaskOutcome| matches!(task.outcome, shared::board::Outcome::Moved { .. });
+        let moved =
+            |task: &&adapters::board::TaskOutcome| matches!(task.outcome, adapters::board::Outcome::Moved { .. });
         add(&self.tally.tasks_moved, applied.tasks.iter().filter(moved).count());
         Ok(applied.pull_request)
     }
@@ -282,7 +283,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn later(&self, work: &Work, until: Option<i64>) -> shared::Result<bool> {
+    async fn later(&self, work: &Work, until: Option<i64>) -> adapters::Result<bool> {
         if let Work::PullRequest(known) = work {
             let _logged = self.record(known, &Finding::Pending { until }).await;
             return Ok(true);
@@ -332,7 +333,7 @@ impl<'a> Run<'a> {
 }
 
 fn failure(refused: &github::Error, now: Timestamp) -> Failure {
-    let said = || shared::error::chain(refused);
+    let said = || adapters::error::chain(refused);
     match refused {
         github::Error::RateLimited { retry_after, .. } => Failure::Limited {
             until: now.as_second().saturating_add(i64::try_from(retry_after.as_secs()).unwrap_or(3600)),

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use aws_sdk_lambda::error::DisplayErrorContext;
 use aws_sdk_lambda::primitives::Blob;
+use domain::pull_request::InstallationId;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use shared::pull_request::InstallationId;
 use tokio::sync::Mutex;
 
 use crate::github::Failure;

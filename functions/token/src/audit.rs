@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use adapters::github::redact;
 use jiff::Timestamp;
 use lambda_runtime::Context;
-use shared::github::redact;
 
 use crate::Response;
 use crate::cache::Source;

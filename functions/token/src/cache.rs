@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters::Result as TableResult;
+use adapters::secrets::AppSecret;
 use aws_lc_rs::rand;
 use jiff::Timestamp;
-use shared::Result as TableResult;
-use shared::secrets::AppSecret;
 use uuid::Uuid;
 
 use crate::audit::Audit;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use adapters::deadline::time_left;
 use jiff::Timestamp;
-use shared::deadline::time_left;
 use tokio::time::Instant;
 
 /// Left for the answer itself and for releasing a lease, before Lambda ends the invocation.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use adapters::github::InstallationToken;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -9,7 +10,6 @@ use jiff::Timestamp;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use shared::github::InstallationToken;
 
 /// A cached token.
 #[derive(Debug, Deserialize)]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use adapters::Error;
+use adapters::github::{self, redact};
 use lambda_runtime::Diagnostic;
-use shared::Error;
-use shared::github::{self, redact};
 
 use crate::scope::Scope;
 

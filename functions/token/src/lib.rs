@@ -22,13 +22,13 @@ mod store;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 
+use adapters::config::Variables;
+use adapters::github::Client;
+use adapters::secrets::{AppSecret, Secret};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
-use shared::config::Variables;
-use shared::github::Client;
-use shared::secrets::{AppSecret, Secret};
 
 use audit::Audit;
 use cache::Source;
@@ -62,7 +62,7 @@ impl Settings {
     ///
     /// # Errors
     /// The variables that are missing, all at once, or the one that cannot be used.
-    pub fn from_environment() -> shared::Result<Self> {
+    pub fn from_environment() -> adapters::Result<Self> {
         let mut variables = Variables::default();
         let policy =
             variables.optional("TOKEN_POLICY").map(|text| Policy::parse(&text)).unwrap_or(Ok(Policy::default()));
@@ -114,7 +114,7 @@ impl App {
     /// [`ErrorType::NotConfigured`], naming every missing variable.
     pub async fn from_environment() -> Result<Self, Failure> {
         let settings = Settings::from_environment().map_err(|error| Failure::not_configured(&error))?;
-        let sdk = shared::aws::sdk_config().await;
+        let sdk = adapters::aws::sdk_config().await;
         Ok(Self::new(settings, aws_sdk_secretsmanager::Client::new(&sdk), aws_sdk_dynamodb::Client::new(&sdk)))
     }
 }

@@ -7,7 +7,7 @@ use token::{App, Failure, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    shared::telemetry::init();
+    adapters::telemetry::init();
     let app = &App::from_environment().await;
     lambda_runtime::run(service_fn(move |event| invoke(app, event))).await
 }

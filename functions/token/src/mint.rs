@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use adapters::github::{self, AccessTokenRequest, InstallationToken, RepositorySelection};
 use jiff::SignedDuration;
-use shared::github::{self, AccessTokenRequest, InstallationToken, RepositorySelection};
 
 use crate::App;
 use crate::clock::Clock;
@@ -107,7 +107,7 @@ impl App {
 }
 
 pub(crate) fn github_chain(error: github::Error) -> String {
-    github::redact(&shared::Error::from(error).chain())
+    github::redact(&adapters::Error::from(error).chain())
 }
 
 /// Whether a token opens what was asked for, no more and no less.

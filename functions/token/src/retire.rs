@@ -1,9 +1,9 @@
 //! Taking a token out of service: revoked by its holder, or reported as rejected.
 
+use adapters::github;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use secrecy::SecretString;
-use shared::github;
 
 use crate::audit::Audit;
 use crate::clock::Clock;

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use adapters::github::app::{AppBearer, AppKey, KeyError};
+use adapters::secrets::AppSecret;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
-use shared::github::app::{AppBearer, AppKey, KeyError};
-use shared::secrets::AppSecret;
 
 use crate::failure::{ErrorType, Failure};
 use crate::scope::Scope;

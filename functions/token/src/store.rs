@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 use std::time::Duration;
 
+use adapters::{Error, Result};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -17,7 +18,6 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
-use shared::{Error, Result};
 
 use crate::entry::Entry;
 use crate::failure::ErrorType;
@@ -227,7 +227,7 @@ impl Store {
         self.error(operation, DisplayErrorContext(error).to_string().into())
     }
 
-    fn error(&self, operation: &'static str, source: shared::error::Source) -> Error {
+    fn error(&self, operation: &'static str, source: adapters::error::Source) -> Error {
         Error::Table { table: self.table.clone(), operation, source }
     }
 }

@@ -1,10 +1,10 @@
 //! Answers: JSON that a person reading "Recent deliveries" on GitHub understands.
 
+use adapters::board::{Applied, Outcome, TaskOutcome};
+use domain::lifecycle::Freshness;
+use domain::task::Status;
 use lambda_http::http::StatusCode;
 use serde::Serialize;
-use shared::board::{Applied, Outcome, TaskOutcome};
-use shared::lifecycle::Freshness;
-use shared::task::Status;
 
 /// A status and its JSON.
 #[derive(Debug, Serialize)]

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use adapters::secrets::{Secret, Versions, WebhookSecret};
 use jiff::Timestamp;
 use lambda_http::http::HeaderMap;
-use shared::secrets::{Secret, Versions, WebhookSecret};
 
 use crate::signature::{self, Signature};
 
@@ -33,7 +33,7 @@ pub enum Refusal {
     /// The body did not arrive in one piece.
     Encoding,
     /// The secret is not there to check against.
-    Secret(shared::Error),
+    Secret(adapters::Error),
 }
 
 /// Checks the signature against every version of the secret that is in service.

@@ -4,11 +4,11 @@
 //! is refused. Only the fields that are used are read: GitHub adds others all the time, and leaves some out for
 //! enterprise servers. <https://docs.github.com/en/webhooks/webhook-events-and-payloads#pull_request>
 
+use adapters::github::pull_request::{Head, Repository, User};
+use domain::pull_request::{FactSource, Facts, InstallationId, PullRequestNumber, State};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use shared::github::pull_request::{Head, Repository, User};
-use shared::pull_request::{FactSource, Facts, InstallationId, PullRequestNumber, State};
 
 /// What to do with a delivery.
 #[derive(Debug)]

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use adapters::deadline::time_left;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
@@ -14,7 +15,6 @@ use lambda_http::http::header::CONTENT_TYPE;
 use lambda_http::http::{HeaderMap, HeaderValue};
 use lambda_http::lambda_runtime::{self, LambdaEvent, service_fn};
 use lambda_http::{Body, Error};
-use shared::deadline::time_left;
 use tokio::time::timeout;
 
 use crate::App;
@@ -31,7 +31,7 @@ const WITHOUT_DEADLINE: Duration = Duration::from_secs(9);
 ///
 /// # Errors
 /// When the Lambda Runtime API cannot be reached.
-pub async fn serve(app: &shared::Result<App>) -> Result<(), Error> {
+pub async fn serve(app: &adapters::Result<App>) -> Result<(), Error> {
     lambda_runtime::run(service_fn(|event: LambdaEvent<ApiGatewayV2httpRequest>| async move {
         #[expect(clippy::disallowed_methods, reason = "the edge: from here on `now` is an argument")]
         let now = Timestamp::now();

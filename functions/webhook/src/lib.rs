@@ -10,12 +10,12 @@ pub mod event;
 mod gateway;
 pub mod signature;
 
+use adapters::Error;
+use adapters::board::Board;
+use adapters::config::Variables;
+use adapters::secrets::{Secret, WebhookSecret};
 use jiff::Timestamp;
 use lambda_http::http::{HeaderMap, StatusCode};
-use shared::Error;
-use shared::board::Board;
-use shared::config::Variables;
-use shared::secrets::{Secret, WebhookSecret};
 
 use crate::answer::Answer;
 use crate::delivery::{Refusal, UnverifiedDelivery};
@@ -31,7 +31,7 @@ struct Config {
 }
 
 impl Config {
-    fn from_environment() -> shared::Result<Self> {
+    fn from_environment() -> adapters::Result<Self> {
         let mut variables = Variables::default();
         let config = Self {
             tasks_table: variables.required("TASKS_TABLE"),
@@ -59,9 +59,9 @@ impl App {
     ///
     /// # Errors
     /// [`Error::MissingVariables`] naming every one that is missing.
-    pub async fn from_environment() -> shared::Result<Self> {
+    pub async fn from_environment() -> adapters::Result<Self> {
         let config = Config::from_environment()?;
-        let sdk = shared::aws::sdk_config().await;
+        let sdk = adapters::aws::sdk_config().await;
         let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
         let secrets_manager = aws_sdk_secretsmanager::Client::new(&sdk);
         Ok(Self::new(
@@ -110,7 +110,7 @@ fn out_of_time() -> Answer {
     answer
 }
 
-async fn apply(app: &App, facts: &shared::pull_request::Facts, now: Timestamp) -> Answer {
+async fn apply(app: &App, facts: &domain::pull_request::Facts, now: Timestamp) -> Answer {
     let name = format!("{}#{}", facts.repository, facts.number);
     match app.board.apply(facts, now).await {
         Ok(applied) => Answer::applied(&applied, name, &facts.base),

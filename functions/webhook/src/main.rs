@@ -4,6 +4,6 @@ use webhook::App;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    shared::telemetry::init();
+    adapters::telemetry::init();
     webhook::serve(&App::from_environment().await).await
 }

@@ -3,13 +3,13 @@
 use std::error::Error;
 use std::time::Duration;
 
+use adapters::config::Variables;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use clap::Args;
-use shared::config::Variables;
 
 use crate::failure::{Failure, chain, deepest};
 

@@ -11,9 +11,9 @@ mod webhook;
 
 use std::path::PathBuf;
 
+use adapters::github::Installation;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use shared::github::Installation;
 
 use crate::aws::Account;
 use crate::failure::Failure;

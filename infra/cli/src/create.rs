@@ -16,11 +16,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use adapters::github::app::AppKey;
+use adapters::github::{Client, Error, NewApp};
+use adapters::secrets::AppSecret;
 use clap::Args;
 use serde_json::{Value, json};
-use shared::github::app::AppKey;
-use shared::github::{Client, Error, NewApp};
-use shared::secrets::AppSecret;
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 

@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
+use adapters::config::{Variables, check_api_url};
 use clap::Args;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use shared::config::{Variables, check_api_url};
 
 use crate::aws::Account;
 use crate::failure::Failure;

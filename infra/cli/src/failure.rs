@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use shared::github::redact;
+use adapters::github::redact;
 
 use crate::output::printable;
 
@@ -30,8 +30,8 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<shared::Error> for Failure {
-    fn from(error: shared::Error) -> Self {
+impl From<adapters::Error> for Failure {
+    fn from(error: adapters::Error) -> Self {
         Self::new(error.chain())
     }
 }

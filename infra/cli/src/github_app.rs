@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::SignedDuration;
-use secrecy::SecretString;
-use shared::github::app::{AppBearer, AppKey};
-use shared::github::{
+use adapters::github::app::{AppBearer, AppKey};
+use adapters::github::{
     AccessTokenRequest, App, Client, Error, HookConfig, HookConfigUpdate, HookDelivery, HookDeliveryDetail,
     Installation,
 };
-use shared::secrets::{self, AppSecret};
+use adapters::secrets::{self, AppSecret};
+use jiff::SignedDuration;
+use secrecy::SecretString;
 
 use crate::clock;
 use crate::failure::{Failure, deepest};
@@ -272,6 +272,6 @@ pub(crate) fn refused(doing: &str, api_url: &str, error: &Error) -> Failure {
             the clock"
                 .to_owned()
         }
-        error => format!("GitHub did not {doing}: {}", shared::error::chain(error)),
+        error => format!("GitHub did not {doing}: {}", adapters::error::chain(error)),
     })
 }

@@ -2,8 +2,8 @@
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
+use adapters::config::Variables;
 use jiff::Timestamp;
-use shared::config::Variables;
 
 use crate::failure::Failure;
 

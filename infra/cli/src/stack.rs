@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use adapters::config::{DEFAULT_GITHUB_API_URL, check_api_url};
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::Stack as Described;
 use clap::Args;
-use shared::config::{DEFAULT_GITHUB_API_URL, check_api_url};
 
 use crate::aws::{Account, Call, Session};
 use crate::failure::Failure;

@@ -6,13 +6,13 @@
 mod table;
 mod view;
 
+use adapters::config::Variables;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
+use domain::kid_tag::KidTag;
+use domain::task::{Status, Task};
 use jiff::{Timestamp, Unit};
 use serde_json::Value;
-use shared::config::Variables;
-use shared::kid_tag::KidTag;
-use shared::task::{Status, Task};
 
 use crate::aws::{Account, Session};
 use crate::clock;

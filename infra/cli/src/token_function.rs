@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use adapters::config::Variables;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_lambda::primitives::Blob;
@@ -13,7 +14,6 @@ use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use shared::config::Variables;
 
 use crate::aws::{Account, Call, Session};
 use crate::failure::Failure;

@@ -12,7 +12,7 @@ mod resources;
 mod task;
 
 use clap::Args;
-use shared::kid_tag::KidTag;
+use domain::kid_tag::KidTag;
 
 use crate::aws::Account;
 use crate::failure::Failure;

@@ -1,7 +1,7 @@
 //! What counts as a conflict, when it is written, and what a moved base costs.
 
+use adapters::board::{Claim, Work, WorkKey};
 use serde_json::{Value, json};
-use shared::board::{Claim, Work, WorkKey};
 use tests::github::{NewPullRequest, StaleHead};
 
 use super::World;
@@ -136,16 +136,16 @@ async fn a_conflict_from_before_the_push_is_not_believed() {
 async fn an_answer_to_an_older_question_is_not_written() {
     let mut world = World::new().await;
     let number = linked(&mut world, "aaaaaaa1", "a.rs").await;
-    let repository = shared::pull_request::RepositoryId(world.repository_id);
-    let asked = world.board.pull_request(repository, shared::pull_request::PullRequestNumber(number)).await;
+    let repository = domain::pull_request::RepositoryId(world.repository_id);
+    let asked = world.board.pull_request(repository, domain::pull_request::PullRequestNumber(number)).await;
     let asked = asked.unwrap().unwrap();
     world.pass(5);
     let pushed = world.hub().push(REPOSITORY, number);
     world.deliver(&pushed).await;
-    let mergeability = shared::pull_request::Mergeability::Conflicting;
-    let finding = shared::lifecycle::Finding::Answer { mergeability, base: None };
+    let mergeability = domain::pull_request::Mergeability::Conflicting;
+    let finding = domain::lifecycle::Finding::Answer { mergeability, base: None };
     let recorded = world.board.record(&asked, &finding, world.now).await.unwrap();
-    assert_eq!(recorded, shared::board::Recorded::Overtaken);
+    assert_eq!(recorded, adapters::board::Recorded::Overtaken);
     assert_eq!(conflict(&world, "aaaaaaa1"), Value::Null);
     assert_eq!(world.item(number)["check"], "now");
 }

@@ -109,7 +109,7 @@ async fn a_table_that_fails_is_an_error_and_its_items_stay_due() {
     let mut world = busy().await;
     world.dynamodb.fail(Rule::new(Fault::ServerError).from(RECONCILE));
     let failed = world.try_by(&world.app, world.stream_event()).await;
-    assert!(matches!(failed, Err(shared::Error::Table { .. })), "{failed:?}");
+    assert!(matches!(failed, Err(adapters::Error::Table { .. })), "{failed:?}");
     world.dynamodb.clear_faults();
     assert!(!world.owed().is_empty());
     world.settle().await;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use adapters::board::Board;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State as Shared;
@@ -17,7 +18,6 @@ use reconcile::event::{Event, Summary};
 use reconcile::{App, Config, Pace};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use shared::board::Board;
 use tests::aws::{Call, DynamoDb, record, sdk_config};
 use tests::github::{self, GitHub, NewPullRequest, Selection};
 use tests::lambda::access_key_id;
@@ -159,7 +159,7 @@ impl World {
         self.try_by(app, event).await.expect("DynamoDB works")
     }
 
-    pub(crate) async fn try_by(&self, app: &App, event: Value) -> shared::Result<Summary> {
+    pub(crate) async fn try_by(&self, app: &App, event: Value) -> adapters::Result<Summary> {
         let event = Event::read(event).expect("an event of reconcile");
         reconcile::handle(app, event, self.now, Duration::from_secs(60)).await
     }
@@ -254,13 +254,13 @@ async fn invoke(Shared(function): Shared<Arc<TokenFunction>>, headers: HeaderMap
 impl TokenFunction {
     async fn mint(&self, installation: u64, permissions: &Value) -> Value {
         let app = self.github.app();
-        let key = shared::github::app::AppKey::from_pem(&SecretString::from(app.pem)).unwrap();
+        let key = adapters::github::app::AppKey::from_pem(&SecretString::from(app.pem)).unwrap();
         let jwt = key.jwt(&app.client_id, Timestamp::now(), SignedDuration::ZERO).unwrap();
-        let request = shared::github::AccessTokenRequest {
+        let request = adapters::github::AccessTokenRequest {
             repositories: None,
             permissions: serde_json::from_value(permissions.clone()).unwrap(),
         };
-        let client = shared::github::Client::new(self.github.url());
+        let client = adapters::github::Client::new(self.github.url());
         match client.create_installation_access_token(&jwt, installation, &request).await {
             Ok(minted) => json!({
                 "token": minted.token.expose_secret(),
@@ -269,7 +269,7 @@ impl TokenFunction {
                 "installation_id": installation,
                 "cached": false,
             }),
-            Err(shared::github::Error::InstallationNotFound(_)) => {
+            Err(adapters::github::Error::InstallationNotFound(_)) => {
                 json!({"errorType": "InstallationNotFound", "errorMessage": "not there"})
             }
             Err(error) => json!({"errorType": "GitHubUnavailable", "errorMessage": error.to_string()}),

@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io::{Read, stdin};
 use std::path::{Path, PathBuf};
 
+use adapters::config::Variables;
+use adapters::github::app::AppKey;
+use adapters::secrets::text_or_number;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use shared::config::Variables;
-use shared::github::app::AppKey;
-use shared::secrets::text_or_number;
 
 use super::Arguments;
 use crate::failure::Failure;

@@ -1,9 +1,9 @@
 //! The App's side: which installation is meant, and its secret.
 
+use adapters::github::{App, Installation, RepositorySelection};
+use adapters::secrets::{self, AppSecret};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
-use shared::github::{App, Installation, RepositorySelection};
-use shared::secrets::{self, AppSecret};
 
 use crate::failure::Failure;
 use crate::github_app::{GitHubApp, missing, suspended};

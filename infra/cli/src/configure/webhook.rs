@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use adapters::config::check_https;
+use adapters::github::{HookConfig, HookConfigUpdate};
+use adapters::secrets::{self, WebhookSecret};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use shared::config::check_https;
-use shared::github::{HookConfig, HookConfigUpdate};
-use shared::secrets::{self, WebhookSecret};
 
 use crate::failure::Failure;
 use crate::github_app::GitHubApp;
@@ -18,7 +18,7 @@ use crate::secret::{AT_GITHUB, CURRENT, Secret, Stages, Written};
 use crate::stack::Stack;
 
 /// Every environment of the webhook looks for a new secret when it meets a signature that does not fit, at most once in 30 s
-/// (`shared::secrets::REFRESH_INTERVAL`): this long after it was written none refuses it.
+/// (`adapters::secrets::REFRESH_INTERVAL`): this long after it was written none refuses it.
 const UNTIL_EVERYBODY_KNOWS: Duration = Duration::from_secs(35);
 
 /// How long a redelivery may take to be listed.

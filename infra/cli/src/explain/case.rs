@@ -5,19 +5,19 @@
 
 use std::collections::BTreeMap;
 
+use adapters::github::pull_request::{Observed, Pull};
+use adapters::github::{Client, Error, Installation};
+use adapters::secrets::{self, WebhookSecret};
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde::de::DeserializeOwned;
-use serde_json::json;
-use shared::github::pull_request::{Observed, Pull};
-use shared::github::{Client, Error, Installation};
-use shared::kid_tag::KidTag;
-use shared::lifecycle::{MAX_TAGS, Match};
-use shared::pull_request::{
+use domain::kid_tag::KidTag;
+use domain::lifecycle::{MAX_TAGS, Match};
+use domain::pull_request::{
     FactSource, Facts, InstallationId, PullRequest, PullRequestKey, PullRequestNumber, RepositoryId, RepositorySync,
     SYNC_ITEM, item_key,
 };
-use shared::secrets::{self, WebhookSecret};
-use shared::task::Task;
+use domain::task::Task;
+use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use super::deliveries::{self, Deliveries, Delivery};
 use super::subject::{self, Subject};

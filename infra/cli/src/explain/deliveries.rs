@@ -3,12 +3,12 @@
 //! The list does not say which pull request a delivery is about, so each candidate has to be read; how many are is
 //! bounded.
 
+use adapters::github::pull_request::Repository;
+use adapters::github::{HookDelivery, HookDeliveryDetail};
+use domain::pull_request::{PullRequestNumber, RepositoryId};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use shared::github::pull_request::Repository;
-use shared::github::{HookDelivery, HookDeliveryDetail};
-use shared::pull_request::{PullRequestNumber, RepositoryId};
 
 use crate::failure::Failure;
 use crate::github_app::GitHubApp;

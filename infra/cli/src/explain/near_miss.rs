@@ -1,6 +1,6 @@
 //! What in a title was meant as a kid tag and is none.
 
-use shared::kid_tag::{KidTag, MAX_DIGITS, MIN_DIGITS};
+use domain::kid_tag::{KidTag, MAX_DIGITS, MIN_DIGITS};
 
 /// How much of a title is shown.
 const SHOWN: usize = 60;

@@ -1,10 +1,10 @@
 //! The one sentence for each cause: what is so, why, and what to do about it.
 
+use domain::kid_tag::KidTag;
+use domain::lifecycle;
+use domain::pull_request::{Mergeability, PullRequest, State};
+use domain::task::{Status, Task};
 use jiff::{SignedDuration, Timestamp};
-use shared::kid_tag::KidTag;
-use shared::lifecycle;
-use shared::pull_request::{Mergeability, PullRequest, State};
-use shared::task::{Status, Task};
 
 use super::case::{About, Case, Served, Unseen};
 use super::deliveries::Delivery;

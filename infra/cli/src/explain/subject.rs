@@ -1,7 +1,7 @@
 //! What is to be explained, as people name it.
 
-use shared::kid_tag::KidTag;
-use shared::pull_request::PullRequestNumber;
+use domain::kid_tag::KidTag;
+use domain::pull_request::PullRequestNumber;
 
 use crate::task::repository;
 

@@ -3,12 +3,12 @@
 //! The rules are not repeated here. They are asked what they would make of GitHub's facts now ([`lifecycle::plan`]),
 //! and what they would do and was not done has one of the causes below.
 
+use domain::kid_tag::KidTag;
+use domain::lifecycle::{self, Link};
+use domain::pull_request::{Facts, Mergeability, PullRequest, State};
+use domain::task::{Status, Task};
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::kid_tag::KidTag;
-use shared::lifecycle::{self, Link};
-use shared::pull_request::{Facts, Mergeability, PullRequest, State};
-use shared::task::{Status, Task};
 
 use super::case::{About, Case, Served, Tagged, Unseen};
 use super::deliveries::Delivery;

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
+use domain::kid_tag::KidTag;
+use domain::pull_request::{Check, Mergeability, PullRequest, State};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use shared::kid_tag::KidTag;
-use shared::pull_request::{Check, Mergeability, PullRequest, State};
 
 use super::case::{About, Case, Served, Unseen};
 use super::deliveries::Delivery;

@@ -5,17 +5,17 @@
 
 use std::collections::HashMap;
 
+use adapters::board::Item;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use domain::kid_tag::{KidTag, MIN_DIGITS};
+use domain::task::{Status, Task, TaskId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::board::Item;
-use shared::kid_tag::{KidTag, MIN_DIGITS};
-use shared::task::{Status, Task, TaskId};
 use uuid::Uuid;
 
 use crate::aws::{Call, Session};

@@ -1,7 +1,7 @@
 //! How tasks look: a board on a terminal, tab-separated lines in a pipe.
 
-use shared::pull_request::PullRequestKey;
-use shared::task::{COLUMNS, LinkedPullRequest, Status};
+use domain::pull_request::PullRequestKey;
+use domain::task::{COLUMNS, LinkedPullRequest, Status};
 
 use super::List;
 use super::table::Card;

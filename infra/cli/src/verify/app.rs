@@ -1,8 +1,8 @@
 //! The App: its secrets here, and what GitHub says of it, its installation and its webhook.
 
-use shared::github::app::AppKey;
-use shared::github::{Installation, RepositorySelection};
-use shared::secrets::{self, AppSecret, Configured, WebhookSecret};
+use adapters::github::app::AppKey;
+use adapters::github::{Installation, RepositorySelection};
+use adapters::secrets::{self, AppSecret, Configured, WebhookSecret};
 
 use super::report::{Failed, Found};
 use crate::NAME;

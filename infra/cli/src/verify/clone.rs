@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
+use adapters::github::{Client, Error, Repository};
 use secrecy::SecretString;
-use shared::github::{Client, Error, Repository};
 use tokio::process::Command;
 
 use super::report::{Failed, Found};

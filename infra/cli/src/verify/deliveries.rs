@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use adapters::github::{HookDelivery, HookDeliveryDetail};
 use serde::Deserialize;
-use shared::github::{HookDelivery, HookDeliveryDetail};
 
 use super::report::Failed;
 use crate::NAME;

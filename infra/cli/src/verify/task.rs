@@ -1,7 +1,7 @@
 //! The task that a kid tag names, and whether a merge would move it.
 
-use shared::kid_tag::KidTag;
-use shared::task::Status;
+use domain::kid_tag::KidTag;
+use domain::task::Status;
 
 use super::report::Failed;
 use crate::stack::Stack;

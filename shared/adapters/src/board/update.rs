@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::Item;
-use crate::task::TaskId;
+use domain::task::TaskId;
 
 /// An UpdateItem in the making.
 #[derive(Clone)]

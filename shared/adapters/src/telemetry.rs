@@ -13,7 +13,7 @@ use crate::config::Variables;
 ///
 /// The runtime and the SDK log whole requests at `TRACE`: bodies, signatures and tokens. Asking for more detail must never bring
 /// those into a log.
-const OURS: [&str; 4] = ["reconcile", "shared", "token", "webhook"];
+const OURS: [&str; 5] = ["adapters", "domain", "reconcile", "token", "webhook"];
 
 /// Starts logging to standard output. The level comes from `RUST_LOG`, else `AWS_LAMBDA_LOG_LEVEL`, else `INFO`; it is the
 /// name of a level, not a filter.

@@ -19,13 +19,13 @@ use serde::Serialize;
 
 use super::update::{Update, item_key_of, task_key, unchanged_since};
 use super::{Board, Item, TRIES, failed, log_conflict, parse, pause};
-use crate::lifecycle::{self, Finding};
-use crate::pull_request::{
+use crate::{Error, Result};
+use domain::lifecycle::{self, Finding};
+use domain::pull_request::{
     BaseMove, DUE, InstallationSync, PullRequest, PullRequestNumber, RepositoryId, RepositorySync, SYNC_ITEM,
     base_item_key, item_key,
 };
-use crate::task::Task;
-use crate::{Error, Result};
+use domain::task::Task;
 
 /// The index of what is owed: `due`, `next_check_at` and the table's keys.
 const DUE_INDEX: &str = "due-index";

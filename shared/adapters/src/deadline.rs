@@ -13,7 +13,7 @@ use jiff::Timestamp;
 /// ```
 /// # use std::time::Duration;
 /// # use jiff::Timestamp;
-/// # use shared::deadline::time_left;
+/// # use adapters::deadline::time_left;
 /// let now = Timestamp::from_second(1_795_500_000).unwrap();
 /// assert_eq!(time_left(1_795_500_002_500, now), Some(Duration::from_millis(2_500)));
 /// assert_eq!(time_left(1_795_500_000_000, now), None);

@@ -1,6 +1,6 @@
 //! The two tables, and the one way in which facts reach them.
 //!
-//! [`Board::apply`] reads, asks [`crate::lifecycle`] what the facts mean, and writes. Every write is conditional on the
+//! [`Board::apply`] reads, asks [`domain::lifecycle`] what the facts mean, and writes. Every write is conditional on the
 //! version that was read; when somebody else was faster, DynamoDB hands back what is there now, and the decision is made
 //! again from that. The pull request is written before its tasks, and stays due until reconcile has seen that its
 //! tasks agree: a failure between the two writes leaves work on the list, not a card in the wrong column.
@@ -18,11 +18,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::kid_tag::KidTag;
-use crate::lifecycle::{self, Freshness, Link, MAX_TAGS, Match, Plan};
-use crate::pull_request::{BaseMove, Facts, PullRequest, PullRequestNumber, RepositoryId, State, item_key};
-use crate::task::{Status, Task, TaskId};
 use crate::{Error, Result};
+use domain::kid_tag::KidTag;
+use domain::lifecycle::{self, Freshness, Link, MAX_TAGS, Match, Plan};
+use domain::pull_request::{BaseMove, Facts, PullRequest, PullRequestNumber, RepositoryId, State, item_key};
+use domain::task::{Status, Task, TaskId};
 
 mod update;
 mod work;

@@ -1,69 +1,12 @@
 //! Pull requests: what we keep of one, and what somebody says about one.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use crate::ids::{InstallationId, PullRequestKey, PullRequestNumber, RepositoryId};
 use crate::task::TaskId;
-
-/// `<repository id>#<number>`: names a pull request for good, whatever its repository is called by then.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct PullRequestKey(String);
-
-impl PullRequestKey {
-    /// The key of a repository's pull request.
-    pub fn new(repository: RepositoryId, number: PullRequestNumber) -> Self {
-        Self(format!("{repository}#{number}"))
-    }
-
-    /// The text of the key.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// What it was made of; `None` for a text that is no key.
-    pub fn parts(&self) -> Option<(RepositoryId, PullRequestNumber)> {
-        let (repository, number) = self.0.split_once('#')?;
-        Some((RepositoryId(repository.parse().ok()?), PullRequestNumber(number.parse().ok()?)))
-    }
-}
-
-impl fmt::Display for PullRequestKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-macro_rules! number {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(transparent)]
-        pub struct $name(pub u64);
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
-            }
-        }
-    };
-}
-
-number! {
-    /// GitHub's id of a repository. It outlives renames and transfers.
-    RepositoryId
-}
-number! {
-    /// A pull request's number in its repository.
-    PullRequestNumber
-}
-number! {
-    /// GitHub's id of one installation of the App on one account.
-    InstallationId
-}
 
 /// Open, closed without a merge, or merged. The order is the one that decides between two facts of the same second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

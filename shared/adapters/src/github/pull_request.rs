@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::pull_request::{FactSource, Facts, InstallationId, Mergeability, PullRequestNumber, RepositoryId, State};
+use domain::pull_request::{FactSource, Facts, InstallationId, Mergeability, PullRequestNumber, RepositoryId, State};
 
 /// A pull request as GitHub shows it now.
 #[derive(Debug, Clone)]

@@ -26,7 +26,7 @@ impl KidTag {
     /// is text.
     ///
     /// ```
-    /// use shared::kid_tag::KidTag;
+    /// use domain::kid_tag::KidTag;
     /// let tags = KidTag::all_in("Fix login [kid: #4D9D444D] [KID:#0198c5c2-7f]");
     /// assert_eq!(tags.iter().map(KidTag::as_str).collect::<Vec<_>>(), ["4d9d444d", "0198c5c27f"]);
     /// ```
