@@ -242,7 +242,7 @@ pub(crate) async fn current(secret: &Secret<'_>) -> Result<AppSecret, Failure> {
 pub(crate) async fn once_known<T>(ask: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
     let mut answer = ask().await;
     for seconds in NEW_TOKEN_WAITS {
-        if !matches!(answer, Err(Error::Unauthorized(_) | Error::Forbidden(_))) {
+        if !answer.as_ref().is_err_and(Error::may_be_a_new_token) {
             break;
         }
         tokio::time::sleep(Duration::from_secs(seconds)).await;

@@ -274,7 +274,6 @@ impl Client {
         match self.post(&path, app, request).await {
             Ok(answer) => Ok(answer.body),
             Err(Error::NotFound(said)) => Err(Error::InstallationNotFound(said)),
-            Err(Error::Unprocessable(said)) => Err(Error::PermissionNotGranted(said)),
             Err(error) => Err(error),
         }
     }
