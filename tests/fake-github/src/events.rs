@@ -1,4 +1,4 @@
-//! Webhook deliveries, as GitHub makes and records them.
+//! Webhook deliveries, as GitHub makes them.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -7,78 +7,17 @@ use std::time::{Duration, Instant};
 use axum::http::HeaderValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
-use jiff::Timestamp;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use serde_json::{Map, Value, json};
-use sha2::Sha256;
+use serde_json::{Value, json};
 
-use super::GitHub;
-use super::auth::APP_ID;
+use super::app::APP_ID;
+use super::deliveries::{Delivery, DeliveryRecord, Event, SignedRequest, sign};
+use super::github::{GitHub, Shared};
 use super::state::State;
 
 const HOOK_ID: u64 = 400_000_001;
 /// GitHub counts a delivery as failed after this.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// An event before it is delivered.
-#[derive(Debug, Clone)]
-pub struct Event {
-    /// The value of `X-GitHub-Event`.
-    pub name: String,
-    /// The body.
-    pub payload: Value,
-}
-
-impl Event {
-    /// The pull request's number.
-    pub fn number(&self) -> u64 {
-        self.payload["number"].as_u64().expect("a pull_request event")
-    }
-}
-
-/// What one delivery sends: enough to hand it to a handler without a network.
-#[derive(Debug, Clone)]
-pub struct SignedRequest {
-    /// Every header GitHub sets.
-    pub headers: Vec<(String, String)>,
-    /// The body as signed.
-    pub body: Vec<u8>,
-}
-
-/// What came of a delivery.
-#[derive(Debug, Clone)]
-pub struct DeliveryRecord {
-    /// The delivery's id in the API.
-    pub id: u64,
-    /// `X-GitHub-Delivery`; a redelivery repeats it.
-    pub guid: String,
-    /// The receiver's status; 0 if it gave none.
-    pub status: u16,
-    /// The receiver's headers.
-    pub headers: Vec<(String, String)>,
-    /// The receiver's body.
-    pub body: String,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Delivery {
-    pub(super) record: DeliveryRecord,
-    event: Event,
-    url: String,
-    request: Vec<(String, String)>,
-    delivered_at: Timestamp,
-    redelivery: bool,
-    duration: f64,
-    outcome: String,
-}
-
-/// The value of `X-Hub-Signature-256` for a body.
-pub fn sign(secret: &[u8], body: &[u8]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
-    mac.update(body);
-    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
-}
 
 impl GitHub {
     /// The ping GitHub sends when the App's webhook is set up.
@@ -144,18 +83,18 @@ impl GitHub {
     }
 }
 
-pub(super) async fn ping(shared: &super::Shared) -> DeliveryRecord {
+pub(super) async fn ping(shared: &Shared) -> DeliveryRecord {
     let event = shared.state().ping_event();
     send(shared, &event, uuid::Uuid::new_v4().to_string(), false).await
 }
 
-pub(super) async fn redeliver(shared: &super::Shared, id: u64) -> DeliveryRecord {
+pub(super) async fn redeliver(shared: &Shared, id: u64) -> DeliveryRecord {
     let earlier = shared.state().deliveries.iter().find(|delivery| delivery.record.id == id).cloned();
     let earlier = earlier.unwrap_or_else(|| panic!("no delivery {id}"));
     send(shared, &earlier.event, earlier.record.guid, true).await
 }
 
-async fn send(shared: &super::Shared, event: &Event, guid: String, redelivery: bool) -> DeliveryRecord {
+async fn send(shared: &Shared, event: &Event, guid: String, redelivery: bool) -> DeliveryRecord {
     let (url, request, delivered_at) = {
         let state = shared.state();
         let url = state.hook.url.clone().expect("the App's webhook has no URL");
@@ -284,35 +223,4 @@ impl State {
 fn form(payload: &str) -> String {
     let url = reqwest::Url::parse_with_params("http://form", [("payload", payload)]);
     url.expect("a URL").query().unwrap_or_default().to_owned()
-}
-
-impl Delivery {
-    pub(super) fn summary(&self) -> Value {
-        let payload = &self.event.payload;
-        json!({
-            "id": self.record.id,
-            "guid": self.record.guid,
-            "delivered_at": self.delivered_at.to_string(),
-            "redelivery": self.redelivery,
-            "duration": (self.duration * 100.0).round() / 100.0,
-            "status": self.outcome,
-            "status_code": self.record.status,
-            "event": self.event.name,
-            "action": payload["action"],
-            "installation_id": payload["installation"]["id"],
-            "repository_id": payload["repository"]["id"],
-            "throttled_at": null,
-        })
-    }
-
-    pub(super) fn full(&self) -> Value {
-        let object = |headers: &[(String, String)]| -> Map<String, Value> {
-            headers.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect()
-        };
-        let mut full = self.summary();
-        full["url"] = json!(self.url);
-        full["request"] = json!({"headers": object(&self.request), "payload": self.event.payload});
-        full["response"] = json!({"headers": object(&self.record.headers), "payload": self.record.body});
-        full
-    }
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::GitHub;
 use super::answer::{Answer, Call, DOCUMENTATION};
-use super::auth::{is_jwt, token_hash};
+use super::github::GitHub;
 use super::state::State;
+use super::tokens::{is_jwt, token_hash};
 
 /// What goes wrong.
 #[derive(Debug, Clone)]

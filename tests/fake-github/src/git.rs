@@ -8,14 +8,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use super::answer::{Answer, Call};
-use super::auth::{Caller, SLUG, allows};
+use super::app::SLUG;
+use super::auth::Caller;
+use super::github::{GitHub, Shared};
 use super::state::State;
-use super::{GitHub, Shared};
-
-#[derive(Debug)]
-pub(super) struct GitRoot {
-    folder: TempDir,
-}
+use super::tokens::allows;
 
 impl GitHub {
     /// Gives a repository a real git repository with these files on `main`, and the repository itself if need be.
@@ -80,8 +77,8 @@ struct Asked {
 
 impl State {
     fn git_folder(&mut self, id: u64) -> PathBuf {
-        let root = self.git.get_or_insert_with(|| GitRoot { folder: TempDir::new().expect("a folder for git") });
-        root.folder.path().join(format!("{id}.git"))
+        let root = self.git.get_or_insert_with(|| TempDir::new().expect("a folder for git"));
+        root.path().join(format!("{id}.git"))
     }
 
     fn admit_git(&mut self, call: &Call, full_name: &str, rest: &str) -> Result<Asked, Answer> {

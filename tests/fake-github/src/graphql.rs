@@ -19,15 +19,6 @@ use super::auth::Caller;
 use super::shapes::time;
 use super::state::{NodeRef, Observation, Pull, PullState, State, pull_node, repository_node};
 
-/// How much was asked through GraphQL.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct GraphqlUse {
-    /// Queries answered.
-    pub queries: usize,
-    /// Pull requests returned by lists.
-    pub nodes: usize,
-}
-
 type FieldRow = (&'static str, &'static str, &'static [&'static str]);
 
 const NONE: &[&str] = &[];

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::GitHub;
-use super::events::Event;
+use super::deliveries::Event;
+use super::github::GitHub;
 use super::shapes::extend;
 use super::state::{AccountType, NodeRef, Observation, Pull, PullState, StaleHead, State, pull_node};
 

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Call, Reply};
-use super::auth::{APP_ID, AppKey, CLIENT_ID, Caller, SLUG};
+use super::app::{APP_ID, AppKey, CLIENT_ID, SLUG};
+use super::auth::Caller;
 use super::state::{AccountType, Pull, PullState, State};
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -216,7 +217,7 @@ impl State {
 
     fn delete_token(&mut self, call: &Call) -> Reply {
         let token = self.require_installation(call)?;
-        let known = self.tokens.iter_mut().find(|known| known.text == token.text);
+        let known = self.tokens.find_mut(&token.text);
         known.expect("a live token is known").revoked = true;
         Ok(Answer::empty(204))
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::auth::{APP_ID, CLIENT_ID, SLUG};
+use super::app::{APP_ID, CLIENT_ID, SLUG};
 use super::state::{Account, AccountType, Observation, Pull, PullState, State, pull_node, repository_node};
 
 impl State {

@@ -10,12 +10,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 
-use super::auth::{AppKey, Token, TokenShape};
-use super::events::Delivery;
+use super::deliveries::{Delivery, HookConfig};
 use super::faults::{Fault, Request};
-use super::git::GitRoot;
-use super::graphql::GraphqlUse;
+use super::tokens::Tokens;
 
 /// What kind of account a login is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,19 +34,6 @@ pub enum StaleHead {
     Old,
     /// The new head with the old verdict.
     New,
-}
-
-/// The App's webhook as its settings page shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HookConfig {
-    /// Where deliveries go.
-    pub url: Option<String>,
-    /// What signs them.
-    pub secret: Option<String>,
-    /// `json` or `form`.
-    pub content_type: String,
-    /// `"0"` or `"1"`.
-    pub insecure_ssl: String,
 }
 
 #[derive(Debug, Clone)]
@@ -160,6 +146,15 @@ pub(super) enum NodeRef {
     Pull(u64, u64),
 }
 
+/// How much was asked through GraphQL.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GraphqlUse {
+    /// Queries answered.
+    pub queries: usize,
+    /// Pull requests returned by lists.
+    pub nodes: usize,
+}
+
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) url: String,
@@ -167,7 +162,6 @@ pub(super) struct State {
     pub(super) clock: Timestamp,
     pub(super) tick: i64,
     last_id: u64,
-    pub(super) keys: Vec<&'static AppKey>,
     pub(super) owner: String,
     pub(super) permissions: BTreeMap<String, String>,
     pub(super) events: Vec<String>,
@@ -180,11 +174,7 @@ pub(super) struct State {
     pub(super) pulls: BTreeMap<(u64, u64), Pull>,
     pub(super) nodes: HashMap<String, NodeRef>,
     pub(super) settle_reads: u32,
-    pub(super) tokens: Vec<Token>,
-    pub(super) used_jwt_ids: HashSet<String>,
-    pub(super) token_shape: TokenShape,
-    pub(super) token_lifetime: i64,
-    pub(super) fresh_token_answer: Option<(u16, usize)>,
+    pub(super) tokens: Tokens,
     pub(super) manifests: Vec<Value>,
     pub(super) manifest_codes: HashSet<String>,
     pub(super) deliveries: Vec<Delivery>,
@@ -192,7 +182,8 @@ pub(super) struct State {
     pub(super) requests: Vec<Request>,
     pub(super) unexpected: Vec<String>,
     pub(super) graphql: GraphqlUse,
-    pub(super) git: Option<GitRoot>,
+    /// Where git repositories are, once there is one.
+    pub(super) git: Option<TempDir>,
 }
 
 impl State {
@@ -203,7 +194,6 @@ impl State {
             clock: whole_seconds(Timestamp::now()),
             tick: 1,
             last_id: 0,
-            keys: vec![AppKey::first()],
             owner: "konduktor-owner".to_owned(),
             permissions: [("contents", "read"), ("metadata", "read"), ("pull_requests", "write")]
                 .map(|(name, level)| (name.to_owned(), level.to_owned()))
@@ -218,11 +208,7 @@ impl State {
             pulls: BTreeMap::new(),
             nodes: HashMap::new(),
             settle_reads: 1,
-            tokens: Vec::new(),
-            used_jwt_ids: HashSet::new(),
-            token_shape: TokenShape::Classic,
-            token_lifetime: 3_600,
-            fresh_token_answer: None,
+            tokens: Tokens::default(),
             manifests: Vec::new(),
             manifest_codes: HashSet::new(),
             deliveries: Vec::new(),

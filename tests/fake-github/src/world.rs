@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::GitHub;
-use super::auth::{APP_ID, AppKey, CLIENT_ID, MintedToken, SLUG, TokenShape};
-use super::graphql::GraphqlUse;
-use super::state::{AccountType, Branch, HookConfig, Installation, NodeRef, Repository, State, repository_node};
+use super::app::{APP_ID, AppKey, CLIENT_ID, SLUG};
+use super::deliveries::HookConfig;
+use super::github::GitHub;
+use super::state::{AccountType, Branch, GraphqlUse, Installation, NodeRef, Repository, State, repository_node};
+use super::tokens::{MintedToken, TokenShape};
 
 /// Identifies an installation, as in GitHub's JSON.
 pub type InstallationId = u64;
@@ -64,12 +65,12 @@ impl GitHub {
 
     /// Adds a key; earlier ones stay valid.
     pub fn add_key(&self, key: &'static AppKey) {
-        self.state().keys.push(key);
+        self.state().tokens.keys.push(key);
     }
 
     /// Removes a key; without any, GitHub answers that the App must generate one.
     pub fn remove_key(&self, key: &'static AppKey) {
-        self.state().keys.retain(|known| known.fingerprint != key.fingerprint);
+        self.state().tokens.keys.retain(|known| known.fingerprint != key.fingerprint);
     }
 
     /// Sets the App's permissions; installations keep theirs until they accept.
@@ -221,44 +222,42 @@ impl GitHub {
 
     /// Sets the shape of tokens minted from now on.
     pub fn set_token_shape(&self, shape: TokenShape) {
-        self.state().token_shape = shape;
+        self.state().tokens.shape = shape;
     }
 
     /// Sets the lifetime, in seconds, of tokens minted from now on.
     pub fn set_token_lifetime(&self, seconds: i64) {
-        self.state().token_lifetime = seconds;
+        self.state().tokens.lifetime = seconds;
     }
 
     /// Makes each token minted from now on answer 401 or 403 for its first uses.
     pub fn fresh_token_answers(&self, status: u16, times: usize) {
-        self.state().fresh_token_answer = Some((status, times));
+        self.state().tokens.fresh_answer = Some((status, times));
     }
 
     /// Every token minted so far, in order.
     pub fn minted(&self) -> Vec<MintedToken> {
         let state = self.state();
-        state.tokens.iter().map(|token| state.minted_token(token)).collect()
+        state.tokens.minted.iter().map(|token| state.minted_token(token)).collect()
     }
 
     /// What a token was minted for; `None` if GitHub never minted it.
     pub fn scope_of(&self, token: &str) -> Option<MintedToken> {
         let state = self.state();
-        state.tokens.iter().find(|known| known.text == token).map(|known| state.minted_token(known))
+        state.tokens.find(token).map(|known| state.minted_token(known))
     }
 
     /// Ends a token's life early.
     pub fn expire_token(&self, token: &str) {
         let mut state = self.state();
         let now = state.now();
-        let known = state.tokens.iter_mut().find(|known| known.text == token);
-        known.expect("a minted token").expires_at = now;
+        state.tokens.find_mut(token).expect("a minted token").expires_at = now;
     }
 
     /// Revokes a token.
     pub fn revoke_token(&self, token: &str) {
         let mut state = self.state();
-        let known = state.tokens.iter_mut().find(|known| known.text == token);
-        known.expect("a minted token").revoked = true;
+        state.tokens.find_mut(token).expect("a minted token").revoked = true;
     }
 
     /// Sets how far GitHub's clock is ahead of this machine's, in seconds.
