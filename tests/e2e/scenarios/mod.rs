@@ -6,7 +6,6 @@ mod create;
 mod credential;
 mod explain;
 mod github_client;
-mod kid_tag;
 mod lifecycle;
 mod reconcile;
 mod rotate;
