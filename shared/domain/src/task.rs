@@ -255,6 +255,13 @@ impl Task {
         self.derive();
     }
 
+    /// Whether what follows from the pull requests follows from them.
+    pub fn is_derived(&self) -> bool {
+        let mut derived = self.clone();
+        derived.derive();
+        derived == *self
+    }
+
     /// Removes a pull request, and with the last one what bound the task.
     pub fn unlink(&mut self, pull_request: &PullRequestKey) {
         self.pull_requests.remove(pull_request);
@@ -263,7 +270,7 @@ impl Task {
 
     /// Makes what follows from the pull requests follow from them: their number, the current one (open before merged before closed, then the
     /// newest) with its conflict, and the binding.
-    fn derive(&mut self) {
+    pub fn derive(&mut self) {
         self.pull_requests.retain(|key, _| key.parts().is_some());
         while self.pull_requests.len() > NEWEST {
             let oldest = self.pull_requests.iter().min_by_key(|(key, linked)| (linked.created_at, key.parts()));
