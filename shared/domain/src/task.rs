@@ -319,7 +319,7 @@ impl Task {
                 let created = pull_request.snapshot.created_at;
                 if let Some(newer) = newer_than(created) {
                     Merge::NewerIsOpen(newer)
-                } else if self.completed_at.is_some_and(|completed| created.as_second() < completed) {
+                } else if self.last_completion().is_some_and(|completed| created.as_second() < completed) {
                     Merge::CompletedSince
                 } else if read_at.is_some_and(|read| read >= at + CLOCK_SKEW) {
                     Merge::Moves
@@ -338,6 +338,16 @@ impl Task {
             self.completed_by.remove(&oldest);
         }
         self.completed_at = self.completed_at.max(pull_request.snapshot.merged_at());
+    }
+
+    /// When the task was last completed, as far as that is known. Earlier versions did not write it down: the merges that completed it were opened
+    /// before that at least.
+    fn last_completion(&self) -> Option<i64> {
+        let opened = || {
+            let completed = self.completed_by.iter().filter_map(|key| self.pull_requests.get(key));
+            completed.map(|linked| linked.created_at.as_second()).max()
+        };
+        self.completed_at.or_else(opened)
     }
 
     /// A merge that is older than all that a full record holds was in it once.
