@@ -976,3 +976,152 @@ fn tags_beyond_the_first_do_not_count_and_each_task_is_written_once() {
     assert_eq!(outcomes(&applied), [Outcome::Linked, Outcome::Linked]);
     assert_eq!((tables.row(1).task_ids.len(), tables.task(TASK).version), (1, 1));
 }
+
+// ---- Any history, any loss, any order.
+
+mod histories {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+
+    use super::{OTHER, Pr, REPOSITORY, TASK, Tables, key};
+    use crate::ids::{PullRequestKey, PullRequestNumber};
+    use crate::pull_request::{Mergeability, State};
+    use crate::report::{Answer, Look, Report};
+    use crate::task::Status;
+
+    const TITLES: [&str; 4] =
+        ["Fix", "Fix [kid: #4d9d444d]", "Fix [kid: #bbbbbbbb]", "Fix [kid: #4d9d444d] [kid: #bbbbbbbb]"];
+
+    #[derive(Debug, Clone)]
+    enum Op {
+        Open(usize),
+        Retitle(usize, usize),
+        Push(usize),
+        Close(usize),
+        Reopen(usize),
+        Merge(usize),
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        let (at, title) = (0..3_usize, 0..TITLES.len());
+        prop_oneof![
+            3 => title.clone().prop_map(Op::Open),
+            2 => (at.clone(), title).prop_map(|(at, title)| Op::Retitle(at, title)),
+            1 => at.clone().prop_map(Op::Push),
+            1 => at.clone().prop_map(Op::Close),
+            1 => at.clone().prop_map(Op::Reopen),
+            2 => at.prop_map(Op::Merge),
+        ]
+    }
+
+    /// A pull request on GitHub, with what was true when it was merged.
+    struct Real {
+        pr: Pr,
+        title_at_merge: Option<String>,
+    }
+
+    impl Real {
+        fn names(&self, task: &str) -> bool {
+            let title = self.title_at_merge.as_ref().unwrap_or(&self.pr.snapshot.title);
+            title.contains(&format!("#{}]", &task[..8]))
+        }
+
+        fn read(&self) -> Report {
+            self.pr.read(self.title_at_merge.as_deref())
+        }
+    }
+
+    /// Lets something happen, and gives its delivery.
+    fn happen(real: &mut Vec<Real>, op: &Op, time: i64) -> Option<Report> {
+        if let Op::Open(title) = op {
+            let pr = Pr::new(real.len() as u64 + 1, TITLES[*title], time);
+            let delivery = pr.delivery();
+            real.push(Real { pr, title_at_merge: None });
+            return Some(delivery);
+        }
+        let (Op::Retitle(at, _) | Op::Push(at) | Op::Close(at) | Op::Reopen(at) | Op::Merge(at) | Op::Open(at)) = op;
+        let found = real.get_mut(*at)?;
+        let state = found.pr.snapshot.state;
+        let (next, delivery) = match (op, state) {
+            (Op::Retitle(_, title), _) => {
+                let next = found.pr.retitled(time, TITLES[*title]);
+                let delivery = next.edit(&found.pr.snapshot.title);
+                (next, delivery)
+            }
+            (Op::Push(_), State::Open) => {
+                let next = found.pr.changed(time, |pr| pr.head_sha = format!("h{time}"));
+                (next.clone(), next.delivery())
+            }
+            (Op::Close(_), State::Open) => (found.pr.closed(time), found.pr.closed(time).delivery()),
+            (Op::Reopen(_), State::Closed) => {
+                let next = found.pr.changed(time, |pr| {
+                    pr.state = State::Open;
+                    pr.ended_at = None;
+                });
+                (next.clone(), next.delivery())
+            }
+            (Op::Merge(_), State::Open) => {
+                found.title_at_merge = Some(found.pr.snapshot.title.clone());
+                (found.pr.merged(time), found.pr.merged(time).delivery())
+            }
+            _ => return None,
+        };
+        found.pr = next;
+        Some(delivery)
+    }
+
+    /// What nobody's deliveries told is read, as a resync does.
+    fn resync(tables: &mut Tables, real: &[Real], now: i64) {
+        for one in real {
+            let answer = Answer { mergeability: Mergeability::Mergeable, base: None };
+            let look = Look { answer: Some(answer), open_read_at: Some(super::EPOCH + now), ..Look::default() };
+            tables.apply(one.read().looked(look), now);
+        }
+        for one in real {
+            tables.apply(Report::compare(REPOSITORY, one.pr.snapshot.number), now);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_board_ends_as_github_is_whatever_became_of_the_deliveries(
+            ops in prop::collection::vec(op(), 1..12),
+            fates in prop::collection::vec((0..3_u8, 0..6_usize), 12),
+            within_a_second in any::<bool>(),
+        ) {
+            let mut tables = Tables::with_task(TASK, Status::PrSubmitted, Some(-1000));
+            tables.add(OTHER, Status::PrSubmitted, Some(-1000));
+            let mut real = Vec::new();
+            let mut late: Vec<(usize, Report)> = Vec::new();
+            for (step, (op, (copies, delay))) in ops.iter().zip(&fates).enumerate() {
+                let time = if within_a_second { 100 } else { 100 + i64::try_from(step).unwrap() };
+                if let Some(delivery) = happen(&mut real, op, time) {
+                    late.extend((0..*copies).map(|copy| (step + delay * usize::from(copy), delivery.clone())));
+                }
+                for (_, delivery) in late.extract_if(.., |(at, _)| *at <= step).collect::<Vec<_>>().into_iter().rev() {
+                    tables.apply(delivery, 200 + i64::try_from(step).unwrap());
+                }
+            }
+            late.into_iter().rev().for_each(|(_, delivery)| drop(tables.apply(delivery, 300)));
+            resync(&mut tables, &real, 1000);
+            for task in [TASK, OTHER] {
+                let named: BTreeMap<PullRequestKey, State> = real.iter().filter(|one| one.names(task))
+                    .map(|one| (key(one.pr.snapshot.number.0), one.pr.snapshot.state)).collect();
+                let merges: BTreeSet<_> = named.iter().filter(|(_, state)| **state == State::Merged).map(|(key, _)| key.clone()).collect();
+                let card = tables.task(task);
+                let linked: BTreeMap<_, _> = card.pull_requests.iter().map(|(key, linked)| (key.clone(), linked.state)).collect();
+                prop_assert_eq!(linked, named);
+                prop_assert_eq!(&card.completed_by, &merges);
+                prop_assert_eq!(card.status == Status::Done, !merges.is_empty());
+                prop_assert!(card.is_derived());
+            }
+            for one in &real {
+                let row = tables.rows.get(&(REPOSITORY, PullRequestNumber(one.pr.snapshot.number.0)));
+                prop_assert!(row.is_none_or(|row| !row.title_unconfirmed && row.snapshot.state == one.pr.snapshot.state));
+            }
+        }
+    }
+}
