@@ -30,7 +30,7 @@ use state::State;
 
 pub use auth::{AppKey, MintedToken, TokenShape};
 pub use events::{DeliveryRecord, Event, SignedRequest, sign};
-pub use faults::{Authorization, Fault, FaultKind, Request};
+pub use faults::{Authorization, Barred, Fault, FaultKind, LargePage, Request};
 pub use graphql::GraphqlUse;
 pub use pulls::{NewPullRequest, Truth};
 pub use state::{AccountType, HookConfig, PullState, StaleHead};
