@@ -18,6 +18,9 @@ use crate::report::{Answer, Facts, Look, Report, Source};
 use crate::schedule::{Schedule, look_again};
 use crate::task::{Merge, Status, Task};
 
+#[cfg(test)]
+mod tests;
+
 /// How long an ended pull request is kept, seconds.
 const KEEP_ENDED: i64 = 90 * 24 * 60 * 60;
 
@@ -106,7 +109,8 @@ pub(crate) fn decide(
     let steps: Vec<Step> =
         concerned.iter().filter_map(|id| step(tasks.get(id)?, &next, report.look.as_ref(), now)).collect();
     let owed = Owed::of(&next, &links, &steps, confirm, now);
-    let changed = stored != Some(&next);
+    // Of two facts of the same second one is false, so that is worth a look also where what is stored stands.
+    let changed = stored != Some(&next) || confirm;
     next.schedule = owed.schedule(stored, report.look.as_ref(), freshness, changed, now);
     let outcomes = outcomes(&next, &said, &links, &steps);
     let writes = writes(stored, &mut next, &steps, &concerned, tasks, base_move.clone());
