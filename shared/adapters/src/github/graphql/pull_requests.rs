@@ -51,6 +51,13 @@ pub struct Page {
     pub next: Option<String>,
 }
 
+impl Page {
+    /// Whether GitHub left some out that it may show where less is asked for.
+    pub fn is_too_large(&self) -> bool {
+        self.listed.iter().any(|listed| matches!(listed, Listed::Missing { error: Error::Unavailable(_), .. }))
+    }
+}
+
 /// One place of a page.
 #[derive(Debug)]
 pub enum Listed {
