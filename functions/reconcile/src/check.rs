@@ -86,7 +86,7 @@ pub(crate) async fn run(run: &Run<'_>, installation: Option<InstallationId>, cla
             Item::PullRequest(row) if row.snapshot.state == State::Merged => merged.push(*row),
             Item::PullRequest(row) => others.push(*row),
             Item::Base(base) => bases.push(base),
-            Item::Repository(_) | Item::Installation(_) => {}
+            Item::Repository(_) | Item::Installation(_) | Item::Scan(_) => {}
         }
     }
     stream::iter(merged).for_each_concurrent(WRITES_AT_ONCE, |row| settle_merged(run, installation, row)).await;
@@ -185,7 +185,7 @@ async fn with_title(
 }
 
 /// The same of a repository that may have another name by now, or whose name may be another one's.
-async fn one_of(
+pub(crate) async fn one_of(
     run: &Run<'_>,
     installation: Option<InstallationId>,
     id: RepositoryId,

@@ -18,7 +18,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::github::Failure;
 use crate::run::{Run, add};
-use crate::{check, resync};
+use crate::{check, resync, scan};
 
 /// How many due pull requests and bases one invocation takes: at a dozen requests at once and a second a read, some hundred single reads
 /// take half of a minute.
@@ -226,6 +226,7 @@ impl Run<'_> {
     /// Makes sure that the repositories of every installation that is named are listed, and those of the token function's own one.
     async fn know_served(&self, served: &Served) -> Result<(), Failure> {
         self.know(None).await?;
+        scan::know(self).await?;
         for installation in served.installations.iter().flatten() {
             self.know(Some(*installation)).await?;
         }
@@ -260,7 +261,7 @@ fn into_lanes(items: Vec<Item>) -> BTreeMap<Option<InstallationId>, Lane> {
         let lane = lanes.entry(item.installation()).or_default();
         match item {
             Item::PullRequest(_) | Item::Base(_) => lane.answers.push(item),
-            Item::Repository(_) | Item::Installation(_) => lane.resyncs.push(item),
+            Item::Repository(_) | Item::Installation(_) | Item::Scan(_) => lane.resyncs.push(item),
         }
     }
     lanes
@@ -271,7 +272,7 @@ fn repository_of(item: &Item) -> Option<RepositoryId> {
         Item::PullRequest(row) => Some(row.snapshot.repository_id),
         Item::Base(base) => Some(base.repository_id),
         Item::Repository(sync) => Some(sync.repository_id),
-        Item::Installation(_) => None,
+        Item::Installation(_) | Item::Scan(_) => None,
     }
 }
 

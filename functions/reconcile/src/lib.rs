@@ -12,11 +12,13 @@ mod lanes;
 mod pages;
 mod resync;
 mod run;
+mod scan;
 mod token;
 mod turns;
 
 use std::collections::HashSet;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use adapters::board::Board;
@@ -112,6 +114,8 @@ pub struct App {
     pages: Pages,
     /// The installations that are known to have their repositories listed, the default one being `None`.
     known: Mutex<HashSet<Option<InstallationId>>>,
+    /// Whether the daily scan of the tasks is known to be on the work list.
+    scans: AtomicBool,
 }
 
 impl App {
@@ -141,6 +145,7 @@ impl App {
             pace,
             pages: Pages::default(),
             known: Mutex::default(),
+            scans: AtomicBool::new(false),
         }
     }
 }

@@ -24,9 +24,9 @@ use domain::sync::{InstallationSync, RepositorySync, Resume, Tip};
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::check;
 use crate::github::{self, Failure};
 use crate::run::{Patience, Run, add};
+use crate::{check, scan};
 
 /// How often a repository is asked, and an installation's list read, seconds: less than a quarter of an hour by the minute that a schedule
 /// may come late, so that a push to a base is found within it; and half a minute off the minute, so that what is claimed together stays
@@ -72,6 +72,7 @@ pub(crate) async fn run(run: &Run<'_>, installation: Option<InstallationId>, cla
         match item {
             Item::Installation(sync) => lists.push(*sync),
             Item::Repository(sync) => repositories.push(*sync),
+            Item::Scan(item) => scan::run(run, *item).await,
             Item::PullRequest(_) | Item::Base(_) => {}
         }
     }

@@ -562,13 +562,17 @@ fn unlinked_tasks(report: &Report, tasks: &BTreeMap<TaskId, Stored>) -> Vec<Step
     let unlink = |id: &TaskId| match tasks.get(id) {
         Some(Stored::Task(task)) => {
             let mut after = (**task).clone();
-            after.unlink(&key);
+            // Without facts nothing is known of it but that it is not stored, and a row that is lost takes no card with it.
+            if report.facts.is_some() {
+                after.unlink(&key);
+            } else {
+                after.derive();
+            }
             Some(Step { before: (**task).clone(), after, linked: false, merge: None })
         }
         _ => None,
     };
-    // Without facts nothing is known of it but that it is not stored, and a row that is lost takes no card with it.
-    report.facts.iter().flat_map(|_| &report.claimed_by).filter_map(unlink).collect()
+    report.claimed_by.iter().filter_map(unlink).collect()
 }
 
 fn without_row(
@@ -589,7 +593,11 @@ fn without_row(
     let tasks = claimed.iter().filter(|step| step.changes()).map(|step| TaskOutcome {
         tag: None,
         task: Some(step.before.id.clone()),
-        outcome: Outcome::Unlinked,
+        outcome: if step.before.pull_requests == step.after.pull_requests {
+            Outcome::Updated
+        } else {
+            Outcome::Unlinked
+        },
     });
     let tasks = tasks.collect();
     let changes = claimed.into_iter().filter(Step::changes).map(Step::into_change).collect();

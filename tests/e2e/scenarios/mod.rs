@@ -7,6 +7,7 @@ mod credential;
 mod explain;
 mod github_client;
 mod lifecycle;
+mod migration;
 mod reconcile;
 mod rotate;
 mod signature;

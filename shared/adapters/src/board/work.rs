@@ -3,17 +3,17 @@
 //! An item on the work list has `due` and `next_check_at`. Whoever works on it first moves `next_check_at` past its own life,
 //! on condition that nobody else did; if it dies, the item is due again by itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::base::BaseMove;
-use domain::ids::{InstallationId, PullRequestNumber, RepositoryId};
+use domain::ids::{InstallationId, PullRequestKey, PullRequestNumber, RepositoryId, TaskId};
 use domain::item::{Item, ItemKey, Kind};
 use domain::protocol::Written;
 use domain::pull_request::PullRequest;
 use domain::schedule::{DUE, Schedule};
 use domain::served::Served;
 use domain::sync::{Blocked, InstallationSync, RepositorySync};
-use domain::task::CLOCK_SKEW;
+use domain::task::{CLOCK_SKEW, Task};
 use serde::Deserialize;
 
 use super::{Board, key};
@@ -166,6 +166,7 @@ impl Board {
             Item::Base(item) => table.item(item)?,
             Item::Repository(item) => table.item(item)?,
             Item::Installation(item) => table.item(item)?,
+            Item::Scan(item) => table.item(item)?,
         };
         written.extend(key(&item.key()));
         written.insert("version".to_owned(), number(item.version() + 1));
@@ -304,6 +305,58 @@ impl Board {
         Ok((rows, next))
     }
 
+    /// The stored ones of these pull requests of any repositories, read consistently.
+    ///
+    /// # Errors
+    /// [`crate::Error::Table`] or [`crate::Error::Item`].
+    pub async fn rows(
+        &self,
+        wanted: impl IntoIterator<Item = (RepositoryId, PullRequestNumber)>,
+    ) -> Result<BTreeMap<PullRequestKey, PullRequest>> {
+        let wanted: BTreeSet<_> =
+            wanted.into_iter().map(|(repository, number)| ItemKey::pull_request(repository, number)).collect();
+        let items = self.pull_requests.get_many(wanted.iter().map(key).collect()).await?.into_iter();
+        let rows = items.map(|item| self.pull_requests.parse::<PullRequest>(item));
+        rows.map(|row| row.map(|row| (row.key(), row))).collect()
+    }
+
+    /// These tasks, those that can be read.
+    ///
+    /// # Errors
+    /// [`crate::Error::Table`].
+    pub async fn tasks(&self, ids: impl IntoIterator<Item = TaskId>) -> Result<Vec<Task>> {
+        let ids: BTreeSet<_> = ids.into_iter().collect();
+        let items = self.tasks.get_many(ids.iter().map(super::task_key).collect()).await?;
+        Ok(self.readable(items))
+    }
+
+    /// A page of all tasks, those that can be read, and behind which key the next one begins.
+    ///
+    /// # Errors
+    /// [`crate::Error::Table`].
+    pub async fn all_tasks(&self, after: Option<&(String, String)>) -> Result<(Vec<Task>, Option<(String, String)>)> {
+        let after =
+            after.map(|(prefix, id)| HashMap::from([("prefix".to_owned(), text(prefix)), ("id".to_owned(), text(id))]));
+        let page = self.tasks.scan(after).await?;
+        let part = |item: &table::Item, name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+        let next = page.next.as_ref().and_then(|next| Some((part(next, "prefix")?, part(next, "id")?)));
+        Ok((self.readable(page.items), next))
+    }
+
+    fn readable(&self, items: Vec<table::Item>) -> Vec<Task> {
+        let read = |item| self.tasks.parse::<Task>(item);
+        items
+            .into_iter()
+            .map(read)
+            .filter_map(|task| {
+                task.inspect_err(|error| {
+                    tracing::warn!(error = error.chain(), "a task's item cannot be read; it is left out")
+                })
+                .ok()
+            })
+            .collect()
+    }
+
     /// The stored resyncs of these repositories.
     ///
     /// # Errors
@@ -321,6 +374,7 @@ impl Board {
             Some(Kind::Base) => Item::Base(Box::new(table.parse(item)?)),
             Some(Kind::Repository) => Item::Repository(Box::new(table.parse(item)?)),
             Some(Kind::Installation) => Item::Installation(Box::new(table.parse(item)?)),
+            Some(Kind::Scan) => Item::Scan(Box::new(table.parse(item)?)),
             None => return Ok(None),
         }))
     }

@@ -377,6 +377,17 @@ fn of_two_merges_with_rework_between_the_lost_one_closes_nothing_later() {
 }
 
 #[test]
+fn a_completion_that_an_earlier_version_noted_without_its_time_counts() {
+    let mut tables = Tables::with_task(TASK, Status::PrSubmitted, Some(0));
+    tables.apply(Pr::new(2, TAG, 1500).merged(3000).delivery(), 3001);
+    tables.change(TASK, |task| task.completed_at = None);
+    tables.move_task(TASK, Status::PrSubmitted, 4000);
+    tables.apply(Pr::new(1, TAG, 10).merged(1000).read(Some(TAG)), 10 * DAY);
+    tables.look(1, 10 * DAY + 100);
+    assert_eq!(tables.status(TASK), Status::PrSubmitted);
+}
+
+#[test]
 fn a_merge_that_found_the_card_done_does_not_close_it_after_rework() {
     let mut tables = Tables::with_task(TASK, Status::Done, Some(0));
     tables.apply(Pr::new(1, TAG, 10).merged(1000).delivery(), 1001);
