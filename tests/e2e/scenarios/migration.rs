@@ -80,7 +80,8 @@ async fn what_the_last_release_left_on_the_work_list_is_claimed_as_before() {
     };
     assert_eq!(base.culprit(), Some("https://github.com/acme/widgets/pull/6"));
     assert!(stack.board.settle_base(&base).await.unwrap());
-    let settled = stack.dynamodb.get("PullRequests", &json!({"repository_id": REPOSITORY.to_string(), "item": "base#main"}));
+    let settled =
+        stack.dynamodb.get("PullRequests", &json!({"repository_id": REPOSITORY.to_string(), "item": "base#main"}));
     let settled = settled.unwrap();
     assert_eq!((settled.get("due"), settled.get("movers"), &settled["moves"]), (None, None, &json!(0)));
 }
@@ -92,7 +93,10 @@ async fn an_unlink_that_the_last_release_left_half_done_is_finished() {
     stack.board.apply(Report::compare(REPOSITORY, PullRequestNumber(1)), now()).await.unwrap();
     let task = stack.task("aaaaaaa1");
     assert_eq!(task["pull_requests"], json!({}));
-    assert_eq!((task.get("pull_request"), task.get("has_merge_conflict"), task.get("repository_id")), (None, None, None));
+    assert_eq!(
+        (task.get("pull_request"), task.get("has_merge_conflict"), task.get("repository_id")),
+        (None, None, None)
+    );
     let row = stack.row(1);
     for dropped in ["unlinked_task_ids", "revision", "check_seq"] {
         assert_eq!(row.get(dropped), None, "{dropped}");

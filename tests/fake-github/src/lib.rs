@@ -31,7 +31,7 @@ mod world;
 
 pub use app::AppKey;
 pub use deliveries::{DeliveryRecord, Event, HookConfig, SignedRequest, sign};
-pub use faults::{Authorization, Fault, FaultKind, Request};
+pub use faults::{Authorization, Barred, Fault, FaultKind, LargePage, Request};
 pub use github::GitHub;
 pub use pulls::{NewPullRequest, Truth};
 pub use state::{AccountType, GraphqlUse, PullState, StaleHead};
