@@ -16,8 +16,9 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Call, Reply};
 use super::auth::Caller;
+use super::repositories::repository_node;
 use super::shapes::time;
-use super::state::{NodeRef, Observation, Pull, PullState, State, pull_node, repository_node};
+use super::state::{NodeRef, Observation, Pull, PullState, State, pull_node};
 
 type FieldRow = (&'static str, &'static str, &'static [&'static str]);
 
@@ -491,7 +492,7 @@ impl<'a> Run<'a> {
                 let name = format!("{}/{}", text("owner"), text("name"));
                 let unknown =
                     || Failure::not_found(format!("Could not resolve to a Repository with the name '{name}'."));
-                let former = self.state.former_names.get(&name.to_lowercase()).copied();
+                let former = self.state.repositories.formerly(&name);
                 let id = self.state.named(&name).or(former).ok_or_else(unknown)?;
                 let readable = self.state.require_repository(&self.caller, id, "metadata");
                 readable.map_err(|answer| if answer.status == 404 { unknown() } else { Failure::forbidden() })?;

@@ -12,6 +12,7 @@
     reason = "a test harness reads clocks and the environment, and fails by panicking"
 )]
 
+mod accounts;
 mod answer;
 mod app;
 mod auth;
@@ -22,6 +23,7 @@ mod git;
 mod github;
 mod graphql;
 mod pulls;
+mod repositories;
 mod rest;
 mod server;
 mod shapes;
@@ -29,11 +31,12 @@ mod state;
 mod tokens;
 mod world;
 
+pub use accounts::AccountType;
 pub use app::AppKey;
 pub use deliveries::{DeliveryRecord, Event, HookConfig, SignedRequest, sign};
 pub use faults::{Authorization, Fault, FaultKind, Request};
 pub use github::GitHub;
 pub use pulls::{NewPullRequest, Truth};
-pub use state::{AccountType, GraphqlUse, PullState, StaleHead};
+pub use state::{GraphqlUse, PullState, StaleHead};
 pub use tokens::{MintedToken, TokenShape};
 pub use world::{App, InstallationId, Selection};

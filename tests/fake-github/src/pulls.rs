@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::accounts::AccountType;
 use super::deliveries::Event;
 use super::github::GitHub;
 use super::shapes::extend;
-use super::state::{AccountType, NodeRef, Observation, Pull, PullState, StaleHead, State, pull_node};
+use super::state::{NodeRef, Observation, Pull, PullState, StaleHead, State, pull_node};
 
 /// A pull request to be opened.
 #[derive(Debug, Clone)]
@@ -179,8 +180,8 @@ impl GitHub {
                 pull.head_repository = None;
             }
         }
-        if let Some(gone) = fork.and_then(|id| state.repositories.remove(&id)) {
-            state.names.remove(&gone.full_name.to_lowercase());
+        if let Some(id) = fork {
+            state.repositories.remove(&id);
         }
     }
 

@@ -12,20 +12,11 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
+use super::accounts::{Account, AccountType, Accounts, Installation};
 use super::deliveries::{Delivery, HookConfig};
 use super::faults::{Fault, Request};
+use super::repositories::{Repositories, Repository};
 use super::tokens::Tokens;
-
-/// What kind of account a login is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccountType {
-    /// A person.
-    User,
-    /// An organization.
-    Organization,
-    /// An enterprise: its JSON has a `slug` and no `login`.
-    Enterprise,
-}
 
 /// Which head sha a stale `mergeable: false` is reported with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,62 +25,6 @@ pub enum StaleHead {
     Old,
     /// The new head with the old verdict.
     New,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Account {
-    pub(super) id: u64,
-    pub(super) login: String,
-    pub(super) kind: AccountType,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Installation {
-    pub(super) id: u64,
-    pub(super) account: String,
-    /// `None`: every repository of the account.
-    pub(super) selected: Option<BTreeSet<u64>>,
-    pub(super) permissions: BTreeMap<String, String>,
-    pub(super) events: Vec<String>,
-    pub(super) created_at: Timestamp,
-    pub(super) updated_at: Timestamp,
-    pub(super) suspended_at: Option<Timestamp>,
-}
-
-#[derive(Debug, Clone, Default)]
-pub(super) struct Branch {
-    pub(super) tip: String,
-    pub(super) versions: BTreeMap<String, u64>,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Repository {
-    pub(super) id: u64,
-    pub(super) full_name: String,
-    pub(super) private: bool,
-    pub(super) fork: bool,
-    pub(super) created_at: Timestamp,
-    pub(super) branches: BTreeMap<String, Branch>,
-    pub(super) collaborators: BTreeMap<String, String>,
-    pub(super) last_number: u64,
-}
-
-impl Repository {
-    pub(super) fn owner(&self) -> &str {
-        self.full_name.split_once('/').map_or("", |(owner, _)| owner)
-    }
-
-    pub(super) fn short_name(&self) -> &str {
-        self.full_name.split_once('/').map_or("", |(_, name)| name)
-    }
-
-    pub(super) fn versions(&self, branch: &str, paths: &BTreeSet<String>) -> BTreeMap<String, u64> {
-        let Some(branch) = self.branches.get(branch) else {
-            return BTreeMap::new();
-        };
-        let touched = branch.versions.iter().filter(|(path, _)| paths.contains(*path));
-        touched.map(|(path, version)| (path.clone(), *version)).collect()
-    }
 }
 
 /// The state of a pull request; merged is apart from closed.
@@ -166,11 +101,9 @@ pub(super) struct State {
     pub(super) permissions: BTreeMap<String, String>,
     pub(super) events: Vec<String>,
     pub(super) hook: HookConfig,
-    pub(super) accounts: BTreeMap<String, Account>,
+    pub(super) accounts: Accounts,
     pub(super) installations: BTreeMap<u64, Installation>,
-    pub(super) repositories: BTreeMap<u64, Repository>,
-    pub(super) names: HashMap<String, u64>,
-    pub(super) former_names: HashMap<String, u64>,
+    pub(super) repositories: Repositories,
     pub(super) pulls: BTreeMap<(u64, u64), Pull>,
     pub(super) nodes: HashMap<String, NodeRef>,
     pub(super) settle_reads: u32,
@@ -200,11 +133,9 @@ impl State {
                 .into(),
             events: vec!["pull_request".to_owned()],
             hook: HookConfig { url: None, secret: None, content_type: "json".to_owned(), insecure_ssl: "0".to_owned() },
-            accounts: BTreeMap::new(),
+            accounts: Accounts::default(),
             installations: BTreeMap::new(),
-            repositories: BTreeMap::new(),
-            names: HashMap::new(),
-            former_names: HashMap::new(),
+            repositories: Repositories::default(),
             pulls: BTreeMap::new(),
             nodes: HashMap::new(),
             settle_reads: 1,
@@ -243,18 +174,17 @@ impl State {
 
     /// The account of that login, made on first sight.
     pub(super) fn account(&mut self, login: &str, kind: AccountType) -> Account {
-        let key = login.to_lowercase();
-        if let Some(account) = self.accounts.get(&key) {
+        if let Some(account) = self.accounts.get(login) {
             return account.clone();
         }
         let account = Account { id: 9_000_000 + self.next_id(), login: login.to_owned(), kind };
-        self.accounts.insert(key, account.clone());
+        self.accounts.insert(account.clone());
         account
     }
 
     /// The repository of that name today.
     pub(super) fn named(&self, full_name: &str) -> Option<u64> {
-        self.names.get(&full_name.to_lowercase()).copied()
+        self.repositories.named(full_name)
     }
 
     pub(super) fn repository(&mut self, full_name: &str) -> &mut Repository {
@@ -350,10 +280,6 @@ impl State {
 
 pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).expect("a time of this era")
-}
-
-pub(super) fn repository_node(id: u64) -> String {
-    format!("R_kgDO{}", URL_SAFE_NO_PAD.encode(id.to_be_bytes()))
 }
 
 pub(super) fn pull_node(id: u64) -> String {
