@@ -7,5 +7,6 @@ pub mod contract;
 pub mod ids;
 pub mod kid_tag;
 pub mod lifecycle;
+pub mod policy;
 pub mod pull_request;
 pub mod task;
