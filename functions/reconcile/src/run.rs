@@ -197,11 +197,12 @@ impl<'a> Run<'a> {
                 Err(refused) => refused,
             };
             match refused {
-                github::Error::Unauthorized(_) | github::Error::Forbidden(_) if token.is_fresh(self.now()) => {
+                _ if refused.may_be_a_new_token() && token.is_fresh(self.now()) => {
                     let Some(wait) = for_token.next() else { return Err(failure(&refused, self.now())) };
                     self.pause(*wait).await?;
                 }
-                github::Error::Unauthorized(_) | github::Error::Forbidden(_) if !replaced => {
+                // Nothing else is about the token: another one would be refused as well.
+                github::Error::Unauthorized(_) if !replaced => {
                     replaced = true;
                     token = self.app.tokens.replace(installation, &token, self.now()).await?;
                 }
@@ -334,10 +335,12 @@ impl<'a> Run<'a> {
 
 fn failure(refused: &github::Error, now: Timestamp) -> Failure {
     let said = || adapters::error::chain(refused);
+    if let Some(wait) = refused.wait() {
+        return Failure::Limited {
+            until: now.as_second().saturating_add(i64::try_from(wait.as_secs()).unwrap_or(3600)),
+        };
+    }
     match refused {
-        github::Error::RateLimited { retry_after, .. } => Failure::Limited {
-            until: now.as_second().saturating_add(i64::try_from(retry_after.as_secs()).unwrap_or(3600)),
-        },
         github::Error::NotFound(_) => Failure::Gone,
         github::Error::InstallationNotFound(_) => Failure::NoInstallation(said()),
         github::Error::Unavailable(_) | github::Error::Unexpected(_) => Failure::Unavailable(said()),

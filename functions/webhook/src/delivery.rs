@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use adapters::secrets::{Secret, Versions, WebhookSecret};
+use domain::ids::InstallationId;
 use jiff::Timestamp;
 use lambda_http::http::HeaderMap;
 
@@ -51,7 +52,7 @@ pub async fn verify(
     let signature = delivery.headers.get(signature::HEADER).and_then(|value| Signature::parse(value.as_bytes()));
     let signature = signature.ok_or(Refusal::Signature)?;
     let fitting = |versions: Versions<WebhookSecret>| {
-        versions.into_iter().find(|version| signature.verifies(&version.webhook_secret, &body))
+        versions.into_iter().find(|version| version.signing().any(|secret| signature.verifies(&secret, &body)))
     };
     if let Some(secret) = fitting(known) {
         return Ok(VerifiedDelivery { body, secret });
@@ -74,7 +75,7 @@ impl VerifiedDelivery {
     pub fn serves(&self, installation: Option<u64>) -> bool {
         match (&self.secret.installations, installation) {
             (None, _) => true,
-            (Some(served), Some(id)) => served.contains(&id),
+            (Some(served), Some(id)) => served.contains(&InstallationId(id)),
             (Some(_), None) => false,
         }
     }

@@ -3,8 +3,10 @@
 //! No AWS, no HTTP, no clock, no environment, no tokio: whoever calls brings what was read and what time it is, and gets what is to be
 //! written. So every rule is tested beside itself, and `tests/model` runs this very code through every order of table calls.
 
+pub mod contract;
 pub mod ids;
 pub mod kid_tag;
 pub mod lifecycle;
+pub mod policy;
 pub mod pull_request;
 pub mod task;

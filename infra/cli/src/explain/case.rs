@@ -133,7 +133,7 @@ impl About {
 
     pub(super) fn installation_id(&self) -> Option<u64> {
         let stored = || self.stored.as_ref()?.installation_id.map(|id| id.0);
-        self.installation.as_ref().map(|installation| installation.id).or_else(stored)
+        self.installation.as_ref().map(|installation| installation.id.0).or_else(stored)
     }
 }
 
@@ -333,7 +333,7 @@ impl Reader<'_> {
             Ok(None) => (None, Err(Unseen::NotInstalled)),
             Ok(Some(found)) if found.suspended_at.is_some() => (Some(found), Err(Unseen::Suspended)),
             Ok(Some(found)) => {
-                let observed = self.observe(repository, number, Some(found.id)).await;
+                let observed = self.observe(repository, number, Some(found.id.0)).await;
                 (Some(found), observed)
             }
         };
@@ -446,7 +446,11 @@ impl Reader<'_> {
         };
         match (secrets::parse::<WebhookSecret>(&value), installation) {
             (Err(reason), _) => Served::NotConfigured(reason),
-            (Ok(WebhookSecret { installations: Some(served), .. }), Some(id)) if !served.contains(&id) => Served::No,
+            (Ok(WebhookSecret { installations: Some(served), .. }), Some(id))
+                if !served.contains(&InstallationId(id)) =>
+            {
+                Served::No
+            }
             _ => Served::Yes,
         }
     }

@@ -2,7 +2,8 @@
 
 use adapters::github::app::AppKey;
 use adapters::github::{Installation, RepositorySelection};
-use adapters::secrets::{self, AppSecret, Configured, WebhookSecret};
+use adapters::secrets::{self, AppSecret, Stored, WebhookSecret};
+use domain::ids::InstallationId;
 
 use super::report::{Failed, Found};
 use crate::NAME;
@@ -44,7 +45,7 @@ pub(super) async fn app_secret(stack: &Stack) -> Found<AppSecret> {
     Ok((format!("{} is well-formed, App ID {}", secret.id(), value.app_id), value))
 }
 
-async fn parsed<T: Configured>(secret: &Secret<'_>, next: &str) -> Result<T, Failed> {
+async fn parsed<T: Stored>(secret: &Secret<'_>, next: &str) -> Result<T, Failed> {
     let unusable = |reason: &str| Failed::new(format!("{} cannot be used: {reason}", secret.id()), next);
     let value = secret.at(CURRENT).await?.ok_or_else(|| unusable("it is empty"))?;
     secrets::parse(&value).map_err(|reason| unusable(&reason))
@@ -105,7 +106,7 @@ pub(super) async fn permissions(github: &GitHubApp) -> Result<String, Failed> {
 pub(super) async fn installation(
     github: &GitHubApp,
     secret: &AppSecret,
-    served: Option<&[u64]>,
+    served: Option<&[InstallationId]>,
 ) -> Found<Vec<Installation>> {
     let all = github.installations().await?;
     if all.is_empty() {
@@ -153,7 +154,7 @@ fn described(installation: &Installation) -> String {
 }
 
 /// Whether the accounts that are served have accepted what the App asks for.
-pub(super) fn granted(installations: &[Installation], served: Option<&[u64]>) -> Result<String, Failed> {
+pub(super) fn granted(installations: &[Installation], served: Option<&[InstallationId]>) -> Result<String, Failed> {
     let is_served =
         |found: &&Installation| found.suspended_at.is_none() && served.is_none_or(|served| served.contains(&found.id));
     let (mut names, mut lacking, mut pages) = (Vec::new(), Vec::new(), Vec::new());
@@ -198,6 +199,6 @@ pub(super) async fn webhook((github, url): (&GitHubApp, &str)) -> Result<String,
     Err(Failed::new(wrong.join("; "), next))
 }
 
-fn list(ids: &[u64]) -> String {
-    ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+fn list(ids: &[InstallationId]) -> String {
+    ids.iter().map(InstallationId::to_string).collect::<Vec<_>>().join(", ")
 }

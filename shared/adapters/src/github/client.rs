@@ -9,8 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::error::is_page;
 use super::http::Bearer;
-use super::{Error, http};
+use super::{Error, Refusal, http};
 
 /// Bounds a listing: 100 pages of 100.
 const MOST_PAGES: usize = 100;
@@ -173,6 +174,9 @@ impl Client {
 }
 
 fn decode<T: DeserializeOwned>(reply: http::Reply) -> Result<Answer<T>, Error> {
+    if is_page(&reply.headers) {
+        return Err(Error::NotTheApi(Refusal::new(reply.status.as_u16(), "a page")));
+    }
     // An empty answer (204) decodes as null, for `()` and `Option`.
     let body: &[u8] = if reply.body.is_empty() { b"null" } else { &reply.body };
     // serde_json's message may quote what it stumbled over, and that may be a token: only the place is passed on.

@@ -17,5 +17,5 @@ pub use api::{
     Installation, InstallationRepositories, InstallationToken, NewApp, Repository, RepositorySelection,
 };
 pub use client::{Answer, Client, graphql_url};
-pub use error::{Error, Refusal, redact};
+pub use error::{Barrier, Error, Refusal, redact};
 pub use http::Bearer;
