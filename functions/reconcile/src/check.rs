@@ -8,7 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use adapters::board::Work;
-use adapters::github::pull_request::{Observed, Pull};
+use adapters::github::graphql::{self, Listed};
+use adapters::github::pull_request::Observed;
 use domain::kid_tag::KidTag;
 use domain::lifecycle::{self, Finding};
 use domain::pull_request::{
@@ -16,8 +17,8 @@ use domain::pull_request::{
 };
 use futures_util::{StreamExt, stream};
 
-use crate::github::{self, Failure, One};
-use crate::run::{Run, add};
+use crate::github::{self, Failure};
+use crate::run::{Run, add, failure};
 
 /// Up to so many pull requests are read one by one; a list costs one request for a hundred.
 const SINGLE_READS: usize = 20;
@@ -126,7 +127,7 @@ async fn read(
     installation: Option<InstallationId>,
     item: &PullRequest,
 ) -> Result<(), Failure> {
-    let observed = run.ask::<Pull>(installation, &github::pull(repository, number)).await?.body.observed(installation);
+    let observed = run.ask(installation, &github::pull(repository, number)).await?.body.observed(installation);
     match permit(run, item.clone(), &observed).await? {
         Some(item) => run.record(&item, &Finding::Nothing).await,
         None => Ok(()),
@@ -140,7 +141,7 @@ fn awaits_permission(item: &PullRequest) -> bool {
 /// Links a fork's pull request if its author may write to the repository. `None`: the item changed meanwhile.
 async fn permit(run: &Run<'_>, item: PullRequest, observed: &Observed) -> Result<Option<PullRequest>, Failure> {
     let request = github::permission(&item.repository, &item.author);
-    let may_write = match run.ask::<github::Permission>(item.installation_id, &request).await {
+    let may_write = match run.ask(item.installation_id, &request).await {
         Ok(answer) => answer.body.may_write(),
         // Of the two that could be missing, the repository was there a moment ago.
         Err(Failure::Gone) => false,
@@ -200,7 +201,7 @@ impl Group {
         let (installation, repository) = (self.installation, self.repository.clone());
         let reads = numbers.into_iter().map(|number| {
             let request = github::pull(&repository, number);
-            async move { run.ask::<Pull>(installation, &request).await.map(|answer| answer.body.observed(installation)) }
+            async move { run.ask(installation, &request).await.map(|answer| answer.body.observed(installation)) }
         });
         let answers: Vec<_> = stream::iter(reads).buffer_unordered(READS_AT_ONCE).collect().await;
         let observed = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -213,11 +214,14 @@ impl Group {
         let mut absent: BTreeSet<_> = self.claimed.keys().copied().collect();
         let mut after = None;
         loop {
-            let request = github::on_base(&self.repository, &self.base, after.as_deref());
-            let listed = run.query::<One>(self.installation, &request).await?.repository.ok_or(Failure::Gone)?;
-            let (id, name) = (listed.database_id, listed.name_with_owner);
-            let nodes = listed.pull_requests.nodes.into_iter().flatten();
-            let mut observed: Vec<_> = nodes.map(|node| node.observed(id, &name, self.installation)).collect();
+            let query = graphql::on_base(&self.repository, &self.base, github::PAGE, after.as_deref());
+            let page = run.ask(self.installation, &query).await?.page(self.installation);
+            let page = page.map_err(|refused| failure(&refused, run.now()))?;
+            let seen = page.listed.into_iter().filter_map(|listed| match listed {
+                Listed::Seen(seen) => Some(*seen),
+                Listed::Missing { .. } => None,
+            });
+            let mut observed: Vec<_> = seen.collect();
             observed.iter().for_each(|seen| {
                 absent.remove(&seen.facts.number);
             });
@@ -225,7 +229,7 @@ impl Group {
                 observed.retain(|seen| self.claimed.contains_key(&seen.facts.number));
             }
             self.take_in(run, observed).await?;
-            after = listed.pull_requests.page_info.next();
+            after = page.next;
             if after.is_none() || (self.moved.is_none() && absent.is_empty()) {
                 break;
             }

@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use adapters::board::{Board, Claim, Due, Work, WorkKey};
 use adapters::config::Variables;
-use adapters::github::pull_request::Pull;
 use domain::pull_request::{InstallationId, InstallationSync, PullRequestNumber};
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
@@ -207,7 +206,7 @@ impl Run<'_> {
         number: PullRequestNumber,
         installation: Option<InstallationId>,
     ) -> Result<(), Failure> {
-        let answer = self.ask::<Pull>(installation, &github::pull(repository, number)).await?;
+        let answer = self.ask(installation, &github::pull(repository, number)).await?;
         let installation = installation.or(self.token(None).await?.installation_id);
         let facts = answer.body.observed(installation).facts;
         let id = facts.repository_id;

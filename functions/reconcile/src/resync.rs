@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use adapters::board::Work;
+use adapters::github::graphql::{self, Asked, Listed, Touched};
 use adapters::github::pull_request::Observed;
 use domain::kid_tag::KidTag;
 use domain::lifecycle;
@@ -16,8 +17,8 @@ use domain::pull_request::{
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::github::{self, Failure, One, Repositories, Touched};
-use crate::run::{Run, add};
+use crate::github::{self, Failure};
+use crate::run::{Run, add, failure};
 
 /// How often a repository is asked, and an installation's list read, seconds.
 pub(crate) const PERIOD: i64 = 15 * 60;
@@ -70,7 +71,7 @@ async fn find_default(run: &Run<'_>) -> Result<(), Failure> {
 async fn list(run: &Run<'_>, installation: InstallationId) -> Result<(), Failure> {
     let mut page = None;
     loop {
-        let answer = run.ask::<Repositories>(Some(installation), &github::repositories(page)).await?;
+        let answer = run.ask(Some(installation), &github::repositories(page)).await?;
         let listed: HashMap<RepositoryId, String> =
             answer.body.repositories.into_iter().map(|repository| (repository.id, repository.full_name)).collect();
         let ids: Vec<_> = listed.keys().copied().collect();
@@ -132,12 +133,12 @@ pub(crate) async fn find(
 ) -> Result<RepositoryId, Failure> {
     let touched = last_touched(run, installation, &[repository]).await?.pop().flatten().ok_or(Failure::Gone)?;
     let installation = installation.or(run.token(None).await?.installation_id);
-    let mut sync = new_sync(touched.database_id, touched.name_with_owner, installation);
+    let mut sync = new_sync(touched.repository_id, touched.repository, installation);
     sync.due = Some(DUE.to_owned());
     sync.next_check_at = Some(run.now().as_second());
     // `false`: it has one.
     run.app.board.put_repository_sync(&sync).await.map_err(|error| run.table_failed(error))?;
-    Ok(touched.database_id)
+    Ok(touched.repository_id)
 }
 
 async fn last_touched(
@@ -145,9 +146,9 @@ async fn last_touched(
     installation: Option<InstallationId>,
     names: &[&str],
 ) -> Result<Vec<Option<Touched>>, Failure> {
-    let request = github::last_touched(names.iter().copied());
-    let mut answer: HashMap<String, Option<Touched>> = run.query(installation, &request).await?;
-    Ok((0..names.len()).map(|at| answer.remove(&format!("r{at}")).flatten()).collect())
+    let asked: Vec<_> = names.iter().map(|name| Asked { repository: name, branches: &[] }).collect();
+    let answer = run.ask(installation, &graphql::last_touched(&asked)).await?;
+    Ok(answer.touched(&asked).into_iter().map(Result::ok).collect())
 }
 
 /// Resyncs claimed repositories. Claiming has moved each to its next turn, so a quiet one needs no write at all.
@@ -180,15 +181,15 @@ async fn together(run: &Run<'_>, installation: Option<InstallationId>, syncs: Ve
     for (sync, touched) in syncs.into_iter().zip(touched) {
         let name = sync.repository.clone();
         // The name may be another repository's by now; the installation's list has the new one.
-        let touched = touched.filter(|touched| touched.database_id.to_string() == sync.repository_id);
+        let touched = touched.filter(|touched| touched.repository_id.to_string() == sync.repository_id);
         let Some(touched) = touched else {
             run.give_up(&name, &Work::Repository(Box::new(sync)), &Failure::Gone).await;
             continue;
         };
         let quiet = sync.resume.is_none()
-            && sync.cursor.is_some_and(|cursor| touched.newest().is_none_or(|newest| newest <= cursor));
+            && sync.cursor.is_some_and(|cursor| touched.newest.is_none_or(|newest| newest <= cursor));
         if !quiet {
-            read_back(run, sync, touched.newest()).await;
+            read_back(run, sync, touched.newest).await;
         }
     }
 }
@@ -244,17 +245,21 @@ async fn pages(run: &Run<'_>, sync: &RepositorySync, at: &mut Resume, moves: &mu
         if !run.has_time() {
             return Ok(false);
         }
-        let request = github::by_update(&sync.repository, at.open, at.after.as_deref());
-        let listed = run.query::<One>(sync.installation_id, &request).await?.repository.ok_or(Failure::Gone)?;
-        let (id, name) = (listed.database_id, listed.name_with_owner);
-        let nodes = listed.pull_requests.nodes.into_iter().flatten();
-        let observed: Vec<_> = nodes.map(|node| node.observed(id, &name, sync.installation_id)).collect();
+        let query = graphql::by_update(&sync.repository, at.open, github::PAGE, at.after.as_deref());
+        let page = run.ask(sync.installation_id, &query).await?.page(sync.installation_id);
+        let page = page.map_err(|refused| failure(&refused, run.now()))?;
+        let id = page.repository_id;
+        let seen = page.listed.into_iter().map(|listed| match listed {
+            Listed::Seen(seen) => Ok(*seen),
+            Listed::Missing { error, .. } => Err(failure(&error, run.now())),
+        });
+        let observed = seen.collect::<Result<Vec<_>, _>>()?;
         add(&run.tally.checked, observed.len());
         // The cursor's own second is read again: its list may have been cut within that second.
         let passed = !at.open && observed.last().is_some_and(|last| last.facts.updated_at < back_to);
         let wanted = observed.into_iter().filter(|seen| at.open || seen.facts.updated_at >= back_to).collect();
         apply(run, id, wanted, moves).await?;
-        match listed.pull_requests.page_info.next() {
+        match page.next {
             Some(next) if !passed => at.after = Some(next),
             _ if at.open => *at = Resume { open: false, after: None, until: at.until },
             _ => return Ok(true),

@@ -8,16 +8,15 @@ use std::time::Duration;
 
 use adapters::Error;
 use adapters::board::{Recorded, Work};
-use adapters::github::{self, Answer};
+use adapters::github;
 use domain::lifecycle::Finding;
 use domain::pull_request::{Facts, InstallationId, PullRequest};
 use jiff::{SignedDuration, Timestamp};
-use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::App;
 use crate::event::Summary;
-use crate::github::{Failure, Graphql, Request};
+use crate::github::{Ask, Failure};
 use crate::token::Held;
 
 /// What is kept of an invocation's time for writing down what is left.
@@ -132,22 +131,12 @@ impl<'a> Run<'a> {
     ///
     /// A refusal is asked about again only where that can help: a new token may take seconds to be known everywhere, a revoked
     /// one is replaced once, and GitHub's own errors pass. Never on a rate limit: GitHub bans who goes on asking.
-    pub(crate) async fn ask<T: DeserializeOwned>(
+    pub(crate) async fn ask<A: Ask>(
         &self,
         installation: Option<InstallationId>,
-        request: &Request,
-    ) -> Result<Answer<T>, Failure> {
+        request: &A,
+    ) -> Result<A::Answer, Failure> {
         self.ask_with_patience(installation, request).await.inspect_err(|failure| self.note(installation, failure))
-    }
-
-    /// Asks GraphQL, whose own refusals come with status 200.
-    pub(crate) async fn query<T: DeserializeOwned>(
-        &self,
-        installation: Option<InstallationId>,
-        request: &Request,
-    ) -> Result<T, Failure> {
-        let answer = self.ask::<Graphql<T>>(installation, request).await?;
-        answer.body.data(self.now()).inspect_err(|failure| self.note(installation, failure))
     }
 
     fn note(&self, installation: Option<InstallationId>, failure: &Failure) {
@@ -175,11 +164,11 @@ impl<'a> Run<'a> {
         self.trouble().blocked.get(&installation).cloned().map_or(Ok(()), Err)
     }
 
-    async fn ask_with_patience<T: DeserializeOwned>(
+    async fn ask_with_patience<A: Ask>(
         &self,
         installation: Option<InstallationId>,
-        request: &Request,
-    ) -> Result<Answer<T>, Failure> {
+        request: &A,
+    ) -> Result<A::Answer, Failure> {
         let pace = &self.app.pace;
         let (mut for_token, mut for_github) = (pace.fresh_token.iter(), pace.retries.iter());
         let mut replaced = false;
@@ -333,7 +322,7 @@ impl<'a> Run<'a> {
     }
 }
 
-fn failure(refused: &github::Error, now: Timestamp) -> Failure {
+pub(crate) fn failure(refused: &github::Error, now: Timestamp) -> Failure {
     let said = || adapters::error::chain(refused);
     if let Some(wait) = refused.wait() {
         return Failure::Limited {

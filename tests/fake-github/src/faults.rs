@@ -20,6 +20,8 @@ pub enum FaultKind {
     RateLimitSecondary(u64),
     /// 429 with `retry-after` in seconds.
     TooMany(u64),
+    /// GraphQL's limit, with status 200: its type, if it has one, and in how many seconds it starts anew.
+    GraphqlLimit(Option<&'static str>, i64),
     /// 502 with GitHub's HTML page.
     ServerError,
     /// The right answer, late.
@@ -55,6 +57,26 @@ impl Fault {
     pub fn always(path: &str, kind: FaultKind) -> Fault {
         Fault { times: usize::MAX, ..Fault::once(path, kind) }
     }
+}
+
+/// What SAML enforcement, an address list or a takedown closes, by GraphQL and REST alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Barred {
+    /// The repository.
+    pub repository: String,
+    /// Just this pull request of it.
+    pub number: Option<u64>,
+    /// GitHub's sentence.
+    pub sentence: String,
+}
+
+/// What becomes of a page that is too large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LargePage {
+    /// 502, as after GitHub's own time-out.
+    BadGateway,
+    /// Every node beyond the size is null, each with `RESOURCE_LIMITS_EXCEEDED`.
+    NullNodes,
 }
 
 /// How a request was authorized; a token is kept as its hash.
@@ -141,6 +163,23 @@ impl State {
             }
             FaultKind::RateLimitSecondary(seconds) => secondary_limit(403).with("retry-after", seconds.to_string()),
             FaultKind::TooMany(seconds) => secondary_limit(429).with("retry-after", seconds.to_string()),
+            FaultKind::GraphqlLimit(kind, seconds) => {
+                let message = match kind {
+                    Some(_) => "API rate limit exceeded for installation ID 1.",
+                    None => "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
+                };
+                let mut error = json!({"message": message});
+                if let Some(kind) = kind {
+                    error["type"] = json!(kind);
+                }
+                let answer = Answer::json(200, json!({"data": null, "errors": [error]}));
+                match kind {
+                    Some(_) => answer
+                        .with("x-ratelimit-remaining", "0".to_owned())
+                        .with("x-ratelimit-reset", (self.now().as_second() + seconds).to_string()),
+                    None => answer.with("retry-after", seconds.to_string()),
+                }
+            }
             FaultKind::ServerError => Answer::new(502, "text/html", "<html><h1>502 Bad Gateway</h1></html>"),
             FaultKind::Delay(_) | FaultKind::Hang | FaultKind::DropConnection | FaultKind::AnswerThenDrop => {
                 return None;
@@ -157,6 +196,15 @@ fn secondary_limit(status: u16) -> Answer {
     Answer::json(status, json!({"message": message, "documentation_url": documentation}))
 }
 
+impl State {
+    /// The sentence that a repository, or a pull request of it, is closed with.
+    pub(super) fn barred(&self, repository: u64, number: Option<u64>) -> Option<String> {
+        let name = &self.repositories.get(&repository)?.full_name;
+        let closed = self.barred.iter().find(|barred| barred.repository == *name && barred.number == number);
+        closed.map(|barred| barred.sentence.clone())
+    }
+}
+
 impl GitHub {
     /// Makes the requests the fault meets fail; earlier faults go first.
     pub fn fault(&self, fault: Fault) {
@@ -166,6 +214,22 @@ impl GitHub {
     /// Ends every fault.
     pub fn clear_faults(&self) {
         self.state().faults.clear();
+    }
+
+    /// Closes a repository, or one pull request of it, with a sentence of GitHub's.
+    pub fn bar(&self, repository: &str, number: Option<u64>, sentence: &str) {
+        let barred = Barred { repository: repository.to_owned(), number, sentence: sentence.to_owned() };
+        self.state().barred.push(barred);
+    }
+
+    /// Opens all of it again.
+    pub fn unbar(&self) {
+        self.state().barred.clear();
+    }
+
+    /// Sets the largest page of pull requests that GraphQL answers, and how it fails beyond that.
+    pub fn set_largest_page(&self, largest: Option<(usize, LargePage)>) {
+        self.state().largest_page = largest;
     }
 
     /// Every request so far, in order.

@@ -16,13 +16,15 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Call, Reply};
 use super::auth::Caller;
+use super::faults::LargePage;
 use super::repositories::repository_node;
 use super::shapes::time;
-use super::state::{NodeRef, Observation, Pull, PullState, State, pull_node};
+use super::state::{NodeRef, Observation, Pull, PullState, State, TimelineEvent, pull_node};
 
 type FieldRow = (&'static str, &'static str, &'static [&'static str]);
 
 const NONE: &[&str] = &[];
+const NO_FIELDS: &[FieldRow] = &[];
 
 /// Type, then its fields as name, type and arguments; `!` marks a required argument.
 const SCHEMA: &[(&str, &[FieldRow])] = &[
@@ -49,8 +51,10 @@ const SCHEMA: &[(&str, &[FieldRow])] = &[
             ("owner", "Actor", NONE),
             ("pullRequest", "PullRequest", &["number!"]),
             ("pullRequests", "PullRequestConnection", LIST_ARGUMENTS),
+            ("ref", "Ref", &["qualifiedName!"]),
         ],
     ),
+    ("Ref", &[("name", "String", NONE), ("target", "Commit", NONE)]),
     (
         "PullRequestConnection",
         &[
@@ -99,8 +103,17 @@ const SCHEMA: &[(&str, &[FieldRow])] = &[
             ("headRepository", "Repository", NONE),
             ("baseRepository", "Repository", NONE),
             ("repository", "Repository", NONE),
+            ("timelineItems", "PullRequestTimelineItemsConnection", &["first", "last", "itemTypes"]),
         ],
     ),
+    ("PullRequestTimelineItemsConnection", &[("nodes", "PullRequestTimelineItems", NONE), ("totalCount", "Int", NONE)]),
+    // A union: its members' fields are reached through fragments alone.
+    ("PullRequestTimelineItems", NO_FIELDS),
+    (
+        "RenamedTitleEvent",
+        &[("createdAt", "DateTime", NONE), ("previousTitle", "String", NONE), ("currentTitle", "String", NONE)],
+    ),
+    ("MergedEvent", &[("createdAt", "DateTime", NONE)]),
     ("Actor", &[("login", "String", NONE), ("url", "URI", NONE), ("avatarUrl", "URI", NONE)]),
     ("Commit", &[("oid", "GitObjectID", NONE)]),
     (
@@ -137,8 +150,12 @@ impl State {
         let variables = variables(operation, &request["variables"])?;
         validate(&document, operation)?;
         self.graphql.queries += 1;
-        let mut run = Run { state: self, caller, document: &document, variables, path: vec![], errors: vec![] };
+        let mut run =
+            Run { state: self, caller, document: &document, variables, path: vec![], errors: vec![], timed_out: false };
         let data = run.select(&[&operation.selection_set.node], &Object::Query);
+        if run.timed_out {
+            return Err(Answer::new(502, "text/html", "<html><h1>502 Bad Gateway</h1></html>"));
+        }
         let mut body = json!({"data": data});
         if !run.errors.is_empty() {
             body["errors"] = Value::Array(run.errors);
@@ -340,8 +357,11 @@ enum Thing {
     Leaf(Value),
     One(Object),
     Many(Vec<Thing>),
+    /// Null, with a reason.
+    Failed(Failure),
 }
 
+#[derive(Debug, Clone)]
 struct Failure {
     kind: &'static str,
     message: String,
@@ -364,6 +384,7 @@ struct Run<'a> {
     variables: Map<String, Value>,
     path: Vec<Value>,
     errors: Vec<Value>,
+    timed_out: bool,
 }
 
 impl<'a> Run<'a> {
@@ -455,6 +476,10 @@ impl<'a> Run<'a> {
         match thing {
             Thing::Leaf(value) => value,
             Thing::One(object) => self.select(sets, &object),
+            Thing::Failed(failure) => {
+                self.fail(Pos::default(), failure);
+                Value::Null
+            }
             Thing::Many(things) => {
                 let mut values = Vec::with_capacity(things.len());
                 for (at, thing) in things.into_iter().enumerate() {
@@ -479,7 +504,11 @@ impl<'a> Run<'a> {
             Object::Repository(id) => self.repository_field(*id, field, arguments),
             Object::Pull { repository, number, .. } => {
                 let pull = &self.state.pulls[&(*repository, *number)];
-                Ok(pull_field(self.state, pull, field, seen))
+                match (field, self.state.barred(*repository, Some(*number))) {
+                    ("headRepository", Some(message)) => Err(Failure { kind: "FORBIDDEN", message }),
+                    ("timelineItems", _) => Ok(timeline(pull, arguments)),
+                    _ => Ok(pull_field(self.state, pull, field, seen)),
+                }
             }
             Object::Plain(_, fields) => Ok(fields.get(field).cloned().unwrap_or(Thing::Leaf(Value::Null))),
         }
@@ -496,7 +525,10 @@ impl<'a> Run<'a> {
                 let id = self.state.named(&name).or(former).ok_or_else(unknown)?;
                 let readable = self.state.require_repository(&self.caller, id, "metadata");
                 readable.map_err(|answer| if answer.status == 404 { unknown() } else { Failure::forbidden() })?;
-                Ok(Thing::One(Object::Repository(id)))
+                match self.state.barred(id, None) {
+                    Some(message) => Err(Failure { kind: "FORBIDDEN", message }),
+                    None => Ok(Thing::One(Object::Repository(id))),
+                }
             }
             "node" => self.node(&text("id")),
             "nodes" => {
@@ -561,6 +593,16 @@ impl<'a> Run<'a> {
             "isFork" => json!(repository.fork),
             "url" => json!(format!("https://github.com/{}", repository.full_name)),
             "owner" => return Ok(actor(self.state, repository.owner())),
+            "ref" => {
+                self.state.require_repository(&self.caller, id, "contents").map_err(|_| Failure::forbidden())?;
+                let name = arguments.get("qualifiedName").and_then(Value::as_str).unwrap_or_default();
+                let name = name.strip_prefix("refs/heads/").unwrap_or_default().to_owned();
+                let tip = repository.branches.get(&name).map(|branch| branch.tip.clone());
+                let Some(tip) = tip else { return Ok(Thing::Leaf(Value::Null)) };
+                let target = plain("Commit", [("oid", json!(tip))]);
+                let fields = [("name", Thing::Leaf(json!(name))), ("target", target)];
+                return Ok(Thing::One(Object::Plain("Ref", fields.into())));
+            }
             "pullRequest" => {
                 self.may_read_pulls(id)?;
                 let number = arguments.get("number").and_then(Value::as_u64).unwrap_or(0);
@@ -604,9 +646,18 @@ impl<'a> Run<'a> {
         let more = keys.len() > first;
         keys.truncate(first);
         self.state.graphql.nodes += keys.len();
-        let object = |number: u64| Thing::One(Object::Pull { repository: id, number, listed: true });
-        let edge = |key: &(i64, u64)| {
-            let fields = [("cursor", Thing::Leaf(json!(cursor(*key)))), ("node", object(key.1))];
+        let too_large = self.state.largest_page.filter(|(largest, _)| first > *largest);
+        self.timed_out |= matches!(too_large, Some((_, LargePage::BadGateway)));
+        let shown = too_large.map_or(usize::MAX, |(largest, _)| largest);
+        let object = |at: usize, number: u64| {
+            let message = "Resource limits for this query exceeded.".to_owned();
+            match at < shown {
+                true => Thing::One(Object::Pull { repository: id, number, listed: true }),
+                false => Thing::Failed(Failure { kind: "RESOURCE_LIMITS_EXCEEDED", message }),
+            }
+        };
+        let edge = |(at, key): (usize, &(i64, u64))| {
+            let fields = [("cursor", Thing::Leaf(json!(cursor(*key)))), ("node", object(at, key.1))];
             Thing::One(Object::Plain("PullRequestEdge", fields.into()))
         };
         let page = [
@@ -616,8 +667,8 @@ impl<'a> Run<'a> {
             ("startCursor", json!(keys.first().map(|key| cursor(*key)))),
         ];
         let fields = [
-            ("nodes", Thing::Many(keys.iter().map(|key| object(key.1)).collect())),
-            ("edges", Thing::Many(keys.iter().map(edge).collect())),
+            ("nodes", Thing::Many(keys.iter().enumerate().map(|(at, key)| object(at, key.1)).collect())),
+            ("edges", Thing::Many(keys.iter().enumerate().map(edge).collect())),
             ("pageInfo", plain("PageInfo", page)),
             ("totalCount", Thing::Leaf(json!(total))),
         ];
@@ -704,6 +755,27 @@ fn cursor_key(cursor: &str) -> Result<(i64, u64), Failure> {
 
 fn plain<const N: usize>(kind: &'static str, leaves: [(&'static str, Value); N]) -> Thing {
     Thing::One(Object::Plain(kind, leaves.map(|(name, value)| (name, Thing::Leaf(value))).into()))
+}
+
+/// The last entries of the types asked for.
+fn timeline(pull: &Pull, arguments: &Map<String, Value>) -> Thing {
+    let types = arguments.get("itemTypes").and_then(Value::as_array);
+    let wanted = |kind: &str| types.is_none_or(|types| types.iter().any(|wanted| wanted == kind));
+    let events = pull.timeline.iter().filter_map(|event| match event {
+        TimelineEvent::Renamed { at, from, to } => wanted("RENAMED_TITLE_EVENT").then(|| {
+            let fields =
+                [("createdAt", json!(at.to_string())), ("previousTitle", json!(from)), ("currentTitle", json!(to))];
+            plain("RenamedTitleEvent", fields)
+        }),
+        TimelineEvent::Merged { at } => {
+            wanted("MERGED_EVENT").then(|| plain("MergedEvent", [("createdAt", json!(at.to_string()))]))
+        }
+    });
+    let mut events: Vec<_> = events.collect();
+    let last = arguments.get("last").and_then(Value::as_u64).map_or(events.len(), |last| last as usize);
+    events.drain(..events.len().saturating_sub(last));
+    let fields = [("totalCount", Thing::Leaf(json!(events.len()))), ("nodes", Thing::Many(events))];
+    Thing::One(Object::Plain("PullRequestTimelineItemsConnection", fields.into()))
 }
 
 fn actor(state: &State, login: &str) -> Thing {

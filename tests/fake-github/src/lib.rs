@@ -34,7 +34,7 @@ mod world;
 pub use accounts::AccountType;
 pub use app::AppKey;
 pub use deliveries::{DeliveryRecord, Event, HookConfig, SignedRequest, sign};
-pub use faults::{Authorization, Fault, FaultKind, Request};
+pub use faults::{Authorization, Barred, Fault, FaultKind, LargePage, Request};
 pub use github::GitHub;
 pub use pulls::{NewPullRequest, Truth};
 pub use state::{GraphqlUse, PullState, StaleHead};

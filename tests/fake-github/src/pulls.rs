@@ -7,7 +7,7 @@ use super::accounts::AccountType;
 use super::deliveries::Event;
 use super::github::GitHub;
 use super::shapes::extend;
-use super::state::{NodeRef, Observation, Pull, PullState, StaleHead, State, pull_node};
+use super::state::{NodeRef, Observation, Pull, PullState, StaleHead, State, TimelineEvent, pull_node};
 
 /// A pull request to be opened.
 #[derive(Debug, Clone)]
@@ -105,6 +105,8 @@ impl GitHub {
         let mut state = self.state();
         let pull = state.touch(repository, number);
         let from = std::mem::replace(&mut pull.title, title.to_owned());
+        let renamed = TimelineEvent::Renamed { at: pull.updated_at, from: from.clone(), to: title.to_owned() };
+        pull.timeline.push(renamed);
         state.pull_event(repository, number, "edited", json!({"changes": {"title": {"from": from}}}))
     }
 
@@ -157,6 +159,7 @@ impl GitHub {
         let pull = state.touch_open(repository, number);
         pull.state = PullState::Merged;
         pull.closed_at = Some(pull.updated_at);
+        pull.timeline.push(TimelineEvent::Merged { at: pull.updated_at });
         let (id, base, paths) = (pull.repository, pull.base.clone(), pull.paths.clone());
         let sha = state.move_branch(id, &base, &paths);
         state.pull(repository, number).merge_commit = Some(sha);
@@ -200,6 +203,11 @@ impl GitHub {
     /// Sets how many reads answer "not known yet" after mergeability became stale.
     pub fn set_settle_reads(&self, reads: u32) {
         self.state().settle_reads = reads;
+    }
+
+    /// Sets how many reads still answer as before a base moved, instead of "not known yet".
+    pub fn set_stale_reads(&self, reads: u32) {
+        self.state().stale_reads = reads;
     }
 
     /// Sets `mergeable_state` (`blocked`, `behind`, `unstable`...) while there is no conflict; `None` ends it.
@@ -265,6 +273,8 @@ impl State {
             stale_false: None,
             mergeable_state: None,
             unknown_in_lists: false,
+            stale_conflict: None,
+            timeline: Vec::new(),
         };
         self.pulls.insert((target_id, number), pull);
         self.nodes.insert(pull_node(id), NodeRef::Pull(target_id, number));

@@ -284,6 +284,11 @@ impl State {
         let id = id.ok_or_else(Answer::not_found)?;
         let permission = if rest.first() == Some(&"pulls") { "pull_requests" } else { "metadata" };
         self.require_repository(&caller, id, permission)?;
+        let number = rest.get(1).and_then(|number| number.parse().ok());
+        let barred = self.barred(id, None).or_else(|| self.barred(id, Some(number?)));
+        if let Some(sentence) = barred {
+            return Err(Answer::error(403, &sentence));
+        }
         match rest {
             ["pulls", number] => self.get_pull(id, number),
             ["pulls"] => self.list_pulls(call, id),

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::accounts::{Account, AccountType, Accounts, Installation};
 use super::deliveries::{Delivery, HookConfig};
-use super::faults::{Fault, Request};
+use super::faults::{Barred, Fault, LargePage, Request};
 use super::repositories::{Repositories, Repository};
 use super::tokens::Tokens;
 
@@ -65,6 +65,17 @@ pub(super) struct Pull {
     pub(super) stale_false: Option<(StaleHead, u32)>,
     pub(super) mergeable_state: Option<String>,
     pub(super) unknown_in_lists: bool,
+    /// What the API still shows of `conflicts` after the base moved, and for how many reads.
+    pub(super) stale_conflict: Option<(bool, u32)>,
+    /// Renames and the merge, in their order.
+    pub(super) timeline: Vec<TimelineEvent>,
+}
+
+/// An entry of a pull request's timeline.
+#[derive(Debug, Clone)]
+pub(super) enum TimelineEvent {
+    Renamed { at: Timestamp, from: String, to: String },
+    Merged { at: Timestamp },
 }
 
 /// What one read of a pull request saw.
@@ -107,6 +118,9 @@ pub(super) struct State {
     pub(super) pulls: BTreeMap<(u64, u64), Pull>,
     pub(super) nodes: HashMap<String, NodeRef>,
     pub(super) settle_reads: u32,
+    pub(super) stale_reads: u32,
+    pub(super) barred: Vec<Barred>,
+    pub(super) largest_page: Option<(usize, LargePage)>,
     pub(super) tokens: Tokens,
     pub(super) manifests: Vec<Value>,
     pub(super) manifest_codes: HashSet<String>,
@@ -139,6 +153,9 @@ impl State {
             pulls: BTreeMap::new(),
             nodes: HashMap::new(),
             settle_reads: 1,
+            stale_reads: 0,
+            barred: Vec::new(),
+            largest_page: None,
             tokens: Tokens::default(),
             manifests: Vec::new(),
             manifest_codes: HashSet::new(),
@@ -232,16 +249,19 @@ impl State {
     /// Moves a branch: the paths get new versions, and what was known about pull requests into it is stale.
     pub(super) fn move_branch(&mut self, repository: u64, branch: &str, paths: &BTreeSet<String>) -> String {
         let sha = self.next_sha();
+        let before: BTreeMap<u64, bool> =
+            self.pulls_of(repository).map(|pull| (pull.number, self.conflicts(pull))).collect();
         let record = self.repositories.get_mut(&repository).expect("a known repository");
         let branch_record = record.branches.entry(branch.to_owned()).or_default();
         branch_record.tip.clone_from(&sha);
         for path in paths {
             *branch_record.versions.entry(path.clone()).or_default() += 1;
         }
-        let reads = self.settle_reads;
+        let (reads, stale) = (self.settle_reads, self.stale_reads);
         for (_, pull) in self.pulls.range_mut((repository, 0)..=(repository, u64::MAX)) {
             if pull.state == PullState::Open && pull.base == branch {
-                pull.unsettled_reads = reads;
+                pull.unsettled_reads = if stale == 0 { reads } else { 0 };
+                pull.stale_conflict = before.get(&pull.number).filter(|_| stale > 0).map(|conflict| (*conflict, stale));
             }
         }
         sha
@@ -264,6 +284,13 @@ impl State {
             let head = if head == StaleHead::Old { &pull.previous_head } else { &pull.head };
             return Observation { head: head.clone(), mergeable: Some(false), state: "dirty".to_owned() };
         }
+        let conflict = match pull.stale_conflict.take() {
+            Some((conflict, reads)) => {
+                pull.stale_conflict = (reads > 1).then(|| (conflict, reads - 1));
+                conflict
+            }
+            None => conflict,
+        };
         let state = match (&pull.mergeable_state, conflict, pull.draft) {
             (_, true, _) => "dirty",
             (Some(state), ..) => state,

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fake_github::{
-    AppKey, Authorization, Fault, FaultKind, GitHub, NewPullRequest, PullState, Selection, StaleHead, TokenShape, sign,
+    AppKey, Authorization, Fault, FaultKind, GitHub, LargePage, NewPullRequest, PullState, Selection, StaleHead,
+    TokenShape, sign,
 };
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -286,6 +287,63 @@ async fn graphql_lists_pages_and_refuses_what_the_schema_does_not_have() {
     let missing = ask("{ repository(owner: \"acme\", name: \"gone\") { id } }", json!({}));
     let body = send(&github, "POST", "/graphql", &token, Some(missing)).await.body;
     assert_eq!((&body["data"]["repository"], &body["errors"][0]["type"]), (&Value::Null, &json!("NOT_FOUND")));
+}
+
+async fn asked(github: &GitHub, token: &str, query: &str) -> Value {
+    send(github, "POST", "/graphql", token, Some(json!({"query": query}))).await.body
+}
+
+#[tokio::test]
+async fn graphql_tells_the_titles_of_before_and_the_tip_of_a_branch() {
+    let (github, _, token) = with_repository().await;
+    let number = github.open_pull_request("acme/board", NewPullRequest::titled("First")).number();
+    github.retitle("acme/board", number, "Second");
+    github.merge("acme/board", number);
+    github.retitle("acme/board", number, "Third");
+    let query = "{repository(owner:\"acme\",name:\"board\"){ref(qualifiedName:\"refs/heads/main\"){target{oid}}
+        gone:ref(qualifiedName:\"refs/heads/gone\"){target{oid}}
+        pullRequest(number:1){timelineItems(last:2,itemTypes:[RENAMED_TITLE_EVENT,MERGED_EVENT]){nodes{__typename
+        ...on RenamedTitleEvent{previousTitle currentTitle}}}}}}";
+    let answer = asked(&github, &token, query).await;
+    let repository = &answer["data"]["repository"];
+    assert_eq!(
+        repository["pullRequest"]["timelineItems"]["nodes"],
+        json!([
+            {"__typename": "MergedEvent"},
+            {"__typename": "RenamedTitleEvent", "previousTitle": "Second", "currentTitle": "Third"}
+        ]),
+        "{answer:#}"
+    );
+    assert_eq!(repository["gone"], Value::Null);
+    let tip = repository["ref"]["target"]["oid"].clone();
+    github.push_to_branch("acme/board", "main", &[]);
+    let after = asked(&github, &token, query).await;
+    assert_ne!(after["data"]["repository"]["ref"]["target"]["oid"], tip);
+}
+
+#[tokio::test]
+async fn graphql_answers_in_part_and_fails_at_pages_that_are_too_large() {
+    let (github, _, token) = with_repository().await;
+    for _ in 0..3 {
+        github.open_pull_request("acme/board", NewPullRequest::titled("Work"));
+    }
+    let list = "{repository(owner:\"acme\",name:\"board\"){pullRequests(first:3){nodes{number headRepository{name}}}}}";
+    github.bar("acme/board", Some(2), "Resource protected by organization SAML enforcement.");
+    let answer = asked(&github, &token, list).await;
+    assert_eq!(answer["errors"][0]["path"], json!(["repository", "pullRequests", "nodes", 1, "headRepository"]));
+    assert_eq!(answer["errors"][0]["type"], "FORBIDDEN");
+    let nodes = &answer["data"]["repository"]["pullRequests"]["nodes"];
+    assert_eq!((&nodes[1]["headRepository"], &nodes[2]["number"]), (&Value::Null, &json!(3)));
+    assert_eq!(get(&github, "/repos/acme/board/pulls/2", &token).await.status, 403);
+    assert_eq!(get(&github, "/repos/acme/board/pulls/3", &token).await.status, 200);
+    github.unbar();
+    github.set_largest_page(Some((2, LargePage::NullNodes)));
+    let answer = asked(&github, &token, list).await;
+    assert_eq!(answer["errors"][0]["type"], "RESOURCE_LIMITS_EXCEEDED");
+    assert_eq!(answer["data"]["repository"]["pullRequests"]["nodes"][2], Value::Null);
+    github.set_largest_page(Some((2, LargePage::BadGateway)));
+    let failed = send(&github, "POST", "/graphql", &token, Some(json!({"query": list}))).await;
+    assert_eq!(failed.status, 502);
 }
 
 #[tokio::test]

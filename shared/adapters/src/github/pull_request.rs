@@ -16,6 +16,8 @@ pub struct Observed {
     pub facts: Facts,
     /// Whether it merges, for the head and base in those facts.
     pub mergeability: Mergeability,
+    /// Of a merged one its title at the merge, if the timeline was read.
+    pub title_at_merge: Option<String>,
 }
 
 /// A repository.
@@ -116,6 +118,6 @@ impl Pull {
             Some(false) => Mergeability::Conflicting,
             None => Mergeability::Unknown,
         };
-        Observed { facts, mergeability }
+        Observed { facts, mergeability, title_at_merge: None }
     }
 }
