@@ -34,6 +34,15 @@ impl Repository {
         self.full_name.split_once('/').map_or("", |(_, name)| name)
     }
 
+    /// Gives a branch a new tip and each of these paths a new version.
+    pub(super) fn move_branch(&mut self, branch: &str, sha: &str, paths: &BTreeSet<String>) {
+        let branch = self.branches.entry(branch.to_owned()).or_default();
+        sha.clone_into(&mut branch.tip);
+        for path in paths {
+            *branch.versions.entry(path.clone()).or_default() += 1;
+        }
+    }
+
     pub(super) fn versions(&self, branch: &str, paths: &BTreeSet<String>) -> BTreeMap<String, u64> {
         let Some(branch) = self.branches.get(branch) else {
             return BTreeMap::new();

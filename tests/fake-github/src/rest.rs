@@ -6,7 +6,8 @@ use super::accounts::AccountType;
 use super::answer::{Answer, Call, Reply};
 use super::app::{APP_ID, AppKey, CLIENT_ID, SLUG};
 use super::auth::Caller;
-use super::state::{Pull, PullState, State};
+use super::mergeability::{Pull, PullState};
+use super::state::State;
 
 const HTML: &str = "text/html; charset=utf-8";
 

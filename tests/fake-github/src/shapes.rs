@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use super::accounts::{Account, AccountType};
 use super::app::{APP_ID, CLIENT_ID, SLUG};
+use super::mergeability::{Observation, Pull, PullState, pull_node};
 use super::repositories::repository_node;
-use super::state::{Observation, Pull, PullState, State, pull_node};
+use super::state::State;
 
 impl State {
     pub(super) fn account_json(&self, login: &str) -> Value {
