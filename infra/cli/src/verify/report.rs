@@ -3,8 +3,9 @@
 use serde::Serialize;
 use serde_json::json;
 
-use crate::failure::{Failure, one_line};
+use crate::failure::Failure;
 use crate::output::{self, Style, Terminal};
+use crate::text::one_line;
 
 /// The longest name of a check.
 const WIDEST: usize = "webhook-secret-at-github".len();
