@@ -1,28 +1,27 @@
-//! What reconcile asks GitHub, and what the answers say.
+//! What reconcile asks GitHub, and why it may not get it.
 
 use std::marker::PhantomData;
 
 use adapters::github::graphql::{Queried, Query};
 use adapters::github::pull_request::{Pull, Repository};
 use adapters::github::{Answer, Client, Error};
-use domain::pull_request::PullRequestNumber;
+use domain::ids::{PullRequestNumber, RepositoryId, RepositoryName};
+use domain::schedule::Refusal;
+use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// GitHub's largest page.
-pub(crate) const PAGE: usize = 100;
-
 /// Why something could not be had, as far as something different is done about it.
 #[derive(Debug, Clone)]
 pub(crate) enum Failure {
-    /// A rate limit that ends at this second.
-    Limited { until: i64 },
-    /// The repository is not there, or not for this installation.
-    Gone,
-    /// The installation is not there.
-    NoInstallation(String),
-    /// Refused for a reason that a person has to end.
+    /// GitHub asks everybody to wait for an installation until this second.
+    Limited { until: i64, said: String },
+    /// There is no token for the installation: it is gone, or somebody has to do something.
+    NoToken { refusal: Refusal, said: String },
+    /// The one thing that was asked for is not there, or not for this installation.
+    Gone(String),
+    /// The one thing that was asked for is refused.
     Refused(String),
     /// Not reached, or an error of GitHub's own.
     Unavailable(String),
@@ -30,6 +29,43 @@ pub(crate) enum Failure {
     OutOfTime,
     /// A table failed; it is logged.
     Table,
+}
+
+impl Failure {
+    /// What GitHub's refusal means here.
+    pub(crate) fn of(refused: &Error, now: Timestamp) -> Self {
+        let said = adapters::error::chain(refused);
+        if let Some(wait) = refused.wait() {
+            let wait = i64::try_from(wait.as_secs()).unwrap_or(i64::from(u32::MAX));
+            return Self::Limited { until: now.as_second().saturating_add(wait), said };
+        }
+        match refused {
+            Error::NotFound(_) | Error::InstallationNotFound(_) => Self::Gone(said),
+            Error::InstallationSuspended(_) | Error::Unauthorized(_) | Error::NotTheApi(_) => {
+                Self::NoToken { refusal: Refusal::Other, said }
+            }
+            Error::Unavailable(_) | Error::Unexpected(_) => Self::Unavailable(said),
+            _ => Self::Refused(said),
+        }
+    }
+
+    /// Whether it concerns everything of the installation, or of this invocation, and not the one thing that was asked for.
+    pub(crate) fn is_wide(&self) -> bool {
+        matches!(self, Self::Limited { .. } | Self::NoToken { .. } | Self::OutOfTime | Self::Table)
+    }
+
+    /// What was said.
+    pub(crate) fn said(&self) -> &str {
+        match self {
+            Self::Limited { said, .. }
+            | Self::NoToken { said, .. }
+            | Self::Gone(said)
+            | Self::Refused(said)
+            | Self::Unavailable(said) => said,
+            Self::OutOfTime => "no time was left",
+            Self::Table => "a table failed",
+        }
+    }
 }
 
 /// One request, sent as often as it takes.
@@ -71,8 +107,13 @@ impl Ask for Query {
 }
 
 /// `GET /repos/{owner}/{repo}/pulls/{number}`: the read also makes GitHub work out the answer.
-pub(crate) fn pull(repository: &str, number: PullRequestNumber) -> Get<Pull> {
+pub(crate) fn pull(repository: &RepositoryName, number: PullRequestNumber) -> Get<Pull> {
     Get::new(format!("/repos/{repository}/pulls/{number}"))
+}
+
+/// `GET /repositories/{id}`: where GitHub's own redirects lead after a rename.
+pub(crate) fn repository(id: RepositoryId) -> Get<Repository> {
+    Get::new(format!("/repositories/{id}"))
 }
 
 /// What a user may do in a repository.
@@ -90,7 +131,7 @@ impl Permission {
 }
 
 /// `GET /repos/{owner}/{repo}/collaborators/{user}/permission`
-pub(crate) fn permission(repository: &str, user: &str) -> Get<Permission> {
+pub(crate) fn permission(repository: &RepositoryName, user: &str) -> Get<Permission> {
     Get::new(format!("/repos/{repository}/collaborators/{user}/permission"))
 }
 
@@ -102,6 +143,6 @@ pub(crate) struct Repositories {
 }
 
 /// `GET /installation/repositories`, or a page of it as an earlier one's `Link` header names it.
-pub(crate) fn repositories(page: Option<String>) -> Get<Repositories> {
-    Get::new(page.unwrap_or_else(|| format!("/installation/repositories?per_page={PAGE}")))
+pub(crate) fn repositories(page: Option<&str>) -> Get<Repositories> {
+    Get::new(page.unwrap_or("/installation/repositories?per_page=100").to_owned())
 }

@@ -103,7 +103,7 @@ impl Desk {
             map.append(lambda_http::http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
         let answer = handle(app, UnverifiedDelivery { headers: map, body }, self.now()).await;
-        Answered { status: answer.status.as_u16(), json: serde_json::to_value(&answer).unwrap() }
+        Answered { status: answer.status.as_u16(), json: serde_json::to_value(&answer.body).unwrap() }
     }
 
     /// Calls to the tables since the last count.

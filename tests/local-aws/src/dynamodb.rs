@@ -97,6 +97,11 @@ impl DynamoDb {
         self.database.put_item(request).expect("the item fits its table");
     }
 
+    /// Writes an item given in DynamoDB's own JSON, as `aws dynamodb scan` prints it.
+    pub fn put_as_stored(&self, table: &str, item: &Value) {
+        self.database.put_item(request(json!({"TableName": table, "Item": item}))).expect("the item fits its table");
+    }
+
     /// Reads an item as plain JSON.
     pub fn get(&self, table: &str, key: &Value) -> Option<Value> {
         let request = request(json!({"TableName": table, "Key": to_item(key), "ConsistentRead": true}));

@@ -1,6 +1,6 @@
 //! How tasks look: a board on a terminal, tab-separated lines in a pipe.
 
-use domain::pull_request::PullRequestKey;
+use domain::ids::PullRequestKey;
 use domain::task::{COLUMNS, LinkedPullRequest, Status};
 
 use super::List;

@@ -155,7 +155,3 @@ impl Missing {
         }
     }
 }
-
-fn split(repository: &str) -> (&str, &str) {
-    repository.split_once('/').unwrap_or((repository, ""))
-}

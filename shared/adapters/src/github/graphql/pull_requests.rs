@@ -1,11 +1,13 @@
 //! Pull requests in GraphQL's words. <https://docs.github.com/en/graphql/reference/objects#pullrequest>
 
-use domain::pull_request::{FactSource, Facts, InstallationId, Mergeability, PullRequestNumber, RepositoryId, State};
+use domain::ids::{InstallationId, PullRequestNumber, RepositoryId, RepositoryName};
+use domain::pull_request::{Mergeability, Snapshot, State};
+use domain::report::{Facts, Source};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Queried, Query, nothing, split};
+use super::{Queried, Query, nothing};
 use crate::github::Error;
 use crate::github::pull_request::{Observed, User};
 
@@ -16,23 +18,23 @@ const ONE: &str =
     concat!(include_str!("one.graphql"), include_str!("pull_request.graphql"), include_str!("timeline.graphql"));
 
 /// A page of the open pull requests on a base, the oldest first: what is done to one meanwhile does not move the others.
-pub fn on_base(repository: &str, base: &str, first: usize, after: Option<&str>) -> Query {
-    let (owner, name) = split(repository);
+pub fn on_base(repository: &RepositoryName, base: &str, first: usize, after: Option<&str>) -> Query {
+    let (owner, name) = (repository.owner(), repository.name());
     let variables = json!({"owner": owner, "name": name, "base": base, "first": first, "after": after});
     Query { text: ON_BASE.into(), variables }
 }
 
 /// A page of a repository's pull requests, the last touched first, and of the merged ones their titles at the merge.
-pub fn by_update(repository: &str, only_open: bool, first: usize, after: Option<&str>) -> Query {
-    let (owner, name) = split(repository);
+pub fn by_update(repository: &RepositoryName, only_open: bool, first: usize, after: Option<&str>) -> Query {
+    let (owner, name) = (repository.owner(), repository.name());
     let states = if only_open { json!(["OPEN"]) } else { json!(["OPEN", "CLOSED", "MERGED"]) };
     let variables = json!({"owner": owner, "name": name, "states": states, "first": first, "after": after});
     Query { text: BY_UPDATE.into(), variables }
 }
 
 /// One pull request, and if it is merged its title at the merge.
-pub fn one(repository: &str, number: PullRequestNumber) -> Query {
-    let (owner, name) = split(repository);
+pub fn one(repository: &RepositoryName, number: PullRequestNumber) -> Query {
+    let (owner, name) = (repository.owner(), repository.name());
     Query { text: ONE.into(), variables: json!({"owner": owner, "name": name, "number": number}) }
 }
 
@@ -42,11 +44,18 @@ pub struct Page {
     /// Whose they are. A name may be another repository's by now: this tells.
     pub repository_id: RepositoryId,
     /// Its name now.
-    pub repository: String,
+    pub repository: RepositoryName,
     /// The pull requests in the order asked for.
     pub listed: Vec<Listed>,
     /// Where the next page begins.
     pub next: Option<String>,
+}
+
+impl Page {
+    /// Whether GitHub left some out that it may show where less is asked for.
+    pub fn is_too_large(&self) -> bool {
+        self.listed.iter().any(|listed| matches!(listed, Listed::Missing { error: Error::Unavailable(_), .. }))
+    }
 }
 
 /// One place of a page.
@@ -67,7 +76,7 @@ pub enum Listed {
 #[serde(rename_all = "camelCase")]
 struct Repository {
     database_id: RepositoryId,
-    name_with_owner: String,
+    name_with_owner: RepositoryName,
 }
 
 #[derive(Deserialize)]
@@ -203,8 +212,7 @@ impl Node {
             State::Open | State::Closed => None,
         };
         let own_head = self.head_repository.and_then(|head| head.database_id) == Some(repository.database_id);
-        let facts = Facts {
-            source: FactSource::Api,
+        let snapshot = Snapshot {
             repository_id: repository.database_id,
             repository: repository.name_with_owner.clone(),
             installation_id,
@@ -218,15 +226,16 @@ impl Node {
             author: self.author.map(|author| author.login).unwrap_or_default(),
             fork: self.is_cross_repository || !own_head,
             created_at: self.created_at,
-            ended_at: self.merged_at.or(self.closed_at),
+            ended_at: self.merged_at.or(self.closed_at).map(Timestamp::as_second),
             updated_at: self.updated_at,
         };
+        let facts = Facts { snapshot, source: Source::Api { title_at_merge } };
         let mergeability = match self.mergeable.as_deref() {
             Some("MERGEABLE") => Mergeability::Mergeable,
             Some("CONFLICTING") => Mergeability::Conflicting,
             _ => Mergeability::Unknown,
         };
-        Observed { facts, mergeability, title_at_merge }
+        Observed { facts, mergeability }
     }
 }
 
@@ -270,7 +279,7 @@ mod tests {
 
     fn shown(page: &Page) -> Vec<Option<u64>> {
         let seen = |listed: &Listed| match listed {
-            Listed::Seen(seen) => Some(seen.facts.number.0),
+            Listed::Seen(seen) => Some(seen.facts.snapshot.number.0),
             Listed::Missing { .. } => None,
         };
         page.listed.iter().map(seen).collect()
@@ -349,7 +358,7 @@ mod tests {
             .listed
             .into_iter()
             .map(|listed| match listed {
-                Listed::Seen(seen) => seen.title_at_merge,
+                Listed::Seen(seen) => seen.facts.title_at_merge().map(ToOwned::to_owned),
                 Listed::Missing { .. } => panic!("both are whole"),
             })
             .collect();

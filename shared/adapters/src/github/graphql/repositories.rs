@@ -1,11 +1,11 @@
 //! When each of many repositories was last touched, and where its branches are.
 
-use domain::pull_request::RepositoryId;
+use domain::ids::{RepositoryId, RepositoryName};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Queried, Query, nothing, split};
+use super::{Queried, Query, nothing};
 use crate::github::Error;
 
 const TOUCHED: &str = include_str!("touched.graphql");
@@ -14,7 +14,7 @@ const TOUCHED: &str = include_str!("touched.graphql");
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     /// `owner/name`.
-    pub repository: &'a str,
+    pub repository: &'a RepositoryName,
     /// Branches, without `refs/heads/`.
     pub branches: &'a [String],
 }
@@ -25,7 +25,7 @@ pub struct Touched {
     /// Whose it is. A name may be another repository's by now: this tells.
     pub repository_id: RepositoryId,
     /// Its name now.
-    pub repository: String,
+    pub repository: RepositoryName,
     /// When; `None`: it has no pull requests.
     pub newest: Option<Timestamp>,
     /// The tips of the branches asked for, in their order: the commit, or `None` where there is no such branch. An error is
@@ -39,7 +39,7 @@ pub fn last_touched(asked: &[Asked<'_>]) -> Query {
     let mut fields = String::new();
     let mut variables = Map::new();
     for (at, Asked { repository, branches }) in asked.iter().enumerate() {
-        let (owner, name) = split(repository);
+        let (owner, name) = (repository.owner(), repository.name());
         declared.push_str(&format!("$o{at}:String!,$n{at}:String!,"));
         variables.insert(format!("o{at}"), json!(owner));
         variables.insert(format!("n{at}"), json!(name));
@@ -59,7 +59,7 @@ pub fn last_touched(asked: &[Asked<'_>]) -> Query {
 #[serde(rename_all = "camelCase")]
 struct Repository {
     database_id: RepositoryId,
-    name_with_owner: String,
+    name_with_owner: RepositoryName,
     pull_requests: LastTouched,
 }
 
@@ -112,10 +112,11 @@ mod tests {
     #[test]
     fn a_repository_that_is_refused_stops_none_of_the_others() {
         let branches = ["main".to_owned(), "gone".to_owned(), "closed".to_owned()];
+        let names = ["acme/secret", "acme/app", "acme/missing"].map(|name| name.parse().unwrap());
         let asked = [
-            Asked { repository: "acme/secret", branches: &[] },
-            Asked { repository: "acme/app", branches: &branches },
-            Asked { repository: "acme/missing", branches: &[] },
+            Asked { repository: &names[0], branches: &[] },
+            Asked { repository: &names[1], branches: &branches },
+            Asked { repository: &names[2], branches: &[] },
         ];
         let body = json!({
             "data": {
