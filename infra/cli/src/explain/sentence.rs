@@ -10,7 +10,7 @@ use super::case::{About, Case, Served, Unseen};
 use super::deliveries::Delivery;
 use super::near_miss;
 use super::verdict::{Cause, differences, failed_delivery};
-use crate::output::when;
+use crate::text::when;
 
 /// GitHub takes a moment to deliver.
 const MAY_BE_ON_ITS_WAY: SignedDuration = SignedDuration::from_secs(120);

@@ -11,7 +11,8 @@ use super::case::{About, Case, Served, Unseen};
 use super::deliveries::Delivery;
 use super::verdict::{Cause, Concerned, Verdict};
 use crate::failure::Failure;
-use crate::output::{Style, Terminal, printable, when};
+use crate::output::{Style, Terminal};
+use crate::text::{printable, when};
 
 /// Lines of a section: what it is, and its value.
 type Lines = Vec<(&'static str, String)>;
