@@ -194,7 +194,7 @@ fn of_links<'a>(case: &'a Case, about: &'a About, now: Timestamp) -> Vec<Concern
 /// What the rules would make of GitHub's facts now.
 fn foreseen(about: &About, now: Timestamp) -> Option<Applied> {
     let cards = || about.tags.iter().flat_map(|tagged| &tagged.cards).chain(&about.linked);
-    foresee(Report::facts(about.facts.clone()?), now, |read| match read {
+    foresee(Report::facts(about.facts.clone()?).read_at(now.as_second()), now, |read| match read {
         Read::PullRequest(..) => Found::PullRequest(about.stored.clone().map(Box::new)),
         Read::Tag(tag) => {
             let tagged = about.tags.iter().find(|tagged| tagged.tag == *tag);
