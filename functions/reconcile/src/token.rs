@@ -4,11 +4,10 @@ use std::collections::HashMap;
 
 use aws_sdk_lambda::error::DisplayErrorContext;
 use aws_sdk_lambda::primitives::Blob;
+use domain::contract::token::{ErrorType, Level, Refusal, Request, Scope, Token};
 use domain::pull_request::InstallationId;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
@@ -23,7 +22,7 @@ const LIFETIME: SignedDuration = SignedDuration::from_hours(1);
 /// For how long a new token may be refused before every machine of GitHub's knows it.
 const SPREADS_WITHIN: SignedDuration = SignedDuration::from_secs(10);
 
-/// How long to ask nothing where the token function was told to slow down: its errors carry no time.
+/// How long to ask nothing where the token function was told to slow down and does not say for how long.
 const UNSTATED_WAIT: i64 = 60;
 
 /// A token and whose it is.
@@ -49,25 +48,6 @@ pub(crate) struct Tokens {
     function: String,
     /// Locked while a token is asked for: several groups of work start at once, and one token serves them all.
     held: Mutex<HashMap<Option<InstallationId>, Held>>,
-}
-
-#[derive(Deserialize)]
-struct Minted {
-    token: SecretString,
-    expires_at: Timestamp,
-    #[serde(default)]
-    installation_id: Option<InstallationId>,
-    #[serde(default)]
-    cached: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Refused {
-    #[serde(default)]
-    error_type: String,
-    #[serde(default)]
-    error_message: String,
 }
 
 impl Tokens {
@@ -101,35 +81,33 @@ impl Tokens {
             return Ok(known.clone());
         }
         held.remove(&installation);
-        let mut request = scope(installation);
-        request["action"] = json!("invalidate");
-        request["token_sha256"] = json!(hex::encode(Sha256::digest(refused.token.expose_secret())));
-        self.invoke(&request, now).await?;
+        let sha256 = Sha256::digest(refused.token.expose_secret()).into();
+        self.invoke(&Request::Invalidate(sha256), now).await?;
         let fresh = self.ask(installation, now).await?;
         held.insert(installation, fresh.clone());
         Ok(fresh)
     }
 
     async fn ask(&self, installation: Option<InstallationId>, now: Timestamp) -> Result<Held, Failure> {
-        let answer = self.invoke(&scope(installation), now).await?;
+        let answer = self.invoke(&Request::Mint(scope(installation)), now).await?;
         // serde's message may quote what it stumbled over, and that may be the token.
-        let minted: Minted = serde_json::from_slice(&answer)
+        let minted: Token = serde_json::from_slice(&answer)
             .map_err(|_| Failure::Refused("the token function's answer is not of the documented shape".to_owned()))?;
         let minted_at = if minted.cached { minted.expires_at - LIFETIME } else { now };
         Ok(Held {
             token: minted.token,
-            installation_id: minted.installation_id.or(installation),
+            installation_id: Some(minted.installation_id),
             expires_at: minted.expires_at,
             fresh_until: minted_at + SPREADS_WITHIN,
         })
     }
 
-    async fn invoke(&self, request: &Value, now: Timestamp) -> Result<Vec<u8>, Failure> {
+    async fn invoke(&self, request: &Request, now: Timestamp) -> Result<Vec<u8>, Failure> {
         let answer = self
             .client
             .invoke()
             .function_name(&self.function)
-            .payload(Blob::new(request.to_string()))
+            .payload(Blob::new(request.to_json().to_string()))
             .send()
             .await
             .map_err(|error| Failure::Unavailable(DisplayErrorContext(error).to_string()))?;
@@ -140,29 +118,36 @@ impl Tokens {
 }
 
 /// Exactly what reconcile needs, and the same each time: the scope is what tokens are cached under.
-fn scope(installation: Option<InstallationId>) -> Value {
-    let mut scope = json!({"permissions": {"pull_requests": "read", "metadata": "read"}});
-    if let Some(installation) = installation {
-        scope["installation_id"] = json!(installation);
-    }
-    scope
+fn scope(installation: Option<InstallationId>) -> Scope {
+    let permissions = ["metadata", "pull_requests"].map(|name| (name.to_owned(), Level::Read));
+    Scope { installation_id: installation, permissions: Some(permissions.into()), ..Scope::default() }
 }
 
 /// The token function's typed errors, as far as something different is done about them.
 fn refusal(payload: &[u8], now: Timestamp) -> Failure {
-    let Ok(refused) = serde_json::from_slice::<Refused>(payload) else {
-        return Failure::Unavailable("the token function failed".to_owned());
+    let refusal = match Refusal::parse(payload) {
+        Ok(refusal) => refusal,
+        Err(error_type) => return Failure::Unavailable(format!("the token function failed ({error_type})")),
     };
-    let said = format!("{}: {}", refused.error_type, refused.error_message);
-    match refused.error_type.as_str() {
-        "RateLimited" => Failure::Limited { until: now.as_second() + UNSTATED_WAIT },
-        "InstallationNotFound" => Failure::NoInstallation(said),
-        "NotConfigured"
-        | "InvalidRequest"
-        | "InvalidKey"
-        | "ClockSkew"
-        | "InstallationSuspended"
-        | "PermissionNotGranted" => Failure::Refused(said),
-        _ => Failure::Unavailable(said),
+    let said = format!("{}: {}", refusal.error_type.name(), refusal.error_message);
+    match refusal.error_type {
+        ErrorType::RateLimited | ErrorType::LockedOut => {
+            let seconds =
+                refusal.retry_after().and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(UNSTATED_WAIT);
+            Failure::Limited { until: now.as_second().saturating_add(seconds) }
+        }
+        ErrorType::InstallationNotFound => Failure::NoInstallation(said),
+        ErrorType::NotConfigured
+        | ErrorType::InvalidRequest
+        | ErrorType::InvalidKey
+        | ErrorType::AppNotFound
+        | ErrorType::ClockSkew
+        | ErrorType::InstallationSuspended
+        | ErrorType::PermissionNotGranted
+        | ErrorType::IpAllowList
+        | ErrorType::SamlEnforced
+        | ErrorType::Blocked
+        | ErrorType::Refused => Failure::Refused(said),
+        ErrorType::GitHubUnavailable | ErrorType::Busy => Failure::Unavailable(said),
     }
 }

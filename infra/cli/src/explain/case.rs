@@ -9,6 +9,7 @@ use adapters::github::pull_request::{Observed, Pull};
 use adapters::github::{Client, Error, Installation};
 use adapters::secrets::{self, WebhookSecret};
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::contract::token::{ErrorType, Level, Repositories, Scope};
 use domain::kid_tag::KidTag;
 use domain::lifecycle::{MAX_TAGS, Match};
 use domain::pull_request::{
@@ -28,7 +29,7 @@ use crate::output::Progress;
 use crate::secret::{CURRENT, Secret};
 use crate::stack::Stack;
 use crate::task::{Card, Tasks};
-use crate::token_function::{Refusal, Scope, TokenFunction};
+use crate::token_function::{Refusal, TokenFunction};
 
 pub(super) struct Case {
     /// The task that was asked about, if one was: a tag may name none, or several.
@@ -346,20 +347,21 @@ impl Reader<'_> {
         number: PullRequestNumber,
         installation_id: Option<u64>,
     ) -> Result<Observed, Unseen> {
-        let read = |name: &str| (name.to_owned(), "read".to_owned());
+        let read = |name: &str| (name.to_owned(), Level::Read);
+        let repositories = Repositories::new(&[repository]).map_err(|invalid| Unseen::Unread(invalid.to_string()))?;
         let scope = Scope {
-            repositories: vec![repository.to_owned()],
-            permissions: BTreeMap::from([read("metadata"), read("pull_requests")]),
-            installation_id,
+            repositories: Some(repositories),
+            permissions: Some(BTreeMap::from([read("metadata"), read("pull_requests")])),
+            installation_id: installation_id.map(InstallationId),
             min_ttl_seconds: None,
         };
         let token = self.token_function.token(&scope).await.map_err(|refusal| match refusal {
-            Refusal::Function { error_type, .. } if error_type == "InstallationNotFound" => Unseen::NotInstalled,
-            Refusal::Function { error_type, .. } if error_type == "InstallationSuspended" => Unseen::Suspended,
+            Refusal::Function(said) if said.error_type == ErrorType::InstallationNotFound => Unseen::NotInstalled,
+            Refusal::Function(said) if said.error_type == ErrorType::InstallationSuspended => Unseen::Suspended,
             refusal => Unseen::Unread(Failure::from(refusal).to_string()),
         })?;
         let path = format!("/repos/{repository}/pulls/{number}");
-        let pull = once_known(async || self.client.get::<Pull>(&path, &token.token).await).await;
+        let pull = once_known(async || self.client.get::<Pull>(&path, &token.token.token).await).await;
         match pull {
             Ok(answer) => Ok(answer.body.observed(installation_id.map(InstallationId))),
             Err(Error::NotFound(_)) => Err(Unseen::NoSuchPullRequest),
