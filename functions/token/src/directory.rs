@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::contract::token::ErrorType;
 use domain::ids::InstallationId;
@@ -21,6 +22,9 @@ const KNOWN_FOR: SignedDuration = SignedDuration::from_hours(1);
 
 /// For how long it is good for the ids that are not on it: the App may have been installed meanwhile.
 const UNKNOWN_FOR: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long the account of a token that was minted is waited for.
+const SOON: Duration = Duration::from_secs(2);
 
 /// The installations as GitHub listed them.
 #[derive(Debug)]
@@ -58,39 +62,48 @@ impl App {
         }
     }
 
-    /// The account of the installation, if it can be had.
+    /// The account of the installation, if it can be had soon: a token that was minted is not to be lost for it. For callers that
+    /// were let through to GitHub already.
     pub(crate) async fn account(&self, subject: &Subject<'_>, clock: Clock) -> Option<String> {
-        let directory = self.directory(subject, clock).await.ok()?;
+        let directory = match self.known_directory(subject, clock).await {
+            Some(directory) => directory,
+            None => {
+                let listed = tokio::time::timeout(SOON.min(clock.left()), self.list(subject, clock)).await;
+                self.hold(subject, listed.ok()?.ok()?)
+            }
+        };
         directory.accounts.get(&subject.scope.installation_id).filter(|account| !account.is_empty()).cloned()
     }
 
     async fn directory(&self, subject: &Subject<'_>, clock: Clock) -> Result<Arc<Directory>, Failure> {
-        let (key, id) = (subject.signer.directory_row(), subject.scope.installation_id);
-        let known = self.memory.directory(&key).filter(|directory| directory.tells(id, clock.now()));
-        if let Some(directory) = known {
+        if let Some(directory) = self.known_directory(subject, clock).await {
             return Ok(directory);
         }
-        let directory = match self.stored_directory(subject, clock).await {
-            Some(directory) => directory,
-            None => {
-                let listed = self.at_github(subject, clock, async || {
-                    // Whoever went ahead may have listed them meanwhile.
-                    match self.stored_directory(subject, clock).await {
-                        Some(directory) => Ok(directory),
-                        None => self.list(subject, clock).await,
-                    }
-                });
-                listed.await?
+        let listing = self.at_github(subject, clock, async || {
+            // Whoever went ahead may have listed them meanwhile.
+            match self.known_directory(subject, clock).await {
+                Some(directory) => Ok(directory),
+                None => Ok(self.hold(subject, self.list(subject, clock).await?)),
             }
-        };
-        let directory = Arc::new(directory);
-        self.memory.set_directory(key, &directory);
-        Ok(directory)
+        });
+        listing.await
     }
 
-    async fn stored_directory(&self, subject: &Subject<'_>, clock: Clock) -> Option<Directory> {
-        let row = self.store.get(&subject.signer.directory_row()).await.ok()?;
-        Directory::of(&row).filter(|directory| directory.tells(subject.scope.installation_id, clock.now()))
+    /// The list in memory, or in the table.
+    async fn known_directory(&self, subject: &Subject<'_>, clock: Clock) -> Option<Arc<Directory>> {
+        let key = subject.signer.directory_row();
+        let tells = |directory: &Directory| directory.tells(subject.scope.installation_id, clock.now());
+        if let Some(directory) = self.memory.directory(&key).filter(|directory| tells(directory)) {
+            return Some(directory);
+        }
+        let row = self.store.get(&key).await.ok()?;
+        Directory::of(&row).filter(tells).map(|directory| self.hold(subject, directory))
+    }
+
+    fn hold(&self, subject: &Subject<'_>, directory: Directory) -> Arc<Directory> {
+        let directory = Arc::new(directory);
+        self.memory.set_directory(subject.signer.directory_row(), &directory);
+        directory
     }
 
     async fn list(&self, subject: &Subject<'_>, clock: Clock) -> Result<Directory, adapters::github::Error> {

@@ -25,7 +25,12 @@ const MOST_OFFSET: SignedDuration = SignedDuration::from_hours(24);
 impl App {
     /// Mints a token for exactly this scope.
     pub(crate) async fn mint(&self, subject: &Subject<'_>, clock: Clock) -> Result<Entry, Failure> {
-        let minting = self.at_github(subject, clock, async || self.ask_github(subject, clock).await);
+        let minting = self.at_github(subject, clock, async || {
+            let minted = self.ask_github(subject, clock).await?;
+            // GitHub names the account beside repositories that were asked for, and not where all of them were.
+            let account = if minted.repositories.is_none() { self.account(subject, clock).await } else { None };
+            Ok((minted, account))
+        });
         let minted = tokio::time::timeout(clock.left(), minting).await.unwrap_or_else(|elapsed| {
             let failure = subject.failure(ErrorType::GitHubUnavailable, None);
             Err(Failure { cause: Some(elapsed.to_string()), ..failure })
@@ -33,15 +38,11 @@ impl App {
         if let Err(failure) = &minted {
             self.note_installation(subject, failure, clock).await;
         }
-        let minted = minted?;
+        let (minted, account) = minted?;
         let scope = subject.scope;
         if let Err(difference) = compare(scope, &minted) {
             return Err(self.give_back(minted, scope, difference).await);
         }
-        let account = match &scope.repositories {
-            Some(_) => None,
-            None => tokio::time::timeout(clock.left(), self.account(subject, clock)).await.ok().flatten(),
-        };
         Ok(Entry::minted(minted, account, clock.now() + self.signers.offset()))
     }
 

@@ -261,7 +261,7 @@ impl TokenFunction {
             permissions: serde_json::from_value(permissions.clone()).unwrap(),
         };
         let client = adapters::github::Client::new(self.github.url());
-        match client.create_installation_access_token(&jwt, installation, &request).await {
+        match client.create_installation_access_token(&jwt, domain::ids::InstallationId(installation), &request).await {
             Ok(minted) => json!({
                 "token": minted.token.expose_secret(),
                 // Far off, because the world's clock runs ahead of this machine's.
