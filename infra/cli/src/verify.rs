@@ -79,6 +79,7 @@ async fn all(report: &mut Report, stack: Given<&Stack>, arguments: &Arguments, a
 
     let webhook_secret = report.check_for("webhook-secret", stack, app::webhook_secret).await;
     let webhook_secret = given(&webhook_secret);
+    report.check("served-installations", webhook_secret, app::served).await;
     let told = report.check_for("webhook-secret-at-github", both(stack, webhook_secret), app::told).await;
     let app_secret = report.check_for("app-secret", stack, app::app_secret).await;
     let app_secret = given(&app_secret);
