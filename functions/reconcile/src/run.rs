@@ -95,6 +95,18 @@ struct Of {
     answered: bool,
 }
 
+impl Trouble {
+    /// Notes what kind of failure kept some of the work from being done.
+    fn met(&mut self, failure: &Failure) {
+        match failure {
+            Failure::Table => {}
+            Failure::Limited { .. } => self.limited = true,
+            Failure::NoToken { .. } | Failure::Gone(_) | Failure::Refused(_) => self.refused = true,
+            Failure::Unavailable(_) | Failure::OutOfTime => self.unavailable = true,
+        }
+    }
+}
+
 impl Default for Of {
     fn default() -> Self {
         Self { room: Arc::new(Semaphore::new(REQUESTS_OF_ONE)), blocked: None, unanswered: 0, answered: false }
@@ -276,11 +288,9 @@ impl<'a> Run<'a> {
             }
             Some(Failure::OutOfTime | Failure::Table) => {}
         }
-        match failure {
-            None | Some(Failure::Gone(_) | Failure::Table) => {}
-            Some(Failure::Limited { .. }) => trouble.limited = true,
-            Some(Failure::NoToken { .. } | Failure::Refused(_)) => trouble.refused = true,
-            Some(Failure::Unavailable(_) | Failure::OutOfTime) => trouble.unavailable = true,
+        // What is not there may be what was to be found out.
+        if let Some(failure) = failure.filter(|failure| !matches!(failure, Failure::Gone(_))) {
+            trouble.met(failure);
         }
     }
 
@@ -365,6 +375,7 @@ impl<'a> Run<'a> {
     pub(crate) async fn give_up(&self, item: &Item, failure: &Failure) {
         let known = item.schedule();
         let now = self.now();
+        self.trouble().met(failure);
         let (refusal, said) = match failure {
             // Its lease brings it back.
             Failure::Table => return,
@@ -378,7 +389,6 @@ impl<'a> Run<'a> {
         };
         let key = item.key();
         let what = format!("{} {}", key.partition, key.item);
-        self.trouble().refused |= refusal == Refusal::Gone;
         match known.refused(refusal, said, now) {
             Some(next) => {
                 self.warn_once(&what, || tracing::warn!(item = what, said, "GitHub cannot be asked; it stays due"));

@@ -1,6 +1,7 @@
 //! Reconcile, in this process, against the fake GitHub and the local DynamoDB.
 
 mod conflicts;
+mod faults;
 mod histories;
 mod interruptions;
 mod refusals;
