@@ -152,7 +152,7 @@ fn of_links<'a>(evidence: &'a Evidence, pull_request: &'a PullRequestEvidence, n
 /// What the rules would make of GitHub's facts now.
 fn foreseen(pull_request: &PullRequestEvidence, now: Timestamp) -> Option<Applied> {
     let cards = || pull_request.tags.iter().flat_map(|tagged| &tagged.cards).chain(&pull_request.linked);
-    foresee(Report::facts(pull_request.facts.clone()?), now, |read| match read {
+    foresee(Report::facts(pull_request.facts.clone()?).read_at(now.as_second()), now, |read| match read {
         Read::PullRequest(..) => Found::PullRequest(pull_request.stored.clone().map(Box::new)),
         Read::Tag(tag) => {
             let tagged = pull_request.tags.iter().find(|tagged| tagged.tag == *tag);

@@ -6,6 +6,7 @@ mod interruptions;
 mod refusals;
 mod resync;
 mod tasks;
+mod truth;
 mod world;
 
 pub(crate) use world::World;
