@@ -13,7 +13,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 }
 
 /// A function that lacks configuration stays up and says so to each caller, instead of failing to start.
-async fn invoke(app: &Result<App, Failure>, event: LambdaEvent<Value>) -> Result<token::Response, Diagnostic> {
+async fn invoke(app: &Result<App, Failure>, event: LambdaEvent<Value>) -> Result<token::Answer, Diagnostic> {
     #[expect(clippy::disallowed_methods, reason = "the handler's wrapper is where the clock is read")]
     let now = Timestamp::now();
     let (request, context) = event.into_parts();
