@@ -27,25 +27,61 @@ const PATHS: [&str; 3] = ["a.rs", "b.rs", "c.rs"];
 /// Something that happens on GitHub or on the board. A pull request is meant by its place among those there are.
 #[derive(Debug, Clone)]
 enum Op {
-    Open { tags: u8, base: bool, paths: u8, draft: bool, fork: bool },
-    Push { at: usize, rebased: bool },
-    Retarget { at: usize, base: bool },
+    Open {
+        tags: u8,
+        base: bool,
+        paths: u8,
+        draft: bool,
+        fork: bool,
+    },
+    Push {
+        at: usize,
+        rebased: bool,
+    },
+    Retarget {
+        at: usize,
+        base: bool,
+    },
     /// Also after the merge, where it changes nothing.
-    Retitle { at: usize, tags: u8 },
-    Draft { at: usize },
-    Close { at: usize },
-    Reopen { at: usize },
-    Merge { at: usize },
+    Retitle {
+        at: usize,
+        tags: u8,
+    },
+    Draft {
+        at: usize,
+    },
+    Close {
+        at: usize,
+    },
+    Reopen {
+        at: usize,
+    },
+    Merge {
+        at: usize,
+    },
     /// GitHub's own revert of a merged one is opened, and merged.
-    Revert { at: usize },
+    Revert {
+        at: usize,
+    },
     /// A pull request without a tag is opened and merged.
-    MergeAnother { base: bool, paths: u8 },
+    MergeAnother {
+        base: bool,
+        paths: u8,
+    },
     /// Somebody pushes straight to a base.
-    PushBase { base: bool, paths: u8 },
+    PushBase {
+        base: bool,
+        paths: u8,
+    },
     /// The board puts a card into another column, whatever it is in; a task that is not there yet is made.
-    Move { task: usize, column: usize },
+    Move {
+        task: usize,
+        column: usize,
+    },
     /// How many seconds pass, to GitHub and to the board, between what people do from here on.
-    Tick { seconds: i64 },
+    Tick {
+        seconds: i64,
+    },
 }
 
 const COLUMNS: [&str; 4] = ["in_progress", "pr_submitted", "pr_submitted", "trash"];
@@ -271,7 +307,8 @@ impl Played {
         let github = self.world.hub().clone();
         let numbers = github.numbers(REPOSITORY);
         let pick = |at: usize| (!numbers.is_empty()).then(|| numbers[at % numbers.len()]);
-        let is = |at: usize, state: PullState| pick(at).filter(|number| github.truth(REPOSITORY, *number).state == state);
+        let is =
+            |at: usize, state: PullState| pick(at).filter(|number| github.truth(REPOSITORY, *number).state == state);
         let open = |title: &str, base: bool, mask, draft, fork: bool| {
             github.open_pull_request(
                 REPOSITORY,

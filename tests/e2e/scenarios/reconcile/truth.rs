@@ -156,7 +156,10 @@ impl Log {
 fn newer_open(pulls: &BTreeMap<u64, Pull>, task: &str, than: u64) -> Option<u64> {
     let created = pulls.get(&than).map_or(i64::MAX, |pull| pull.created);
     let open = pulls.iter().filter(|(number, pull)| **number != than && pull.open && pull.names(task));
-    open.map(|(number, pull)| (pull.created, *number)).filter(|newer| *newer > (created, than)).map(|(_, number)| number).max()
+    open.map(|(number, pull)| (pull.created, *number))
+        .filter(|newer| *newer > (created, than))
+        .map(|(_, number)| number)
+        .max()
 }
 
 /// Links, the current pull request and its conflict.
@@ -165,10 +168,8 @@ fn links(pulls: &BTreeMap<u64, Pull>, task: &str, card: &Value) -> Result<(), St
         pulls.iter().filter(|(_, pull)| pull.names(task)).map(|(number, pull)| (*number, pull)).collect();
     let number = |key: &str| key.rsplit_once('#').and_then(|(_, number)| number.parse::<u64>().ok());
     let linked = card["pull_requests"].as_object().cloned().unwrap_or_default();
-    let linked: BTreeMap<u64, String> = linked
-        .iter()
-        .filter_map(|(key, linked)| Some((number(key)?, linked["state"].as_str()?.to_owned())))
-        .collect();
+    let linked: BTreeMap<u64, String> =
+        linked.iter().filter_map(|(key, linked)| Some((number(key)?, linked["state"].as_str()?.to_owned()))).collect();
     let expected: BTreeMap<u64, String> = named.iter().map(|(number, pull)| (*number, pull.state.to_owned())).collect();
     if linked != expected {
         return Err(format!("{task} is linked to {linked:?}, and {expected:?} name it"));
