@@ -25,8 +25,9 @@ def test_sam_validate_finds_nothing():
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_cfn_lint_finds_nothing_in_the_expanded_template(expanded):
-    assert template.lint(expanded) == []
+@pytest.mark.parametrize("region", rules.PARTITIONS)
+def test_cfn_lint_finds_nothing_in_the_expanded_template(expanded, region):
+    assert template.lint(expanded, [region]) == []
 
 
 @pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.__name__)
