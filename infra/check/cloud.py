@@ -133,7 +133,7 @@ class Stack:
 def checkout(folder, functions):
     """What a deploy needs of this repository: the template and the built functions, `functions` giving each one's."""
     (folder / "infra").mkdir(parents=True)
-    for name in ("template.yaml", "samconfig.toml", "deploy"):
+    for name in ("template.yaml", "samconfig.toml", "deploy", "zips.py", "stack-policy.json"):
         shutil.copy(template.ROOT / "infra" / name, folder / "infra" / name)
     # cargo-lambda reads the workspace for its own settings.
     for name in ("Makefile", "Cargo.toml", "Cargo.lock", "functions", "shared", "tests", "infra/cli"):

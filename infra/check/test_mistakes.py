@@ -149,7 +149,7 @@ MISTAKES = {
     "a parameter that lets a role read any object": lambda sam: sam["Resources"]["TokenRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"].append(
         {"Fn::If": ["HasKey", {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}, {"Ref": "AWS::NoValue"}]}),
     "token reaches GitHub outside the subnets": drop("TokenFunction.VpcConfig"),
-    "the webhook in the subnets": put("WebhookFunction.VpcConfig", {"SubnetIds": {"Ref": "VpcSubnetIds"}, "SecurityGroupIds": {"Ref": "VpcSecurityGroupIds"}}),
+    "the webhook in the subnets": put("WebhookFunction.VpcConfig", {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}),
     "certificates of its own without being asked": put("TokenFunction.Environment.Variables.SSL_CERT_FILE", "/opt/ca-bundle.pem"),
     "tracing that nobody asked for": put("/Parameters/Tracing/Default", "Active"),
     "a way in that stays open beside the domain": drop("Api.DisableExecuteApiEndpoint"),
