@@ -1,12 +1,13 @@
-import sys
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).parents[1])]
 
 import template
-from cloud import Cloud
+from cloud import Cloud, GitHub
 
 CATCHES: list[tuple[str, list[str]]] = []
 
@@ -42,6 +43,19 @@ def functions(request):
     """What to deploy under each function's name: as built. A missing one fails: what was not deployed was not tested."""
     built = template.ROOT / request.config.getoption("--functions")
     return lambda name: (built / name / "bootstrap").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def binaries(request):
+    return template.ROOT / request.config.getoption("--binaries")
+
+
+@pytest.fixture(scope="module")
+def github(binaries):
+    with subprocess.Popen([binaries / "stack", "github"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield GitHub(process)
+        process.stdin.close()
+        assert process.wait(20) == 0, "it was asked for something that GitHub does not have"
 
 
 def pytest_terminal_summary(terminalreporter):
