@@ -2,9 +2,9 @@
 
 What MiniStack 1.5.33 takes and does nothing with is shown by `rules.py` alone: time-to-live, point-in-time
 recovery, SSE, throttling, reserved concurrency, the batching window, bisecting, partial batch failures, metric filters,
-`ExcludePunctuation`. An empty secret has a current version holding "" there; at AWS it has none. A stream is read without
-asking the reader's role, and calls on streams are checked against `*`, those on logs against an ARN that AWS does not use:
-the tests leave both out.
+`ExcludePunctuation`, stack policies, a function's subnets, a role's boundary. An empty secret has a current version holding ""
+there; at AWS it has none. A stream is read without asking the reader's role, and calls on streams are checked against `*`, those
+on logs against an ARN that AWS does not use: the tests leave both out.
 """
 
 import contextlib
@@ -104,6 +104,7 @@ class Stack:
         described = cloud.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
         self.id = described["StackId"]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+        self.parameters = {each["ParameterKey"]: each["ParameterValue"] for each in described["Parameters"]}
 
     def resources(self):
         pages = self.cloud.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=self.name)

@@ -145,6 +145,68 @@ def test_the_file_is_what_the_functions_get(desk):
     assert desk.cloud.client("lambda").get_function_configuration(FunctionName="day2-token")["Environment"]["Variables"]["TOKEN_POLICY"] == policy
 
 
+# What each parameter is changed to on a running stack.
+CHANGED = {
+    "PermissionsBoundary": "arn:aws:iam::000000000000:policy/boundary",
+    "RolePath": "/apps/konduktor/",
+    "KmsKeyArn": f"arn:aws:kms:{template.REGION}:000000000000:key/1",
+    "VpcSubnetIds": ["subnet-0a1b2c3d", "subnet-1a1b2c3d"],
+    "VpcSecurityGroupIds": ["sg-0a1b2c3d"],
+    "CaBundleLayer": f"arn:aws:lambda:{template.REGION}:000000000000:layer:certificates:1",
+    "GitHubApiUrl": "https://git.example.com/api/v3",
+    "TokenPolicy": {"permissions": {"contents": "read"}},
+    "ThrottlingRate": 10,
+    "ThrottlingBurst": 20,
+    "WebhookConcurrency": 5,
+    "TokenConcurrency": 6,
+    "DomainName": "hooks.example.com",
+    "CertificateArn": f"arn:aws:acm:{template.REGION}:000000000000:certificate/1",
+    "ExecuteApiEndpoint": "off",
+    "AlarmTopicArn": f"arn:aws:sns:{template.REGION}:000000000000:alarms",
+    "LogRetentionDays": 90,
+    "LogLevel": "DEBUG",
+    "Tracing": "Active",
+}
+# Refused, settled by the build, and shown with a destroyed stack.
+NOT_CHANGED = {"NamePrefix", "Architecture", "ExistingTasksTable"}
+
+
+def test_no_parameter_of_a_running_stack_takes_its_secrets_or_tables_away(desk):
+    assert CHANGED.keys() | NOT_CHANGED == template.load()["Parameters"].keys()
+    other = Desk(desk.cloud, desk.folder, "each", CLI="false")
+    other.write('NamePrefix = "each"\n')
+    other.did("make", "deploy")
+    before, resources = other.deployed().outputs, other.deployed().resources()
+    secrets = desk.cloud.client("secretsmanager")
+    values = lambda: [secrets.get_secret_value(SecretId=before[name])["SecretString"] for name in ("WebhookSecret", "AppSecret")]
+    secrets.put_secret_value(SecretId=before["AppSecret"], SecretString='{"app_id": 1}')
+    held = values()
+    desk.cloud.client("lambda").publish_layer_version(LayerName="certificates", Content={"ZipFile": zips.packed(b"no certificates")})
+    other.write("".join(f"{name} = {json.dumps(value)}\n" for name, value in CHANGED.items() if not isinstance(value, dict)) + '[TokenPolicy.permissions]\ncontents = "read"\n')
+    other.did("make", "deploy")
+    after = other.deployed()
+    assert values() == held
+    kept = {"Tasks", "PullRequests", "Tokens"}
+    assert all(after.outputs[f"{name}Table"] == before[f"{name}Table"] for name in kept)
+    moved = {name for name, each in resources.items() if after.resources()[name]["PhysicalResourceId"] != each["PhysicalResourceId"]}
+    # A role's path is part of its name for IAM.
+    assert moved <= {"WebhookRole", "ReconcileRole", "TokenRole"}
+    assert {name: value for name, value in after.parameters.items() if name in CHANGED} == {
+        name: ",".join(value) if isinstance(value, list) else json.dumps(value, separators=(",", ":")) if isinstance(value, dict) else str(value)
+        for name, value in CHANGED.items()}
+    token = desk.cloud.client("lambda").get_function_configuration(FunctionName="each-token")
+    assert [each["Arn"] for each in token["Layers"]] == [CHANGED["CaBundleLayer"]]
+    assert token["Environment"]["Variables"]["SSL_CERT_FILE"] == "/opt/ca-bundle.pem"
+    assert token["TracingConfig"] == {"Mode": "Active"}
+    role = desk.cloud.client("iam").get_role(RoleName=token["Role"].rsplit("/", 1)[1])["Role"]
+    assert role["Path"] == CHANGED["RolePath"]
+    assert secrets.describe_secret(SecretId=before["AppSecret"])["KmsKeyId"] == CHANGED["KmsKeyArn"]
+    for name in kept:
+        described = desk.cloud.client("dynamodb").describe_table(TableName=before[f"{name}Table"])["Table"]
+        assert described["SSEDescription"]["KMSMasterKeyArn"] == CHANGED["KmsKeyArn"]
+    other.did("make", "destroy")
+
+
 def test_no_update_may_replace_a_secret_or_a_table(desk):
     policy = json.loads(desk.cloud.client("cloudformation").get_stack_policy(StackName="day2")["StackPolicyBody"])
     denied = [each for each in policy["Statement"] if each["Effect"] == "Deny"]
@@ -219,14 +281,11 @@ def test_the_same_executables_make_the_same_zips(desk, tmp_path):
 
 def test_a_failed_first_deploy_says_what_is_left_and_can_be_repeated(desk):
     other = Desk(desk.cloud, desk.folder, "failed", CLI="false")
-    other.write('NamePrefix = "failed"\n')
-    functions = desk.cloud.client("lambda")
-    there = functions.get_function_configuration(FunctionName="day2-token")
-    functions.create_function(FunctionName="failed-token", Runtime="provided.al2023", Handler="bootstrap", Role=there["Role"], Code={"ZipFile": zips.packed(b"not ours")})
+    other.write(f'NamePrefix = "failed"\nCaBundleLayer = "arn:aws:lambda:{template.REGION}:000000000000:layer:nobody-made-this:1"\n')
     said = other.refused("make", "deploy")
-    assert "ROLLBACK_COMPLETE" in said and "make destroy" in said and "TokenFunction: " in said, said
+    assert "ROLLBACK_COMPLETE" in said and "make destroy" in said and "Function: " in said and "nobody-made-this" in said, said
     assert other.refused("make", "deploy").count("can only be deleted") == 1
-    functions.delete_function(FunctionName="failed-token")
+    other.write('NamePrefix = "failed"\n')
     gone = other.did("make", "destroy")
     assert "The stack failed is deleted" in gone
     other.did("make", "deploy")
