@@ -16,16 +16,18 @@ def pytest_addoption(parser):
     parser.addoption("--functions", metavar="DIR", help="deploy the real functions built by `cargo lambda build` into DIR as well")
     parser.addoption("--binaries", metavar="DIR", default="target/debug", help="where `cargo build` put the command line and the local stack")
     parser.addoption("--calls", metavar="FILE", help="compare the template's grants with the calls that `make test` recorded in FILE")
+    parser.addoption("--terraform", metavar="DIR", help="apply the Terraform example as well, with the providers in DIR (needs terraform)")
     parser.addoption("--every-catch", action="store_true", help="ask every check about every planted mistake, not only until one catches it (3 min)")
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "real: needs the functions built; runs with --functions only")
+    config.addinivalue_line("markers", "terraform: needs terraform and its provider; runs with --terraform only")
     config.addinivalue_line("markers", "recorded: needs the calls of the test suite; runs with --calls only")
 
 
 def pytest_collection_modifyitems(config, items):
-    for marker, option in (("real", "--functions"), ("recorded", "--calls")):
+    for marker, option in (("real", "--functions"), ("recorded", "--calls"), ("terraform", "--terraform")):
         if not config.getoption(option):
             left_out = [item for item in items if item.get_closest_marker(marker)]
             config.hook.pytest_deselected(items=left_out)
