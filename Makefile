@@ -29,27 +29,27 @@ help: ## List the commands
 
 demo: ## Start the local stack, move a task with signed webhooks, clone with a minted token, and say so
 	$(CARGO) build --workspace --bins
-	$(CARGO) run --quiet --package tests --bin stack -- demo
+	$(CARGO) run --quiet --package stack --bin stack -- demo
 
 run: ## Keep the local stack up on port 9000 and print its URLs
 	$(CARGO) build --workspace --bins
-	$(CARGO) run --quiet --package tests --bin stack -- run
+	$(CARGO) run --quiet --package stack --bin stack -- run
 
 test: ## The whole test suite
 	@mkdir -p $(dir $(CALLS)) && rm -f $(CALLS)
 	RECORDED_CALLS="$(CURDIR)/$(CALLS)" $(CARGO) test --workspace
 
 browser: ## The page of `create` in headless Chromium (needs chromium and chromedriver)
-	$(CARGO) test --package tests --test e2e -- --ignored chromium
+	$(CARGO) test --package e2e --test e2e -- --ignored chromium
 
 histories: ## Two thousand true histories whose deliveries are lost, doubled and swapped, optimised (some minutes to build)
-	HISTORIES=$(or $(HISTORIES),2000) $(CARGO) test --profile stack --package tests --test e2e -- histories
+	HISTORIES=$(or $(HISTORIES),2000) $(CARGO) test --profile stack --package e2e --test e2e -- histories
 
 bench: ## Measure the release functions side by side with empty ones (some minutes)
 	$(CARGO) build --release --package webhook --bin webhook --example empty_http
 	$(CARGO) build --release --package token --bin token --example empty
 	$(CARGO) build --release --package reconcile --bin reconcile
-	$(CARGO) run --quiet --profile stack --package tests --bin stack -- bench "$(RELEASE)"
+	$(CARGO) run --quiet --profile stack --package stack --bin stack -- bench "$(RELEASE)"
 
 install: ## Put the command konduktor-github-app on the PATH
 	$(CARGO) install --path infra/cli --locked
@@ -75,7 +75,7 @@ soak: cargo-lambda ## Build for arm64, and show the main job with that, emulated
 	@test -e $(ARM64)/lib/ld-linux-aarch64.so.1 || { echo "arm64's C library is missing: apt-get install libc6-arm64-cross" >&2; exit 1; }
 	$(BUILD) target/lambda-arm64 $(addprefix --package ,$(FUNCTIONS))
 	$(CARGO) build --workspace --bins
-	$(CARGO) run --quiet --package tests --bin stack -- demo target/lambda-arm64 qemu-aarch64 -L $(ARM64)
+	$(CARGO) run --quiet --package stack --bin stack -- demo target/lambda-arm64 qemu-aarch64 -L $(ARM64)
 
 destroy: ## Delete the stack; the Tasks table stays (needs credentials)
 	@infra/deploy --destroy

@@ -120,8 +120,9 @@ GRANTED = {
         "GetSecretValue WebhookSecret",
     },
     "reconcile": {
-        "GetItem TasksTable", "Query TasksTable", "UpdateItem TasksTable",
-        "BatchGetItem PullRequestsTable", "GetItem PullRequestsTable", "PutItem PullRequestsTable", "UpdateItem PullRequestsTable",
+        "GetItem TasksTable", "Query TasksTable", "Scan TasksTable", "UpdateItem TasksTable",
+        "BatchGetItem PullRequestsTable", "GetItem PullRequestsTable", "PutItem PullRequestsTable", "Query PullRequestsTable",
+        "UpdateItem PullRequestsTable",
         "Query due-index", "InvokeFunction TokenFunction",
     },
     "token": {

@@ -104,19 +104,19 @@ impl Failure {
     pub(crate) fn from_github(error: github::Error, scope: &Scope) -> Self {
         use github::Error as E;
         let error_type = match &error {
-            E::InvalidKey(_) | E::Unauthorized(_) => ErrorType::InvalidKey,
+            E::InvalidKey(_) | E::AppNotFound(_) | E::Unauthorized(_) => ErrorType::InvalidKey,
             E::ClockSkew { .. } => ErrorType::ClockSkew,
             E::InstallationNotFound(_) | E::NotFound(_) => ErrorType::InstallationNotFound,
             E::InstallationSuspended(_) => ErrorType::InstallationSuspended,
-            E::PermissionNotGranted(_) | E::Forbidden(_) | E::Unprocessable(_) => ErrorType::PermissionNotGranted,
-            E::RateLimited { .. } => ErrorType::RateLimited,
-            E::Unavailable(_) | E::Unexpected(_) => ErrorType::GitHubUnavailable,
+            E::PermissionNotGranted(_)
+            | E::NotAccessible(_)
+            | E::Barred { .. }
+            | E::Forbidden(_)
+            | E::Unprocessable(_) => ErrorType::PermissionNotGranted,
+            E::RateLimited { .. } | E::LockedOut { .. } => ErrorType::RateLimited,
+            E::NotTheApi(_) | E::Unavailable(_) | E::Unexpected(_) => ErrorType::GitHubUnavailable,
         };
-        let retry_after = match &error {
-            E::RateLimited { retry_after, .. } => Some(*retry_after),
-            _ => None,
-        };
-        let failure = Self::of_scope(error_type, scope, retry_after);
+        let failure = Self::of_scope(error_type, scope, error.wait());
         Self { cause: Some(redact(&Error::GitHub(error).chain())), ..failure }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use adapters::github::{self, AccessTokenRequest, InstallationToken, RepositorySelection};
+use domain::ids::InstallationId;
 use jiff::SignedDuration;
 
 use crate::App;
@@ -43,7 +44,11 @@ impl App {
         let mut corrected = false;
         loop {
             let app = signer.bearer(clock.now(), self.signers.offset());
-            let error = match self.github.create_installation_access_token(&app, scope.installation_id, &ask).await {
+            let error = match self
+                .github
+                .create_installation_access_token(&app, InstallationId(scope.installation_id), &ask)
+                .await
+            {
                 Ok(minted) => return Ok(minted),
                 Err(error) => error,
             };
@@ -83,7 +88,7 @@ impl App {
                 tracing::warn!("the installation is gone, and its repository belongs to another account now");
                 None
             }
-            Ok(Ok(found)) if found.id != scope.installation_id => Some(found.id),
+            Ok(Ok(found)) if found.id.0 != scope.installation_id => Some(found.id.0),
             Ok(Ok(_)) => None,
             Ok(Err(error)) => {
                 let error = github_chain(error);

@@ -30,7 +30,7 @@ impl Signer {
         // A GitHub Enterprise Server takes the App ID in every version, the client id only in late ones.
         let issuer = client_id.filter(|_| !api_url.ends_with("/api/v3")).unwrap_or(&secret.app_id);
         Ok(Self {
-            installation_id: secret.installation_id,
+            installation_id: secret.installation_id.map(|id| id.0),
             seal: Seal::derive(key.pkcs8_der()).map_err(|_| KeyError::Malformed)?,
             api_url: api_url.to_owned(),
             app_id: secret.app_id.clone(),

@@ -21,8 +21,8 @@ pub struct UnverifiedDelivery {
 #[derive(Debug)]
 pub struct VerifiedDelivery {
     body: Vec<u8>,
-    /// The version of the secret that fitted; it names the installations that are served.
-    secret: Arc<WebhookSecret>,
+    /// The current version of the secret, whichever fitted: it names the installations that are served.
+    current: Arc<WebhookSecret>,
 }
 
 /// Why a delivery is not taken.
@@ -50,16 +50,17 @@ pub async fn verify(
     let body = delivery.body.ok_or(Refusal::Encoding)?;
     let signature = delivery.headers.get(signature::HEADER).and_then(|value| Signature::parse(value.as_bytes()));
     let signature = signature.ok_or(Refusal::Signature)?;
-    let fitting = |versions: Versions<WebhookSecret>| {
-        versions.into_iter().find(|version| signature.verifies(&version.webhook_secret, &body))
+    let current_if_one_fits = |versions: Versions<WebhookSecret>| {
+        let fits = |version: &Arc<WebhookSecret>| version.signing().any(|secret| signature.verifies(&secret, &body));
+        versions.iter().any(fits).then(|| versions.into_iter().next()).flatten()
     };
-    if let Some(secret) = fitting(known) {
-        return Ok(VerifiedDelivery { body, secret });
+    if let Some(current) = current_if_one_fits(known) {
+        return Ok(VerifiedDelivery { body, current });
     }
     // It may be signed with a version that came, or went, since we looked.
     let refreshed = secret.refresh(now).await.map_err(Refusal::Secret)?;
-    match refreshed.and_then(fitting) {
-        Some(secret) => Ok(VerifiedDelivery { body, secret }),
+    match refreshed.and_then(current_if_one_fits) {
+        Some(current) => Ok(VerifiedDelivery { body, current }),
         None => Err(Refusal::Signature),
     }
 }
@@ -70,12 +71,8 @@ impl VerifiedDelivery {
         &self.body
     }
 
-    /// Whether events of this installation are served.
-    pub fn serves(&self, installation: Option<u64>) -> bool {
-        match (&self.secret.installations, installation) {
-            (None, _) => true,
-            (Some(served), Some(id)) => served.contains(&id),
-            (Some(_), None) => false,
-        }
+    /// The secret as it is now.
+    pub fn current(&self) -> &Arc<WebhookSecret> {
+        &self.current
     }
 }

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use adapters::github::Installation;
 use clap::{Args, ValueEnum};
+use domain::ids::InstallationId;
 use serde_json::{Value, json};
 
 use crate::aws::Account;
@@ -60,7 +61,7 @@ pub(crate) struct Arguments {
     webhook_secret_file: Option<PathBuf>,
     /// The installation whose repositories are meant, where the App has several
     #[arg(long, value_name = "ID")]
-    installation_id: Option<u64>,
+    installation_id: Option<InstallationId>,
     /// Take over the set-up of a self-hosted server: github-app.json and github-app.pem [default: KONDUKTOR_DIR, else
     /// ~/.konduktor]
     #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with_all = ["app_id", "pem", "webhook_secret_file"])]

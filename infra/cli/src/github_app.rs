@@ -9,6 +9,7 @@ use adapters::github::{
     Installation,
 };
 use adapters::secrets::{self, AppSecret};
+use domain::ids::InstallationId;
 use jiff::SignedDuration;
 use secrecy::SecretString;
 
@@ -172,7 +173,7 @@ impl GitHubApp {
 
     /// Mints a token for an installation and revokes it: proves that the functions will be able to. It may do the least that
     /// a token can.
-    pub(crate) async fn try_minting(&self, installation: u64) -> Result<(), Failure> {
+    pub(crate) async fn try_minting(&self, installation: InstallationId) -> Result<(), Failure> {
         let least = BTreeMap::from([("metadata".to_owned(), "read".to_owned())]);
         let request = AccessTokenRequest { repositories: None, permissions: Some(least) };
         let minted = self.client.create_installation_access_token(&self.bearer(), installation, &request).await;
@@ -241,7 +242,7 @@ pub(crate) async fn current(secret: &Secret<'_>) -> Result<AppSecret, Failure> {
 pub(crate) async fn once_known<T>(ask: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
     let mut answer = ask().await;
     for seconds in NEW_TOKEN_WAITS {
-        if !matches!(answer, Err(Error::Unauthorized(_) | Error::Forbidden(_))) {
+        if !answer.as_ref().is_err_and(Error::may_be_a_new_token) {
             break;
         }
         tokio::time::sleep(Duration::from_secs(seconds)).await;
@@ -250,7 +251,7 @@ pub(crate) async fn once_known<T>(ask: impl AsyncFn() -> Result<T, Error>) -> Re
     answer
 }
 
-pub(crate) fn suspended(installation: u64) -> Failure {
+pub(crate) fn suspended(installation: InstallationId) -> Failure {
     Failure::new(format!(
         "the installation {installation} is suspended: an owner of the account unsuspends it under Settings, GitHub Apps"
     ))

@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::DisplayErrorContext;
-use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
+use aws_sdk_secretsmanager::operation::get_secret_value::{GetSecretValueError, GetSecretValueOutput};
 use jiff::{SignedDuration, Timestamp};
-use secrecy::SecretString;
-use serde::{Deserialize, Deserializer};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
+
+pub use domain::contract::secrets::{AppSecret, Stored, WebhookSecret, parse};
 
 use crate::{Error, Result};
 
@@ -24,55 +25,8 @@ pub const MAX_AGE: SignedDuration = SignedDuration::from_mins(5);
 /// The least time between two reads that were caused by a value that did not fit.
 pub const REFRESH_INTERVAL: SignedDuration = SignedDuration::from_secs(30);
 
-/// What the webhook secret holds: `{"webhook_secret": "…", "installations"?: [ids]}`.
-#[derive(Debug, Deserialize)]
-pub struct WebhookSecret {
-    /// The secret GitHub signs deliveries with.
-    pub webhook_secret: SecretString,
-    /// If present, the only installations whose events are taken.
-    #[serde(default)]
-    pub installations: Option<Vec<u64>>,
-}
-
-/// What the app secret holds: `{"app_id": …, "client_id"?: …, "installation_id": …, "private_key": "PEM"}`.
-#[derive(Debug, Deserialize)]
-pub struct AppSecret {
-    /// The App ID.
-    #[serde(deserialize_with = "text_or_number")]
-    pub app_id: String,
-    /// The client id, which GitHub prefers as `iss`.
-    #[serde(default)]
-    pub client_id: Option<String>,
-    /// The installation that tokens are minted for unless a request names another.
-    #[serde(default, deserialize_with = "optional_id")]
-    pub installation_id: Option<u64>,
-    /// The App's private key, PEM.
-    pub private_key: SecretString,
-}
-
-/// A secret's JSON, with a check that somebody has really configured it.
-pub trait Configured: for<'de> Deserialize<'de> + Send + Sync + 'static {
-    /// What is missing, in words for the operator; `None` when the secret can be used.
-    fn missing(&self) -> Option<&'static str>;
-}
-
-impl Configured for WebhookSecret {
-    fn missing(&self) -> Option<&'static str> {
-        is_placeholder(&self.webhook_secret).then_some("webhook_secret is empty or a placeholder")
-    }
-}
-
-impl Configured for AppSecret {
-    fn missing(&self) -> Option<&'static str> {
-        if self.app_id.trim().is_empty() || self.app_id == "0" {
-            Some("app_id is empty")
-        } else if is_placeholder(&self.private_key) {
-            Some("private_key is empty or a placeholder")
-        } else {
-            None
-        }
-    }
-}
+/// What an unconfigured secret is, to the operator.
+const EMPTY: &str = "it is empty";
 
 /// The versions of a secret that are in service, newest first.
 pub type Versions<T> = Vec<Arc<T>>;
@@ -87,20 +41,40 @@ pub struct Secret<T> {
 
 #[derive(Debug)]
 struct Cache<T> {
-    current: Option<Arc<T>>,
-    previous: Option<Arc<T>>,
+    current: Version<T>,
+    previous: Version<T>,
     /// Whether AWSPREVIOUS was asked for; there may be none.
     previous_known: bool,
     read_at: Timestamp,
     refreshed_at: Option<Timestamp>,
 }
 
-impl<T: Configured> Secret<T> {
+/// What stands under a label of the secret.
+#[derive(Debug)]
+enum Version<T> {
+    /// Nothing, or nothing that was read.
+    None,
+    /// A value that can be used.
+    Good(Arc<T>),
+    /// Something else, and what is wrong with it.
+    Malformed(String),
+}
+
+impl<T> Version<T> {
+    fn good(&self) -> Option<&Arc<T>> {
+        match self {
+            Self::Good(value) => Some(value),
+            Self::None | Self::Malformed(_) => None,
+        }
+    }
+}
+
+impl<T: Stored> Secret<T> {
     /// A secret by its name or ARN. Nothing is read yet.
     pub fn new(client: Client, id: impl Into<String>) -> Self {
         let cache = Cache {
-            current: None,
-            previous: None,
+            current: Version::None,
+            previous: Version::None,
             previous_known: false,
             read_at: Timestamp::UNIX_EPOCH,
             refreshed_at: None,
@@ -108,20 +82,26 @@ impl<T: Configured> Secret<T> {
         Self { client, id: id.into(), cache: Mutex::new(cache) }
     }
 
+    /// The secret's name or ARN.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// The versions known at `now`, newest first, read again when they are older than [`MAX_AGE`].
     ///
-    /// AWSPREVIOUS is asked for only once something did not fit ([`Self::refresh`]): a cold start costs one read.
+    /// AWSPREVIOUS is asked for only once something did not fit ([`Self::refresh`]), or AWSCURRENT is malformed: a cold start
+    /// costs one read.
     ///
     /// # Errors
     /// [`Error::SecretNotConfigured`] or [`Error::SecretUnreadable`]; but a version that was good before is kept
-    /// while Secrets Manager cannot be read.
+    /// while Secrets Manager cannot be read, and one malformed version does not take the other out of service.
     pub async fn versions(&self, now: Timestamp) -> Result<Versions<T>> {
         let mut cache = self.cache.lock().await;
-        if cache.current.is_none() || now.duration_since(cache.read_at) >= MAX_AGE {
+        if cache.is_due(now) {
             let with_previous = cache.previous_known;
             self.read(&mut cache, now, with_previous).await?;
         }
-        Ok(cache.versions())
+        self.usable(&cache)
     }
 
     /// Reads both versions again because none of the known ones fitted, or `None` if that happened less than
@@ -136,18 +116,18 @@ impl<T: Configured> Secret<T> {
         }
         cache.refreshed_at = Some(now);
         self.read(&mut cache, now, true).await?;
-        Ok(Some(cache.versions()))
+        self.usable(&cache).map(Some)
     }
 
     async fn read(&self, cache: &mut Cache<T>, now: Timestamp, with_previous: bool) -> Result<()> {
         let (current, previous) = tokio::join!(self.get("AWSCURRENT"), async {
-            if with_previous { self.get("AWSPREVIOUS").await } else { Ok(None) }
+            if with_previous { Some(self.get("AWSPREVIOUS").await) } else { None }
         });
-        let kept = cache.current.is_some();
+        let kept = cache.current.good().is_some();
         match current {
-            Ok(Some(value)) => cache.current = Some(value),
-            Ok(None) => return Err(self.not_configured("it holds no value yet")),
-            Err(error @ Error::SecretUnreadable { .. }) if kept => {
+            Ok(Version::None) => return Err(self.not_configured(EMPTY)),
+            Ok(version) => cache.current = version,
+            Err(error) if kept => {
                 tracing::warn!(error = error.chain(), "the secret could not be read again; the known version stays");
                 // Without this every request of an outage would wait for the read's time-out.
                 cache.read_at = now - MAX_AGE + REFRESH_INTERVAL;
@@ -155,32 +135,57 @@ impl<T: Configured> Secret<T> {
             }
             Err(error) => return Err(error),
         }
-        if with_previous {
-            // A previous version that is gone or malformed must not take the current one out of service.
+        let previous = match (previous, &cache.current) {
+            (None, Version::Malformed(_)) => Some(self.get("AWSPREVIOUS").await),
+            (previous, _) => previous,
+        };
+        if let Some(previous) = previous {
             match previous {
-                Ok(value) => cache.previous = value,
-                Err(error) => tracing::warn!(error = error.chain(), "the previous version of the secret is not usable"),
+                Ok(version) => cache.previous = version,
+                Err(error) => {
+                    tracing::warn!(error = error.chain(), "the previous version of the secret is not readable")
+                }
             }
             cache.previous_known = true;
+        }
+        for (label, version) in [("AWSCURRENT", &cache.current), ("AWSPREVIOUS", &cache.previous)] {
+            if let Version::Malformed(reason) = version {
+                tracing::warn!(label, reason, "a version of the secret is not usable");
+            }
         }
         cache.read_at = now;
         Ok(())
     }
 
-    async fn get(&self, stage: &str) -> Result<Option<Arc<T>>> {
+    async fn get(&self, stage: &str) -> Result<Version<T>> {
         let answer = self.client.get_secret_value().secret_id(&self.id).version_stage(stage).send().await;
         let output = match answer {
             Ok(output) => output,
             Err(error) => match error.as_service_error() {
-                Some(GetSecretValueError::ResourceNotFoundException(_)) => return Ok(None),
+                Some(GetSecretValueError::ResourceNotFoundException(_)) => return Ok(Version::None),
                 _ => {
                     let source = DisplayErrorContext(error).to_string().into();
                     return Err(Error::SecretUnreadable { id: self.id.clone(), source });
                 }
             },
         };
-        let text = SecretString::from(output.secret_string.unwrap_or_default());
-        parse(&text).map(|value| Some(Arc::new(value))).map_err(|reason| self.not_configured(reason))
+        let value = match text(output) {
+            // As a secret without a version: nobody has configured it yet, and whoever does so should not have to wait.
+            Ok(text) if text.expose_secret().trim().is_empty() => return Ok(Version::None),
+            Ok(text) => parse(&text),
+            Err(reason) => Err(reason),
+        };
+        Ok(value.map_or_else(Version::Malformed, |value| Version::Good(Arc::new(value))))
+    }
+
+    fn usable(&self, cache: &Cache<T>) -> Result<Versions<T>> {
+        let known = [&cache.current, &cache.previous];
+        let versions: Versions<T> = known.into_iter().filter_map(Version::good).cloned().collect();
+        match (&cache.current, versions.is_empty()) {
+            (_, false) => Ok(versions),
+            (Version::Malformed(reason), true) => Err(self.not_configured(reason.as_str())),
+            (_, true) => Err(self.not_configured(EMPTY)),
+        }
     }
 
     fn not_configured(&self, reason: impl Into<String>) -> Error {
@@ -189,72 +194,24 @@ impl<T: Configured> Secret<T> {
 }
 
 impl<T> Cache<T> {
-    fn versions(&self) -> Versions<T> {
-        self.current.iter().chain(&self.previous).cloned().collect()
+    /// A secret that cannot be used is looked at again sooner, so that mending it is seen, but not at every request.
+    fn is_due(&self, now: Timestamp) -> bool {
+        let age = now.duration_since(self.read_at);
+        match self.current {
+            Version::None => true,
+            Version::Good(_) => age >= MAX_AGE,
+            Version::Malformed(_) => age >= REFRESH_INTERVAL,
+        }
     }
 }
 
-/// The value of a secret as the functions read it.
-///
-/// # Errors
-/// What is wrong with it, in words for the operator and without any of the value: serde_json's own message may quote what
-/// it stumbled over, so only the position is passed on.
-pub fn parse<T: Configured>(text: &SecretString) -> Result<T, String> {
-    use secrecy::ExposeSecret;
-    let text = text.expose_secret();
-    if text.trim().is_empty() {
-        return Err("it is empty".into());
-    }
-    let value: T = serde_json::from_str(text).map_err(|error| {
-        format!("it is not the JSON object we write there (line {}, column {})", error.line(), error.column())
-    })?;
-    value.missing().map_or(Ok(()), |reason| Err(reason.to_owned()))?;
-    Ok(value)
-}
-
-/// What people and templates put where a secret will go. Accepting one would be accepting anybody's signature.
-fn is_placeholder(secret: &SecretString) -> bool {
-    use secrecy::ExposeSecret;
-    let text = secret.expose_secret().trim();
-    text.is_empty()
-        || (text.starts_with('<') && text.ends_with('>'))
-        || [
-            "changeme",
-            "change-me",
-            "change_me",
-            "placeholder",
-            "replaceme",
-            "replace-me",
-            "replace_me",
-            "secret",
-            "todo",
-        ]
-        .contains(&text.to_ascii_lowercase().as_str())
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum TextOrNumber {
-    Text(String),
-    Number(u64),
-}
-
-/// An id that people write with or without quotes.
-///
-/// # Errors
-/// The deserializer's, for anything else.
-pub fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(match TextOrNumber::deserialize(deserializer)? {
-        TextOrNumber::Text(text) => text,
-        TextOrNumber::Number(number) => number.to_string(),
-    })
-}
-
-fn optional_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    match Option::<TextOrNumber>::deserialize(deserializer)? {
-        None => Ok(None),
-        Some(TextOrNumber::Number(number)) => Ok(Some(number)),
-        Some(TextOrNumber::Text(text)) if text.trim().is_empty() => Ok(None),
-        Some(TextOrNumber::Text(text)) => text.trim().parse().map(Some).map_err(serde::de::Error::custom),
+/// A version's text, which the AWS CLI stores as bytes where it was given a file of them.
+fn text(output: GetSecretValueOutput) -> std::result::Result<SecretString, String> {
+    match (output.secret_string, output.secret_binary) {
+        (Some(text), _) => Ok(text.into()),
+        (None, Some(bytes)) => String::from_utf8(bytes.into_inner())
+            .map(SecretString::from)
+            .map_err(|_| "it is binary and not the JSON object we write there: store it as text".to_owned()),
+        (None, None) => Ok(String::new().into()),
     }
 }

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use adapters::config::Variables;
 use adapters::github::app::AppKey;
-use adapters::secrets::text_or_number;
+use domain::contract::secrets::{self, SelfHosted};
+use domain::ids::InstallationId;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 
 use super::Arguments;
 use crate::failure::Failure;
@@ -24,7 +24,7 @@ pub(super) struct Answers {
     pub(super) key: AppKey,
     /// `None`: the one that the stack generated.
     pub(super) webhook_secret: Option<SecretString>,
-    pub(super) installation_id: Option<u64>,
+    pub(super) installation_id: Option<InstallationId>,
 }
 
 /// Asks for what the flags leave open, and reads the key: nothing goes over the network before it is known to be one.
@@ -60,29 +60,15 @@ pub(super) fn gather(arguments: &Arguments, progress: Progress) -> Result<Answer
     Ok(Answers { app_id, key: key(&pem)?, webhook_secret, installation_id: arguments.installation_id })
 }
 
-/// What `configure-github-app` of the self-hosted server wrote.
-#[derive(Deserialize)]
-struct SelfHosted {
-    #[serde(deserialize_with = "text_or_number")]
-    app_id: String,
-    #[serde(default)]
-    installation_id: Option<u64>,
-    webhook_secret: SecretString,
-}
-
-fn from_self_hosted(folder: Option<PathBuf>, installation_id: Option<u64>) -> Result<Answers, Failure> {
+fn from_self_hosted(folder: Option<PathBuf>, installation_id: Option<InstallationId>) -> Result<Answers, Failure> {
     let folder = folder.or_else(|| Variables::default().optional("KONDUKTOR_DIR").map(PathBuf::from));
     let folder = folder.unwrap_or_else(|| at_home("~/.konduktor"));
     let path = folder.join("github-app.json");
     let text = read(&path)?;
-    let set_up: SelfHosted = serde_json::from_str(text.expose_secret()).map_err(|error| {
-        // serde_json's own message may quote the secret.
+    let set_up: SelfHosted = secrets::parse(&text).map_err(|reason| {
         Failure::new(format!(
-            "{} is not what configure-github-app writes (line {}, column {}): it holds app_id, installation_id and \
-             webhook_secret",
-            path.display(),
-            error.line(),
-            error.column()
+            "{} is not what configure-github-app writes, {reason}: it holds app_id, installation_id and webhook_secret",
+            path.display()
         ))
     })?;
     Ok(Answers {
@@ -96,8 +82,7 @@ fn from_self_hosted(folder: Option<PathBuf>, installation_id: Option<u64>) -> Re
 pub(super) fn app_id(text: &str) -> Result<String, String> {
     let text = text.trim();
     let number = text.parse::<u64>().is_ok_and(|number| number > 0);
-    let client_id = text.starts_with("Iv") && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.');
-    if number || client_id {
+    if number || secrets::is_client_id(text) {
         return Ok(text.to_owned());
     }
     Err("the App ID is the number near the top of the App's settings, such as 123456".to_owned())

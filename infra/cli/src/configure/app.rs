@@ -2,28 +2,23 @@
 
 use adapters::github::{App, Installation, RepositorySelection};
 use adapters::secrets::{self, AppSecret};
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
+use domain::ids::InstallationId;
+use secrecy::SecretString;
 
 use crate::failure::Failure;
 use crate::github_app::{GitHubApp, missing, suspended};
-use crate::output::{Progress, printable};
+use crate::output::Progress;
 use crate::prompt;
 use crate::secret::{CURRENT, Secret, Written};
+use crate::text::printable;
 
 /// The value of the App's secret.
 pub(crate) struct AppSecretValue(SecretString);
 
 impl AppSecretValue {
-    pub(crate) fn new(app: &App, pem: &SecretString, installation_id: Option<u64>) -> Self {
-        let mut value = json!({"app_id": app.id, "private_key": pem.expose_secret()});
-        if let Some(client_id) = &app.client_id {
-            value["client_id"] = json!(client_id);
-        }
-        if let Some(installation_id) = installation_id {
-            value["installation_id"] = json!(installation_id);
-        }
-        Self(value.to_string().into())
+    pub(crate) fn new(app: &App, pem: &SecretString, installation_id: Option<InstallationId>) -> Self {
+        let (app_id, client_id) = (app.id.to_string(), app.client_id.clone());
+        Self(AppSecret { app_id, client_id, installation_id, private_key: pem.clone() }.to_json())
     }
 
     /// Keeps it where no function looks.
@@ -35,7 +30,7 @@ impl AppSecretValue {
 /// The installation that is meant, with everything granted that the App needs.
 pub(crate) async fn installation(
     github: &GitHubApp,
-    wanted: Option<u64>,
+    wanted: Option<InstallationId>,
     progress: Progress,
 ) -> Result<Installation, Failure> {
     let app = &github.app;
@@ -69,7 +64,7 @@ pub(crate) async fn installation(
 fn choose(
     github: &GitHubApp,
     mut installations: Vec<Installation>,
-    wanted: Option<u64>,
+    wanted: Option<InstallationId>,
     progress: Progress,
 ) -> Result<Installation, Failure> {
     if installations.is_empty() {
@@ -149,7 +144,11 @@ pub(crate) async fn parsed(secret: &Secret<'_>, stage: &str) -> Result<Option<Ap
 }
 
 /// Proves that tokens can be minted, before anything is stored.
-pub(crate) async fn mintable(github: &GitHubApp, installation: u64, progress: Progress) -> Result<(), Failure> {
+pub(crate) async fn mintable(
+    github: &GitHubApp,
+    installation: InstallationId,
+    progress: Progress,
+) -> Result<(), Failure> {
     progress.say("Minting a token...");
     github.try_minting(installation).await?;
     progress.say("Minted one, and revoked it.");

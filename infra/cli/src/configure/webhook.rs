@@ -6,6 +6,7 @@ use std::time::Duration;
 use adapters::config::check_https;
 use adapters::github::{HookConfig, HookConfigUpdate};
 use adapters::secrets::{self, WebhookSecret};
+use domain::ids::InstallationId;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -56,7 +57,7 @@ impl WebhookSecretValue {
     pub(crate) async fn next(
         secret: &Secret<'_>,
         signing: Option<SecretString>,
-        installation: u64,
+        installation: InstallationId,
     ) -> Result<Self, Failure> {
         let mut fields = fields(secret).await?;
         if let Some(Value::Array(served)) = fields.get_mut("installations")

@@ -9,12 +9,13 @@ use adapters::github::pull_request::{Observed, Pull};
 use adapters::github::{Client, Error, Installation};
 use adapters::secrets::{self, WebhookSecret};
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::kid_tag::KidTag;
-use domain::lifecycle::{MAX_TAGS, Match};
-use domain::pull_request::{
-    FactSource, Facts, InstallationId, PullRequest, PullRequestKey, PullRequestNumber, RepositoryId, RepositorySync,
-    SYNC_ITEM, item_key,
-};
+use domain::ids::{InstallationId, PullRequestKey, PullRequestNumber, RepositoryId, TaskId};
+use domain::item::ItemKey;
+use domain::kid_tag::{KidTag, Tags};
+use domain::protocol::Stored;
+use domain::pull_request::PullRequest;
+use domain::report::{Facts, Source};
+use domain::sync::RepositorySync;
 use domain::task::Task;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -60,7 +61,7 @@ pub(super) struct About {
     pub(super) facts: Option<Facts>,
     /// The tags of the facts' title that count, and what each names.
     pub(super) tags: Vec<Tagged>,
-    pub(super) tags_not_read: Vec<KidTag>,
+    pub(super) tags_not_read: usize,
     /// The tasks that it is stored as linked to and that no tag of the title names.
     pub(super) linked: Vec<Card>,
 }
@@ -105,12 +106,8 @@ impl Tagged {
     }
 
     /// As the rules take it.
-    pub(super) fn found(&self) -> Match {
-        match &self.cards[..] {
-            [] => Match::None,
-            [card] => Match::One(Box::new(card.task.clone())),
-            several => Match::Several(several.iter().map(|card| card.task.clone()).collect()),
-        }
+    pub(super) fn found(&self) -> Vec<(TaskId, Stored)> {
+        self.cards.iter().map(|card| (card.task.id.clone(), card.stored())).collect()
     }
 }
 
@@ -120,7 +117,7 @@ impl About {
     }
 
     pub(super) fn page(&self) -> Option<&str> {
-        self.facts.as_ref().map(|facts| facts.url.as_str())
+        self.facts.as_ref().map(|facts| facts.snapshot.url.as_str())
     }
 
     pub(super) fn key(&self) -> Option<PullRequestKey> {
@@ -128,12 +125,12 @@ impl About {
     }
 
     pub(super) fn repository_id(&self) -> Option<RepositoryId> {
-        self.facts.as_ref().map(|facts| facts.repository_id)
+        self.facts.as_ref().map(|facts| facts.snapshot.repository_id)
     }
 
     pub(super) fn installation_id(&self) -> Option<u64> {
-        let stored = || self.stored.as_ref()?.installation_id.map(|id| id.0);
-        self.installation.as_ref().map(|installation| installation.id).or_else(stored)
+        let stored = || self.stored.as_ref()?.snapshot.installation_id.map(|id| id.0);
+        self.installation.as_ref().map(|installation| installation.id.0).or_else(stored)
     }
 }
 
@@ -222,11 +219,11 @@ impl Items {
     /// The repository's name when last heard.
     fn repository(&self) -> Option<String> {
         let listed = self.sync.as_ref().map(|sync| &sync.repository);
-        listed.or_else(|| self.stored.as_ref().map(|stored| &stored.repository)).cloned()
+        listed.or_else(|| self.stored.as_ref().map(|stored| &stored.snapshot.repository)).map(ToString::to_string)
     }
 
     fn installation_id(&self) -> Option<u64> {
-        self.stored.as_ref()?.installation_id.map(|id| id.0)
+        self.stored.as_ref()?.snapshot.installation_id.map(|id| id.0)
     }
 }
 
@@ -235,7 +232,7 @@ impl Reader<'_> {
     async fn named(&self, repository: &str, number: PullRequestNumber) -> Result<About, Failure> {
         let seen = self.see(repository, number, None).await;
         let id = match &seen.observed {
-            Ok(observed) => Some(observed.facts.repository_id),
+            Ok(observed) => Some(observed.facts.snapshot.repository_id),
             Err(_) => self.linked_page(repository, number).await?,
         };
         let items = match id {
@@ -273,8 +270,8 @@ impl Reader<'_> {
 
     /// For a task that no pull request is linked to: one that was delivered and names it.
     async fn delivered_for(&self, task: &Task) -> Result<(Option<About>, Result<Deliveries, String>), Failure> {
-        let bound = task.repository_id.as_ref().and_then(|id| id.parse().ok()).map(RepositoryId);
-        let names_it = |delivery: &Delivery| KidTag::all_in(&delivery.title).iter().any(|tag| tag.names(&task.id));
+        let bound = task.repository_id;
+        let names_it = |delivery: &Delivery| Tags::of(&delivery.title).named.iter().any(|tag| tag.names(&task.id));
         let mut deliveries = self.deliveries(bound, names_it).await;
         let newest = deliveries.as_ref().ok().and_then(|found| found.about.first());
         let Some((id, number)) = newest.map(|newest| (newest.repository_id, newest.number)) else {
@@ -295,20 +292,20 @@ impl Reader<'_> {
         Seen { installation, observed }: Seen,
     ) -> Result<About, Failure> {
         // GitHub follows an old name.
-        let repository = observed.as_ref().map_or(repository, |seen| seen.facts.repository.clone());
+        let repository = observed.as_ref().map_or(repository, |seen| seen.facts.snapshot.repository.to_string());
         let facts = match (&observed, &stored) {
             // A read may come from a replica that is behind.
             (Ok(seen), stored)
-                if stored.as_ref().is_none_or(|known| seen.facts.updated_at >= known.github_updated_at) =>
+                if stored.as_ref().is_none_or(|known| seen.facts.snapshot.updated_at >= known.snapshot.updated_at) =>
             {
                 Some(seen.facts.clone())
             }
-            (_, stored) => stored.as_ref().and_then(as_facts),
+            (_, stored) => stored.as_ref().map(as_facts),
         };
-        let mut all = facts.as_ref().map(|facts| KidTag::all_in(&facts.title)).unwrap_or_default();
-        let tags_not_read = all.split_off(all.len().min(MAX_TAGS));
-        let mut tags = Vec::with_capacity(all.len());
-        for tag in all {
+        let said = facts.as_ref().map(|facts| Tags::of(&facts.snapshot.title)).unwrap_or_default();
+        let tags_not_read = said.not_read;
+        let mut tags = Vec::with_capacity(said.named.len());
+        for tag in said.named {
             tags.push(Tagged::read(&self.tasks, tag).await?);
         }
         let mut linked = Vec::new();
@@ -333,7 +330,7 @@ impl Reader<'_> {
             Ok(None) => (None, Err(Unseen::NotInstalled)),
             Ok(Some(found)) if found.suspended_at.is_some() => (Some(found), Err(Unseen::Suspended)),
             Ok(Some(found)) => {
-                let observed = self.observe(repository, number, Some(found.id)).await;
+                let observed = self.observe(repository, number, Some(found.id.0)).await;
                 (Some(found), observed)
             }
         };
@@ -381,18 +378,18 @@ impl Reader<'_> {
     }
 
     async fn items(&self, id: RepositoryId, number: PullRequestNumber) -> Result<Items, Failure> {
-        let (stored, item) = (self.item(id, item_key(number)), self.item(id, SYNC_ITEM.to_owned()));
+        let (stored, item) = (self.item(ItemKey::pull_request(id, number)), self.item(ItemKey::repository(id)));
         let (stored, sync) = tokio::try_join!(stored, item)?;
         Ok(Items { stored, sync })
     }
 
-    async fn item<T: DeserializeOwned>(&self, id: RepositoryId, item: String) -> Result<Option<T>, Failure> {
+    async fn item<T: DeserializeOwned>(&self, ItemKey { partition, item }: ItemKey) -> Result<Option<T>, Failure> {
         let table = &self.stack.pull_requests_table;
         let answer = self
             .dynamodb
             .get_item()
             .table_name(table)
-            .key("repository_id", AttributeValue::S(id.to_string()))
+            .key("repository_id", AttributeValue::S(partition.clone()))
             .key("item", AttributeValue::S(item.clone()))
             .consistent_read(true)
             .send()
@@ -406,7 +403,9 @@ impl Reader<'_> {
         };
         let found = answer.map_err(|error| call.failure(&error))?.item;
         found.map(serde_dynamo::from_item).transpose().map_err(|error| {
-            Failure::new(format!("the item {id} {item} of the table {table} is not of the documented shape: {error}"))
+            Failure::new(format!(
+                "the item {partition} {item} of the table {table} is not of the documented shape: {error}"
+            ))
         })
     }
 
@@ -446,30 +445,18 @@ impl Reader<'_> {
         };
         match (secrets::parse::<WebhookSecret>(&value), installation) {
             (Err(reason), _) => Served::NotConfigured(reason),
-            (Ok(WebhookSecret { installations: Some(served), .. }), Some(id)) if !served.contains(&id) => Served::No,
+            (Ok(WebhookSecret { installations: Some(served), .. }), Some(id))
+                if !served.contains(&InstallationId(id)) =>
+            {
+                Served::No
+            }
             _ => Served::Yes,
         }
     }
 }
 
 /// What is stored, as if GitHub had just said so.
-fn as_facts(stored: &PullRequest) -> Option<Facts> {
-    Some(Facts {
-        source: FactSource::Api,
-        repository_id: RepositoryId(stored.repository_id.parse().ok()?),
-        repository: stored.repository.clone(),
-        installation_id: stored.installation_id,
-        number: stored.number,
-        title: stored.title.clone(),
-        url: stored.url.clone(),
-        head_sha: stored.head_sha.clone(),
-        base: stored.base.clone(),
-        state: stored.state,
-        draft: stored.draft,
-        author: stored.author.clone(),
-        fork: stored.fork,
-        created_at: stored.created_at,
-        ended_at: stored.ended_at.and_then(|at| jiff::Timestamp::from_second(at).ok()),
-        updated_at: stored.github_updated_at,
-    })
+fn as_facts(stored: &PullRequest) -> Facts {
+    let title_at_merge = stored.is_merge_known().then(|| stored.snapshot.title.clone());
+    Facts { snapshot: stored.snapshot.clone(), source: Source::Api { title_at_merge } }
 }

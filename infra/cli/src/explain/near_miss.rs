@@ -1,6 +1,6 @@
 //! What in a title was meant as a kid tag and is none.
 
-use domain::kid_tag::{KidTag, MAX_DIGITS, MIN_DIGITS};
+use domain::kid_tag::{MAX_DIGITS, MIN_DIGITS, Tags};
 
 /// How much of a title is shown.
 const SHOWN: usize = 60;
@@ -40,7 +40,7 @@ fn at_word(before: &str, after: &str, title: &str) -> Option<NearMiss> {
     let start = bracket.map_or(before.len(), |_| before.trim_end().len() - 1);
     let text = &title[start..];
     let text = &text[..text.find([']', ')', '}', '>']).map_or(text.len(), |at| at + 1)];
-    if !KidTag::all_in(text).is_empty() {
+    if !Tags::of(text).named.is_empty() {
         return None;
     }
     let count = digits.len();

@@ -1,8 +1,8 @@
 //! The one sentence for each cause: what is so, why, and what to do about it.
 
-use domain::kid_tag::KidTag;
+use domain::kid_tag::{KidTag, MAX_TAGS};
 use domain::lifecycle;
-use domain::pull_request::{Mergeability, PullRequest, State};
+use domain::pull_request::{Mergeability, PullRequest, Snapshot, State};
 use domain::task::{Status, Task};
 use jiff::{SignedDuration, Timestamp};
 
@@ -10,7 +10,7 @@ use super::case::{About, Case, Served, Unseen};
 use super::deliveries::Delivery;
 use super::near_miss;
 use super::verdict::{Cause, differences, failed_delivery};
-use crate::output::when;
+use crate::text::when;
 
 /// GitHub takes a moment to deliver.
 const MAY_BE_ON_ITS_WAY: SignedDuration = SignedDuration::from_secs(120);
@@ -67,19 +67,34 @@ impl Words<'_> {
                 self.task.and_then(|task| task.repository.clone()).unwrap_or_else(|| "another repository".to_owned()),
                 self.repository()
             ),
+            Cause::Unreadable => format!(
+                "The item of {task} is not of the documented shape, so it is left out: mend what was written there, or \
+                 delete it and create the task again."
+            ),
+            Cause::NewerIsOpen => format!(
+                "{pull_request} was merged, and {task} was put into pr_submitted since, with {}, which is newer and open: \
+                 the merge of that one moves it, or {}.",
+                self.newer(),
+                self.by_hand()
+            ),
+            Cause::CompletedSince => format!(
+                "{pull_request} was merged, but {task} was completed after that one was opened and has come back for \
+                 other work: let a new pull request name it, or {}.",
+                self.by_hand()
+            ),
             Cause::Fork => format!(
                 "{pull_request} comes from a fork, and such a pull request is linked only once its author, {}, is \
                  seen to have write access to {}: give that access, or open it from a branch of the repository, and \
                  let reconcile look {} with:",
-                self.about.and_then(|about| about.facts.as_ref()).map_or("", |facts| &facts.author),
+                self.said().map_or("", |said| &said.author),
                 self.repository(),
                 self.owed().map_or_else(|| "again".to_owned(), |when| format!("{when}, or at once"))
             ),
             Cause::TagAfterMerge if self.stored().is_none() => format!(
-                "{} came into the title of {pull_request} after the merge, and the webhook goes by the title that \
-                 was merged; reconcile, which knows the present one alone, takes it {}, or at once with:",
+                "{} came into the title of {pull_request} after the merge, and the title that was merged is the one that \
+                 counts: {}.",
                 self.written_tag(),
-                self.next_read()
+                self.by_hand()
             ),
             Cause::TagAfterMerge => format!(
                 "{} led to no task in the title with which {pull_request} was merged, and what a title becomes after \
@@ -199,15 +214,14 @@ impl Words<'_> {
                 None => format!("All that {task} needs of {pull_request} is known: let reconcile finish it with:"),
             },
             Cause::TooLate => format!(
-                "The merge of {pull_request} is settled, because it waits 7 days for its task to reach pr_submitted \
-                 and not for one in the trash, and {task} came there later: let reconcile look again with:"
+                "The merge of {pull_request} has waited 7 days for {task} to reach pr_submitted, where it came later: \
+                 reconcile finds that within a day, or at once with:"
             ),
             Cause::TooManyTags => format!(
-                "The title of {pull_request} has {} kid tags, of which the first {} are read, and {} is not among \
+                "The title of {pull_request} has {} kid tags, of which the first {MAX_TAGS} are read, and {} is not among \
                  them: name the task in another pull request.",
-                self.about.map_or(0, |about| about.tags.len() + about.tags_not_read.len()),
-                lifecycle::MAX_TAGS,
-                self.written_tag()
+                self.about.map_or(0, |about| about.tags.len() + about.tags_not_read),
+                self.task.map_or_else(|| "one or another".to_owned(), |_| self.written_tag())
             ),
             Cause::Conflict => format!(
                 "{pull_request} conflicts with {}{}: bring its branch up to date; {task} moves when it is merged.",
@@ -275,10 +289,9 @@ impl Words<'_> {
 
     fn not_pr_submitted(&self) -> String {
         let (task, pull_request) = (self.task(), self.pull_request());
-        let ended = self.about.and_then(|about| about.facts.as_ref()).and_then(|facts| facts.ended_at);
-        let until = ended.map(|ended| ended + SignedDuration::from_secs(lifecycle::AWAIT_TASK));
-        let in_trash = self.task.is_some_and(|task| task.status == Status::Trash);
-        let advice = match until.filter(|until| *until > self.now && !in_trash) {
+        let ended = self.said().and_then(|said| said.ended_at);
+        let until = ended.and_then(|ended| Timestamp::from_second(ended + lifecycle::AWAIT_TASK).ok());
+        let advice = match until.filter(|until| *until > self.now) {
             Some(until) => format!(
                 "put it there by {} with `{} task move {} pr_submitted` and reconcile takes it to done within 15 \
                  minutes, or {}",
@@ -318,11 +331,11 @@ impl Words<'_> {
     }
 
     fn title(&self) -> &str {
-        self.about.and_then(|about| about.facts.as_ref()).map_or("", |facts| &facts.title)
+        self.said().map_or("", |said| &said.title)
     }
 
     fn base(&self) -> &str {
-        self.about.and_then(|about| about.facts.as_ref()).map_or("its base", |facts| &facts.base)
+        self.said().map_or("its base", |said| &said.base)
     }
 
     fn column(&self) -> &str {
@@ -336,6 +349,17 @@ impl Words<'_> {
         self.about?.stored.as_ref()
     }
 
+    /// What is true of the pull request, as far as anybody says.
+    fn said(&self) -> Option<&Snapshot> {
+        self.about?.facts.as_ref().map(|facts| &facts.snapshot)
+    }
+
+    /// The page of the pull request that the task is about now.
+    fn newer(&self) -> &str {
+        let current = self.task.and_then(|task| task.pull_requests.get(task.pull_request.as_ref()?));
+        current.map_or("another pull request", |current| &current.url)
+    }
+
     fn hook_url(&self) -> Option<&String> {
         self.case.app.as_ref().ok()?.hook_url.as_ref()
     }
@@ -347,8 +371,7 @@ impl Words<'_> {
     }
 
     fn put_tag(&self, meant: Option<String>) -> String {
-        let merged =
-            self.about.and_then(|about| about.facts.as_ref()).is_some_and(|facts| facts.state == State::Merged);
+        let merged = self.said().is_some_and(|said| said.state == State::Merged);
         let tag = meant.or_else(|| self.task.map(|_| self.written_tag()));
         match (merged, tag) {
             (true, _) => format!("it is merged already, so {}", self.by_hand()),
@@ -363,17 +386,17 @@ impl Words<'_> {
     }
 
     fn difference(&self) -> String {
-        let Some(facts) = self.about.and_then(|about| about.facts.as_ref()) else { return String::new() };
-        let (name, state) = (self.pull_request(), facts.state.as_str());
-        match self.stored() {
+        let Some(said) = self.said() else { return String::new() };
+        let (name, state) = (self.pull_request(), said.state.as_str());
+        match self.stored().map(|stored| &stored.snapshot) {
             None => format!("{name} is {state} on GitHub and not stored"),
-            Some(stored) if stored.state != facts.state => {
+            Some(stored) if stored.state != said.state => {
                 format!("{name} is {state} on GitHub and stored as {}", stored.state.as_str())
             }
             Some(stored) => {
                 format!(
                     "{name} has changed on GitHub ({}) and is stored as it was",
-                    differences(stored, facts).join(", ")
+                    differences(stored, said).join(", ")
                 )
             }
         }
@@ -395,15 +418,15 @@ impl Words<'_> {
     }
 
     fn may_be_on_its_way(&self) -> &'static str {
-        let changed = self.about.and_then(|about| about.facts.as_ref()).map(|facts| facts.updated_at);
+        let changed = self.said().map(|said| said.updated_at);
         let fresh = changed.is_some_and(|changed| self.now.duration_since(changed) < MAY_BE_ON_ITS_WAY);
         if fresh { " (one may be on its way)" } else { "" }
     }
 
     /// When reconcile looks at the pull request by itself, if it will.
     fn owed(&self) -> Option<String> {
-        let stored = self.stored().filter(|stored| stored.due.is_some())?;
-        Some(self.at(stored.next_check_at?))
+        let schedule = self.stored().map(|stored| &stored.schedule).filter(|schedule| schedule.is_due())?;
+        Some(self.at(schedule.next_check_at?))
     }
 
     fn at(&self, second: i64) -> String {
@@ -415,8 +438,8 @@ impl Words<'_> {
     }
 
     fn next_read(&self) -> String {
-        let sync = self.about.and_then(|about| about.sync.as_ref()).filter(|sync| sync.due.is_some());
-        match sync.and_then(|sync| sync.next_check_at) {
+        let sync = self.about.and_then(|about| about.sync.as_ref()).filter(|sync| sync.schedule.is_due());
+        match sync.and_then(|sync| sync.schedule.next_check_at) {
             Some(next) => format!("when it next reads the repository, {}", self.at(next)),
             None => "within 15 minutes".to_owned(),
         }

@@ -1,11 +1,13 @@
 //! Why a card does not move: the first cause that holds, and what to do about it.
 //!
-//! The rules are not repeated here. They are asked what they would make of GitHub's facts now ([`lifecycle::plan`]),
+//! The rules are not repeated here. They are asked what they would make of GitHub's facts now ([`foresee`]),
 //! and what they would do and was not done has one of the causes below.
 
 use domain::kid_tag::KidTag;
-use domain::lifecycle::{self, Link};
-use domain::pull_request::{Facts, Mergeability, PullRequest, State};
+use domain::outcome::{Applied, Outcome, TaskOutcome};
+use domain::protocol::{Found, Read, Stored, foresee};
+use domain::pull_request::{Mergeability, PullRequest, Snapshot, State};
+use domain::report::Report;
 use domain::task::{Status, Task};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -27,11 +29,14 @@ pub(super) enum Cause {
     NoTask,
     Ambiguous,
     OtherRepository,
+    Unreadable,
     Fork,
     TagAfterMerge,
     // The rules.
     NotPrSubmitted,
     MovedBack,
+    NewerIsOpen,
+    CompletedSince,
     Closed,
     // GitHub shows something that is not stored.
     NotInstalled,
@@ -123,17 +128,17 @@ fn of_task<'a>(case: &'a Case, about: &'a About, card: &'a Card, now: Timestamp)
     let mut concerned = of_links(case, about, now);
     concerned.retain(|concerned| concerned.card.is_some_and(|other| other.task.id == card.task.id));
     if concerned.is_empty() {
-        let late = about.tags_not_read.iter().find(|tag| tag.names(&card.task.id));
-        let cause = if late.is_some() { Cause::TooManyTags } else { unnamed(about) };
-        concerned.push(Concerned { tag: late, card: Some(card), cause });
+        let cause = if about.tags_not_read > 0 { Cause::TooManyTags } else { unnamed(about) };
+        concerned.push(Concerned { tag: None, card: Some(card), cause });
     }
     concerned
 }
 
 fn of_pull_request<'a>(case: &'a Case, about: &'a About, now: Timestamp) -> Vec<Concerned<'a>> {
     let mut concerned = of_links(case, about, now);
-    let late = about.tags_not_read.iter();
-    concerned.extend(late.map(|tag| Concerned { tag: Some(tag), card: None, cause: Cause::TooManyTags }));
+    if about.tags_not_read > 0 {
+        concerned.push(Concerned { tag: None, card: None, cause: Cause::TooManyTags });
+    }
     if concerned.is_empty() {
         concerned.push(Concerned { tag: None, card: None, cause: unnamed(about) });
     }
@@ -143,7 +148,7 @@ fn of_pull_request<'a>(case: &'a Case, about: &'a About, now: Timestamp) -> Vec<
 /// Nothing in the title leads to a task.
 fn unnamed(about: &About) -> Cause {
     match (&about.facts, &about.observed) {
-        (Some(facts), _) if near_miss::find(&facts.title).is_some() => Cause::MalformedTag,
+        (Some(facts), _) if near_miss::find(&facts.snapshot.title).is_some() => Cause::MalformedTag,
         (Some(_), _) => Cause::NoTag,
         (None, Err(unseen)) => unseen.cause().unwrap_or(Cause::Unexplained),
         (None, Ok(_)) => Cause::Unexplained,
@@ -163,26 +168,40 @@ impl Unseen {
 
 /// Each tag that counts and each linked task, and what the rules make of it.
 fn of_links<'a>(case: &'a Case, about: &'a About, now: Timestamp) -> Vec<Concerned<'a>> {
-    let Some(facts) = &about.facts else { return Vec::new() };
-    let matches: Vec<_> = about.tags.iter().map(|tagged| (tagged.tag.clone(), tagged.found())).collect();
-    let plan = lifecycle::plan(about.stored.as_ref(), facts, &matches, now);
-    let Some(next) = plan.pull_request else { return Vec::new() };
-    let by_tag = about.tags.iter().zip(plan.links).map(|(Tagged { tag, cards }, (_, link))| {
-        let linked = cards.iter().find(|card| next.task_ids.contains(&card.task.id));
-        let cause = match (link, linked) {
-            (Link::Task(_) | Link::NotTaken, Some(card)) => of_linked(case, about, &next, &card.task),
-            (Link::NotTaken, None) => Cause::TagAfterMerge,
-            (Link::Ambiguous, _) => Cause::Ambiguous,
-            (Link::OtherRepository(_), _) => Cause::OtherRepository,
-            (Link::AwaitsPermission, _) => Cause::Fork,
-            (Link::NoTask | Link::Task(_), _) => Cause::NoTask,
+    let Some(Applied { pull_request: Some(next), tasks, .. }) = foreseen(about, now) else { return Vec::new() };
+    let concerned = tasks.iter().filter_map(|TaskOutcome { tag, task, outcome }| {
+        let tagged = about.tags.iter().find(|tagged| Some(&tagged.tag) == tag.as_ref());
+        let cards = || tagged.into_iter().flat_map(|tagged| &tagged.cards).chain(&about.linked);
+        let card = cards().find(|card| task.as_ref().is_none_or(|id| card.task.id == *id));
+        let cause = match (outcome, card) {
+            (Outcome::Unlinked, _) => return None,
+            (Outcome::NoTask | Outcome::Gone, _) => Cause::NoTask,
+            (Outcome::Ambiguous, _) => Cause::Ambiguous,
+            (Outcome::OtherRepository, _) => Cause::OtherRepository,
+            (Outcome::Unreadable, _) => Cause::Unreadable,
+            (Outcome::AwaitsPermission, _) => Cause::Fork,
+            (Outcome::NewerIsOpen { .. }, _) => Cause::NewerIsOpen,
+            (Outcome::CompletedSince, _) => Cause::CompletedSince,
+            (Outcome::NotTaken, _) => Cause::TagAfterMerge,
+            (_, Some(card)) => of_linked(case, about, &next, &card.task),
+            (_, None) => Cause::NoTask,
         };
-        Concerned { tag: Some(tag), card: linked.or(cards.first()), cause }
+        Some(Concerned { tag: tagged.map(|tagged| &tagged.tag), card, cause })
     });
-    let linked = about.linked.iter().filter(|card| next.task_ids.contains(&card.task.id));
-    let by_link =
-        linked.map(|card| Concerned { tag: None, card: Some(card), cause: of_linked(case, about, &next, &card.task) });
-    by_tag.chain(by_link).collect()
+    concerned.collect()
+}
+
+/// What the rules would make of GitHub's facts now.
+fn foreseen(about: &About, now: Timestamp) -> Option<Applied> {
+    let cards = || about.tags.iter().flat_map(|tagged| &tagged.cards).chain(&about.linked);
+    foresee(Report::facts(about.facts.clone()?), now, |read| match read {
+        Read::PullRequest(..) => Found::PullRequest(about.stored.clone().map(Box::new)),
+        Read::Tag(tag) => {
+            let tagged = about.tags.iter().find(|tagged| tagged.tag == *tag);
+            Found::Tag(tagged.map(Tagged::found).unwrap_or_default())
+        }
+        Read::Task(id) => Found::Task(cards().find(|card| card.task.id == *id).map_or(Stored::Absent, Card::stored)),
+    })
 }
 
 /// A task that the title names rightly.
@@ -190,16 +209,13 @@ fn of_linked(case: &Case, about: &About, next: &PullRequest, task: &Task) -> Cau
     let key = next.key();
     let stored = about.stored.as_ref();
     let stored_link = stored.filter(|stored| stored.task_ids.contains(&task.id));
-    let merge_is_stored = stored_link.is_some_and(|stored| stored.state == State::Merged);
-    match (&task.status, next.state) {
+    let merge_is_stored = stored_link.is_some_and(|stored| stored.snapshot.state == State::Merged);
+    match (&task.status, next.snapshot.state) {
         (Status::Done, _) if task.completed_by.contains(&key) => Cause::Done,
         (Status::Done, _) => Cause::DoneOtherwise,
         (_, State::Merged) if task.completed_by.contains(&key) => Cause::MovedBack,
         (Status::PrSubmitted, State::Merged) if merge_is_stored => {
-            match stored.and_then(|stored| stored.due.as_ref()) {
-                Some(_) => Cause::Owed,
-                None => Cause::TooLate,
-            }
+            if stored.is_some_and(|stored| stored.schedule.is_due()) { Cause::Owed } else { Cause::TooLate }
         }
         (Status::PrSubmitted, State::Merged) | (_, State::Open) => {
             let unseen = about.observed.as_ref().err().and_then(Unseen::cause);
@@ -223,10 +239,11 @@ fn of_linked(case: &Case, about: &About, next: &PullRequest, task: &Task) -> Cau
 /// Whether GitHub's facts would change what is stored. A merge that is stored is final.
 fn is_behind(about: &About) -> bool {
     let Some(facts) = &about.facts else { return false };
-    about.stored.as_ref().is_none_or(|known| known.state != State::Merged && !differences(known, facts).is_empty())
+    let news = |known: &PullRequest| !differences(&known.snapshot, &facts.snapshot).is_empty();
+    about.stored.as_ref().is_none_or(|known| known.snapshot.state != State::Merged && news(known))
 }
 
-pub(super) fn differences(known: &PullRequest, facts: &Facts) -> Vec<&'static str> {
+pub(super) fn differences(known: &Snapshot, facts: &Snapshot) -> Vec<&'static str> {
     let differs = [
         ("its state", known.state != facts.state),
         ("its title", known.title != facts.title),
@@ -270,7 +287,7 @@ fn untold(case: &Case, about: &About) -> Cause {
 /// The newest delivery that told more than is stored and was not taken, nor delivered again since.
 pub(super) fn failed_delivery<'a>(case: &'a Case, about: &About) -> Option<&'a Delivery> {
     let deliveries = &case.deliveries.as_ref().ok()?.about;
-    let known = about.stored.as_ref().map(|stored| stored.github_updated_at);
+    let known = about.stored.as_ref().map(|stored| stored.snapshot.updated_at);
     let taken = |guid: &str| deliveries.iter().any(|other| other.guid == guid && other.is_ok());
     deliveries.iter().find(|delivery| {
         !delivery.is_ok() && known.is_none_or(|known| delivery.updated_at > known) && !taken(&delivery.guid)
@@ -280,17 +297,17 @@ pub(super) fn failed_delivery<'a>(case: &'a Case, about: &About) -> Option<&'a D
 /// Whether the title that GitHub shows came to a merge that concerned nobody: the webhook goes by the one that was
 /// merged.
 fn is_retitled_merge(case: &Case, about: &About) -> bool {
-    let merged = about.facts.as_ref().filter(|facts| facts.state == State::Merged && about.stored.is_none());
+    let merged = about.facts.as_ref().filter(|facts| facts.snapshot.state == State::Merged && about.stored.is_none());
     let (Some(facts), Ok(found)) = (merged, &case.deliveries) else { return false };
     let edits = found.about.iter().filter(|delivery| delivery.is_ok() && delivery.action.as_deref() == Some("edited"));
-    edits.map(|edit| edit.updated_at).any(|updated_at| updated_at >= facts.updated_at)
+    edits.map(|edit| edit.updated_at).any(|updated_at| updated_at >= facts.snapshot.updated_at)
 }
 
 fn conflict(about: &About, next: &PullRequest) -> Cause {
     use Mergeability::{Conflicting, Mergeable, Unknown};
     // An answer about another head or base says nothing about these.
-    let about_these = |facts: &Facts| facts.head_sha == next.head_sha && facts.base == next.base;
-    let seen = about.observed.as_ref().ok().filter(|seen| about_these(&seen.facts));
+    let about_these = |said: &Snapshot| said.head_sha == next.snapshot.head_sha && said.base == next.snapshot.base;
+    let seen = about.observed.as_ref().ok().filter(|seen| about_these(&seen.facts.snapshot));
     let now = seen.map_or(Unknown, |seen| seen.mergeability);
     match (next.mergeability, now) {
         (Conflicting, Conflicting | Unknown) => Cause::Conflict,

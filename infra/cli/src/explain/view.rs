@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use domain::kid_tag::KidTag;
-use domain::pull_request::{Check, Mergeability, PullRequest, State};
+use domain::kid_tag::Tags;
+use domain::pull_request::{Mergeability, PullRequest, State};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -11,7 +11,8 @@ use super::case::{About, Case, Served, Unseen};
 use super::deliveries::Delivery;
 use super::verdict::{Cause, Concerned, Verdict};
 use crate::failure::Failure;
-use crate::output::{Style, Terminal, printable, when};
+use crate::output::{Style, Terminal};
+use crate::text::{printable, when};
 
 /// Lines of a section: what it is, and its value.
 type Lines = Vec<(&'static str, String)>;
@@ -50,12 +51,12 @@ fn stored(about: &About, now: Timestamp) -> Lines {
     match &about.stored {
         None => lines.push(("state", "nothing is stored about it".to_owned())),
         Some(stored) => {
-            let known = when(stored.github_updated_at, now);
-            lines.push(("state", format!("{}, as of {known}", stored.state.as_str())));
-            lines.push(("title", stored.title.clone()));
+            let known = when(stored.snapshot.updated_at, now);
+            lines.push(("state", format!("{}, as of {known}", stored.snapshot.state.as_str())));
+            lines.push(("title", stored.snapshot.title.clone()));
             let links: Vec<_> = stored.task_ids.iter().map(|id| id.prefix()).collect();
             lines.push(("linked to", if links.is_empty() { "no task".to_owned() } else { links.join(", ") }));
-            if stored.state == State::Open {
+            if stored.snapshot.state == State::Open {
                 lines.push(("conflict", conflict(stored, now)));
             }
             if let Some(owed) = owed(stored, now) {
@@ -63,7 +64,9 @@ fn stored(about: &About, now: Timestamp) -> Lines {
             }
         }
     }
-    if let Some(next) = about.sync.as_ref().filter(|sync| sync.due.is_some()).and_then(|sync| sync.next_check_at) {
+    if let Some(next) =
+        about.sync.as_ref().filter(|sync| sync.schedule.is_due()).and_then(|sync| sync.schedule.next_check_at)
+    {
         lines.push(("resync", seconds(next, now)));
     }
     lines
@@ -81,19 +84,19 @@ fn conflict(stored: &PullRequest, now: Timestamp) -> String {
 }
 
 fn owed(stored: &PullRequest, now: Timestamp) -> Option<String> {
-    stored.due.as_ref()?;
-    let asked = if stored.check == Some(Check::Now) { "now, since " } else { "" };
-    Some(format!("reconcile looks {asked}{}", stored.next_check_at.map(|at| seconds(at, now)).unwrap_or_default()))
+    let schedule = Some(&stored.schedule).filter(|schedule| schedule.is_due())?;
+    let asked = if schedule.is_at_once() { "now, since " } else { "" };
+    Some(format!("reconcile looks {asked}{}", schedule.next_check_at.map(|at| seconds(at, now)).unwrap_or_default()))
 }
 
 fn on_github(case: &Case, about: &About, now: Timestamp) -> Lines {
     let mut lines = Lines::new();
     match &about.observed {
         Ok(seen) => {
-            let facts = &seen.facts;
+            let facts = &seen.facts.snapshot;
             lines.push(("state", format!("{}, changed {}", facts.state.as_str(), when(facts.updated_at, now))));
             if let Some(ended) = facts.ended_at {
-                lines.push(("ended", when(ended, now)));
+                lines.push(("ended", seconds(ended, now)));
             }
             lines.push(("title", facts.title.clone()));
             let tags = tags(&facts.title);
@@ -194,7 +197,7 @@ fn delivered(delivery: &Delivery, now: Timestamp) -> String {
     let answer = match &delivery.answer {
         Some(answer) => {
             let reason = answer.reason.as_ref().map(|reason| format!(": {reason}"));
-            format!("{} {}{}", delivery.status_code, answer.outcome, reason.unwrap_or_default())
+            format!("{} {}{}", delivery.status_code, answer.outcome.as_str(), reason.unwrap_or_default())
         }
         None => format!("{} {}", delivery.status_code, delivery.status),
     };
@@ -206,7 +209,7 @@ fn seconds(at: i64, now: Timestamp) -> String {
 }
 
 fn tags(title: &str) -> Vec<String> {
-    KidTag::all_in(title).iter().map(ToString::to_string).collect()
+    Tags::of(title).named.iter().map(ToString::to_string).collect()
 }
 
 pub(super) fn json(case: &Case, verdict: &Verdict<'_>) -> Result<Value, Failure> {
@@ -248,7 +251,7 @@ pub(super) fn json(case: &Case, verdict: &Verdict<'_>) -> Result<Value, Failure>
 fn github_json(about: &About) -> Value {
     match &about.observed {
         Ok(seen) => {
-            let facts = &seen.facts;
+            let facts = &seen.facts.snapshot;
             json!({
                 "state": facts.state,
                 "title": facts.title,
@@ -260,7 +263,7 @@ fn github_json(about: &About) -> Value {
                 "author": facts.author,
                 "mergeability": seen.mergeability,
                 "updated_at": facts.updated_at,
-                "ended_at": facts.ended_at,
+                "ended_at": facts.ended_at.and_then(|at| Timestamp::from_second(at).ok()),
             })
         }
         Err(Unseen::Unread(reason)) => json!({"unread": reason}),

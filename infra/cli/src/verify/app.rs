@@ -2,7 +2,8 @@
 
 use adapters::github::app::AppKey;
 use adapters::github::{Installation, RepositorySelection};
-use adapters::secrets::{self, AppSecret, Configured, WebhookSecret};
+use adapters::secrets::{self, AppSecret, Stored, WebhookSecret};
+use domain::ids::InstallationId;
 
 use super::report::{Failed, Found};
 use crate::NAME;
@@ -24,7 +25,7 @@ pub(super) async fn webhook_secret(stack: &Stack) -> Found<WebhookSecret> {
 }
 
 /// Whether GitHub was told the version that is in service. What it really signs with only deliveries show.
-pub(super) async fn told((stack, _): (&Stack, &WebhookSecret)) -> Found<bool> {
+pub(super) async fn told(stack: &Stack) -> Found<bool> {
     let stages = Secret::new(&stack.session, &stack.webhook_secret).stages().await?;
     if is_unfinished(&stages) {
         return Err(Failed::new(
@@ -44,13 +45,13 @@ pub(super) async fn app_secret(stack: &Stack) -> Found<AppSecret> {
     Ok((format!("{} is well-formed, App ID {}", secret.id(), value.app_id), value))
 }
 
-async fn parsed<T: Configured>(secret: &Secret<'_>, next: &str) -> Result<T, Failed> {
+async fn parsed<T: Stored>(secret: &Secret<'_>, next: &str) -> Result<T, Failed> {
     let unusable = |reason: &str| Failed::new(format!("{} cannot be used: {reason}", secret.id()), next);
     let value = secret.at(CURRENT).await?.ok_or_else(|| unusable("it is empty"))?;
     secrets::parse(&value).map_err(|reason| unusable(&reason))
 }
 
-pub(super) async fn key(secret: &AppSecret) -> Found<AppKey> {
+pub(super) fn key(secret: &AppSecret) -> Found<AppKey> {
     let key = AppKey::from_pem(&secret.private_key).map_err(|error| {
         let next = format!("run `{NAME} configure` with the .pem file that GitHub let you download");
         Failed::new(error.to_string(), next)
@@ -73,7 +74,7 @@ pub(super) async fn identify(stack: &Stack, secret: &AppSecret, key: AppKey, pro
     Ok((format!("{} (App ID {}, {})", app.name, app.id, app.html_url), github))
 }
 
-pub(super) async fn clock(github: &GitHubApp) -> Result<String, Failed> {
+pub(super) fn clock(github: &GitHubApp) -> Result<String, Failed> {
     let seconds = github.clock_offset.as_secs();
     let apart = seconds.unsigned_abs();
     let seen = match seconds {
@@ -87,7 +88,7 @@ pub(super) async fn clock(github: &GitHubApp) -> Result<String, Failed> {
     Err(Failed::new(seen, "set this machine's clock, for example with `timedatectl set-ntp true`"))
 }
 
-pub(super) async fn permissions(github: &GitHubApp) -> Result<String, Failed> {
+pub(super) fn permissions(github: &GitHubApp) -> Result<String, Failed> {
     let app = &github.app;
     let lacks = missing(&app.permissions, &app.events);
     if lacks.is_empty() {
@@ -105,7 +106,7 @@ pub(super) async fn permissions(github: &GitHubApp) -> Result<String, Failed> {
 pub(super) async fn installation(
     github: &GitHubApp,
     secret: &AppSecret,
-    served: Option<&[u64]>,
+    served: Option<&[InstallationId]>,
 ) -> Found<Vec<Installation>> {
     let all = github.installations().await?;
     if all.is_empty() {
@@ -153,7 +154,7 @@ fn described(installation: &Installation) -> String {
 }
 
 /// Whether the accounts that are served have accepted what the App asks for.
-pub(super) fn granted(installations: &[Installation], served: Option<&[u64]>) -> Result<String, Failed> {
+pub(super) fn granted(installations: &[Installation], served: Option<&[InstallationId]>) -> Result<String, Failed> {
     let is_served =
         |found: &&Installation| found.suspended_at.is_none() && served.is_none_or(|served| served.contains(&found.id));
     let (mut names, mut lacking, mut pages) = (Vec::new(), Vec::new(), Vec::new());
@@ -175,7 +176,7 @@ pub(super) fn granted(installations: &[Installation], served: Option<&[u64]>) ->
 }
 
 /// Where GitHub delivers to, as far as it shows.
-pub(super) async fn webhook((github, url): (&GitHubApp, &str)) -> Result<String, Failed> {
+pub(super) async fn webhook(github: &GitHubApp, url: &str) -> Result<String, Failed> {
     let hook = github.hook_config().await?;
     let mut wrong = Vec::new();
     match &hook.url {
@@ -198,6 +199,6 @@ pub(super) async fn webhook((github, url): (&GitHubApp, &str)) -> Result<String,
     Err(Failed::new(wrong.join("; "), next))
 }
 
-fn list(ids: &[u64]) -> String {
-    ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+fn list(ids: &[InstallationId]) -> String {
+    ids.iter().map(InstallationId::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::ids::InstallationId;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -95,7 +96,7 @@ impl Account {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Installation {
     /// Changes with every reinstallation.
-    pub id: u64,
+    pub id: InstallationId,
     /// Whose repositories it opens.
     pub account: Account,
     /// Which of them.
@@ -266,14 +267,13 @@ impl Client {
     pub async fn create_installation_access_token(
         &self,
         app: &dyn Bearer,
-        installation_id: u64,
+        installation_id: InstallationId,
         request: &AccessTokenRequest,
     ) -> Result<InstallationToken, Error> {
         let path = format!("/app/installations/{installation_id}/access_tokens");
         match self.post(&path, app, request).await {
             Ok(answer) => Ok(answer.body),
             Err(Error::NotFound(said)) => Err(Error::InstallationNotFound(said)),
-            Err(Error::Unprocessable(said)) => Err(Error::PermissionNotGranted(said)),
             Err(error) => Err(error),
         }
     }

@@ -7,10 +7,11 @@ use reqwest::header::{HeaderMap, LINK};
 use reqwest::{Method, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 
+use super::error::is_page;
+use super::graphql::{self, Queried, Query};
 use super::http::Bearer;
-use super::{Error, http};
+use super::{Error, Refusal, http};
 
 /// Bounds a listing: 100 pages of 100.
 const MOST_PAGES: usize = 100;
@@ -111,19 +112,17 @@ impl Client {
         self.send(Method::DELETE, self.url(path)?, Some(bearer), None).await.map(drop)
     }
 
-    /// Posts a GraphQL query and gives the whole answer, `data` and `errors`: both may be there.
+    /// Asks GraphQL. What the answer lacks is in [`Queried`], each part with its own reason.
     /// <https://docs.github.com/en/graphql/guides/forming-calls-with-graphql>
     ///
     /// # Errors
-    /// See [`Error`]; errors of GraphQL's own are in the body.
-    pub async fn graphql<T: DeserializeOwned>(
-        &self,
-        bearer: &dyn Bearer,
-        query: &str,
-        variables: &impl Serialize,
-    ) -> Result<Answer<T>, Error> {
+    /// See [`Error`]: a limit, which comes with status 200 here, or that there is no part at all.
+    pub async fn graphql(&self, bearer: &dyn Bearer, query: &Query) -> Result<Queried, Error> {
         let url = Url::parse(&graphql_url(&self.base)).map_err(unexpected)?;
-        self.write(Method::POST, url, bearer, &json!({ "query": query, "variables": variables })).await
+        let body = serde_json::to_vec(query).map_err(unexpected)?;
+        let reply = self.send(Method::POST, url, Some(bearer), Some(body)).await?;
+        let headers = reply.headers.clone();
+        decode::<graphql::Body>(reply)?.body.queried(&headers)
     }
 
     async fn write<T: DeserializeOwned>(
@@ -173,6 +172,9 @@ impl Client {
 }
 
 fn decode<T: DeserializeOwned>(reply: http::Reply) -> Result<Answer<T>, Error> {
+    if is_page(&reply.headers) {
+        return Err(Error::NotTheApi(Refusal::new(reply.status.as_u16(), "a page")));
+    }
     // An empty answer (204) decodes as null, for `()` and `Option`.
     let body: &[u8] = if reply.body.is_empty() { b"null" } else { &reply.body };
     // serde_json's message may quote what it stumbled over, and that may be a token: only the place is passed on.

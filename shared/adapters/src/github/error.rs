@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::StatusCode;
-use reqwest::header::HeaderMap;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
-use super::http::date;
+use super::http::{date, parse_date};
 use crate::error::Source;
 
 /// How long to wait where GitHub asks to slow down without saying for how long.
@@ -18,14 +18,23 @@ const UNSTATED_WAIT: Duration = Duration::from_secs(60);
 /// GitHub's own sentence is kept to this many characters in a log.
 const LOGGED_CHARACTERS: usize = 300;
 
+/// A wait that is named is believed up to here: GitHub's own are an hour at most, and a proxy's nonsense must not put work
+/// off for ever.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Why GitHub did not do what was asked.
 ///
-/// The text of a variant is ours; what GitHub said is its source, for a log only.
+/// The text of a variant is ours and says what to do where that is known; what GitHub said is its source. GitHub tells most
+/// refusals apart by their sentence alone. A sentence that is not known here is passed on as it was said, and blames nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The JSON Web Token does not verify: the key is not one of this App's, or the issuer is another App.
     #[error("GitHub does not accept the App's private key with this App ID")]
     InvalidKey(#[source] Refusal),
+
+    /// The issuer of the JSON Web Token is no App.
+    #[error("GitHub has no App of this App ID: store the one that the App's settings show")]
+    AppNotFound(#[source] Refusal),
 
     /// The JSON Web Token's times are not near GitHub's clock.
     #[error("the clock differs from GitHub's")]
@@ -59,6 +68,16 @@ pub enum Error {
         source: Refusal,
     },
 
+    /// Too many refused credentials: everything is refused for a while, right credentials too.
+    #[error("GitHub refuses everything after too many wrong credentials: ask nothing for {} s", .retry_after.as_secs())]
+    LockedOut {
+        /// How long to ask nothing.
+        retry_after: Duration,
+        /// What GitHub said.
+        #[source]
+        source: Refusal,
+    },
+
     /// A connection failure, a time-out or an answer of the 500s: trying again later may help.
     #[error("GitHub could not be reached or answered with an error of its own")]
     Unavailable(#[source] Source),
@@ -67,7 +86,21 @@ pub enum Error {
     #[error("GitHub did not accept the token")]
     Unauthorized(#[source] Refusal),
 
-    /// The token may not do this.
+    /// The token's permissions do not reach this; so GitHub also answers for some seconds after the token was minted.
+    #[error("the token's permissions do not reach this")]
+    NotAccessible(#[source] Refusal),
+
+    /// A rule stands before what was asked for. The token is a good one.
+    #[error("{barrier}")]
+    Barred {
+        /// Which rule.
+        barrier: Barrier,
+        /// What GitHub said.
+        #[source]
+        source: Refusal,
+    },
+
+    /// Refused with a sentence that is not known here.
     #[error("GitHub forbids this")]
     Forbidden(#[source] Refusal),
 
@@ -79,9 +112,27 @@ pub enum Error {
     #[error("GitHub cannot act on this request")]
     Unprocessable(#[source] Refusal),
 
+    /// A page or a redirect came from where the API should be.
+    #[error("this is not the address of GitHub's API; that of an Enterprise Server ends in /api/v3")]
+    NotTheApi(#[source] Refusal),
+
     /// An answer that the documentation does not lead to expect.
     #[error("GitHub's answer was not understood")]
     Unexpected(#[source] Source),
+}
+
+/// A rule that refuses whoever asks, and who can change it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Barrier {
+    /// The account admits named addresses only.
+    #[error("the account's IP allow list does not name the address that asked: an owner of the account adds it")]
+    IpAllowList,
+    /// The organization wants a single sign-on.
+    #[error("the organization enforces SAML single sign-on: an owner of the organization lets the App in")]
+    Saml,
+    /// GitHub or the law closed it.
+    #[error("GitHub has blocked this repository: its owner asks GitHub Support")]
+    Blocked,
 }
 
 /// A refusal in GitHub's words, for a log: status and `message`, cut and without tokens.
@@ -94,66 +145,139 @@ pub struct Refusal {
     pub message: String,
 }
 
+impl Refusal {
+    pub(super) fn new(status: u16, said: &str) -> Self {
+        Self { status, message: printable(said) }
+    }
+}
+
 #[derive(Deserialize)]
 struct Body {
     message: String,
 }
 
+/// What a sentence of GitHub's means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
+    InvalidKey,
+    AppNotFound,
+    ClockSkew,
+    Suspended,
+    NotGranted,
+    NotAccessible,
+    Limit,
+    LockedOut,
+    Barred(Barrier),
+}
+
+/// The refusals that are known: the statuses they come with, and a part of the sentence in lower case. The first that fits
+/// counts. GitHub documents few of them; the others are quoted in its own and other Apps' issues.
+/// <https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api>
+const SENTENCES: [(&[u16], &str, Meaning); 18] = [
+    (&[401], "could not be decoded", Meaning::InvalidKey),
+    (&[401], "must generate a public key", Meaning::InvalidKey),
+    (&[401], "'issued at' claim", Meaning::ClockSkew),
+    (&[401], "'expiration time' claim", Meaning::ClockSkew),
+    (&[401, 404], "integration not found", Meaning::AppNotFound),
+    (&[403], "installation has been suspended", Meaning::Suspended),
+    (&[422], "not granted to this installation", Meaning::NotGranted),
+    (&[422], "not accessible to the parent installation", Meaning::NotGranted),
+    (&[401, 403, 404], "resource not accessible by integration", Meaning::NotAccessible),
+    (&[401, 403, 404], "ip allow list", Meaning::Barred(Barrier::IpAllowList)),
+    (&[401, 403, 404], "saml", Meaning::Barred(Barrier::Saml)),
+    (&[403, 451], "repository access blocked", Meaning::Barred(Barrier::Blocked)),
+    (&[403, 451], "takedown", Meaning::Barred(Barrier::Blocked)),
+    (&[401, 403, 429], "number of login attempts exceeded", Meaning::LockedOut),
+    (&[401, 403, 429], "rate limit", Meaning::Limit),
+    (&[401, 403, 429], "abuse detection", Meaning::Limit),
+    (&[401, 403, 429], "submitted too quickly", Meaning::Limit),
+    (&[401, 403, 429], "wait a few minutes before you try again", Meaning::Limit),
+];
+
 impl Error {
     /// The error that an answer outside the 200s stands for.
     pub(super) fn from_answer(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let said = serde_json::from_slice::<Body>(body).map(|body| body.message).unwrap_or_default();
-        let refusal = Refusal { status: status.as_u16(), message: printable(&said) };
-        match status.as_u16() {
-            401 => unauthorized(&said, headers, refusal),
-            403 | 429 if is_rate_limit(status, headers, &said) => {
-                Self::RateLimited { retry_after: retry_after(headers), source: refusal }
+        Self::of(status.as_u16(), headers, &said)
+    }
+
+    fn of(status: u16, headers: &HeaderMap, said: &str) -> Self {
+        let refusal = Refusal::new(status, said);
+        match (status, meaning(status, said)) {
+            (_, Some(meaning)) => Self::meant(meaning, headers, refusal),
+            (403 | 429, None) if status == 429 || names_a_limit(headers) => {
+                Self::RateLimited { retry_after: wait(headers), source: refusal }
             }
-            403 if said.contains("suspended") => Self::InstallationSuspended(refusal),
-            403 => Self::Forbidden(refusal),
-            404 | 410 => Self::NotFound(refusal),
-            422 => Self::Unprocessable(refusal),
-            408 | 500..=599 => Self::Unavailable(Box::new(refusal)),
-            _ => Self::Unexpected(Box::new(refusal)),
+            // Whoever answers a request for JSON with a page, or refuses `Accept`, is not the API; a page of the 500s may be.
+            (302 | 303 | 404 | 406, None) if status == 406 || is_page(headers) => Self::NotTheApi(refusal),
+            (401, None) => Self::Unauthorized(refusal),
+            (403, None) => Self::Forbidden(refusal),
+            (404 | 410, None) => Self::NotFound(refusal),
+            (422, None) => Self::Unprocessable(refusal),
+            (451, None) => Self::meant(Meaning::Barred(Barrier::Blocked), headers, refusal),
+            (408 | 500..=599, None) => Self::Unavailable(Box::new(refusal)),
+            (_, None) => Self::Unexpected(Box::new(refusal)),
         }
     }
-}
 
-/// The three kinds of 401 differ in GitHub's sentence alone.
-/// <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app>
-fn unauthorized(said: &str, headers: &HeaderMap, refusal: Refusal) -> Error {
-    if said.contains("could not be decoded") || said.contains("must generate a public key") {
-        Error::InvalidKey(refusal)
-    } else if said.contains("'Issued at' claim") || said.contains("'Expiration time' claim") {
-        Error::ClockSkew { github_now: date(headers), source: refusal }
-    } else {
-        Error::Unauthorized(refusal)
+    pub(super) fn meant(meaning: Meaning, headers: &HeaderMap, refusal: Refusal) -> Self {
+        match meaning {
+            Meaning::InvalidKey => Self::InvalidKey(refusal),
+            Meaning::AppNotFound => Self::AppNotFound(refusal),
+            Meaning::ClockSkew => Self::ClockSkew { github_now: date(headers), source: refusal },
+            Meaning::Suspended => Self::InstallationSuspended(refusal),
+            Meaning::NotGranted => Self::PermissionNotGranted(refusal),
+            Meaning::NotAccessible => Self::NotAccessible(refusal),
+            Meaning::Limit => Self::RateLimited { retry_after: wait(headers), source: refusal },
+            Meaning::LockedOut => Self::LockedOut { retry_after: wait(headers), source: refusal },
+            Meaning::Barred(barrier) => Self::Barred { barrier, source: refusal },
+        }
+    }
+
+    /// How long to ask nothing, where GitHub asks to wait: for everybody who asks for the same App.
+    pub fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after, .. } | Self::LockedOut { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
+    /// Whether a token that was minted seconds ago may be refused so before every machine of GitHub's knows it.
+    pub fn may_be_a_new_token(&self) -> bool {
+        matches!(self, Self::Unauthorized(_) | Self::NotAccessible(_) | Self::Forbidden(_))
     }
 }
 
-/// GitHub uses 403 for its limits too; a plain 403 carries no `retry-after` and has requests remaining.
-fn is_rate_limit(status: StatusCode, headers: &HeaderMap, said: &str) -> bool {
-    status == StatusCode::TOO_MANY_REQUESTS
-        || headers.contains_key("retry-after")
-        || headers.get("x-ratelimit-remaining").is_some_and(|remaining| remaining == "0")
-        || said.contains("rate limit")
+pub(super) fn meaning(status: u16, said: &str) -> Option<Meaning> {
+    let said = said.to_lowercase();
+    let fits = |(statuses, part, _): &&(&[u16], &str, Meaning)| statuses.contains(&status) && said.contains(part);
+    SENTENCES.iter().find(fits).map(|(_, _, meaning)| *meaning)
 }
 
-/// `retry-after` first, then `x-ratelimit-reset` where the hour's quota is spent. The reset is compared with the
-/// answer's own `Date`, so that a wrong clock here does not turn it into hours.
-fn retry_after(headers: &HeaderMap) -> Duration {
-    let number = |name| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
-    if let Some(seconds) = number("retry-after") {
-        return Duration::from_secs(seconds);
-    }
+/// GitHub uses 403 for its limits too; one that is about something else carries neither.
+fn names_a_limit(headers: &HeaderMap) -> bool {
+    headers.contains_key(RETRY_AFTER) || headers.get("x-ratelimit-remaining").is_some_and(|remaining| remaining == "0")
+}
+
+/// Whether a page for people came.
+pub(super) fn is_page(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
+}
+
+/// `retry-after` first, in seconds or, where a proxy wrote it, as a date; then `x-ratelimit-reset` where the hour's quota is
+/// spent. Times are compared with the answer's own `Date`, so that a wrong clock here does not turn them into hours.
+pub(super) fn wait(headers: &HeaderMap) -> Duration {
+    let text = |name| Some(headers.get::<&str>(name)?.to_str().ok()?.trim());
+    let number = |name| text(name)?.parse::<u64>().ok();
+    let until = |then: i64| {
+        let seconds = then.saturating_sub(date(headers)?.as_second());
+        Some(u64::try_from(seconds).unwrap_or_default())
+    };
     let spent = number("x-ratelimit-remaining") == Some(0);
-    match (spent, number("x-ratelimit-reset"), date(headers).map(Timestamp::as_second)) {
-        (true, Some(reset), Some(now)) => {
-            let seconds = reset.saturating_sub(now.try_into().unwrap_or_default());
-            Duration::from_secs(seconds.max(1))
-        }
-        _ => UNSTATED_WAIT,
-    }
+    let named = number("retry-after")
+        .or_else(|| until(parse_date(text("retry-after")?)?.as_second()))
+        .or_else(|| until(number("x-ratelimit-reset").filter(|_| spent)?.try_into().ok()?));
+    named.map_or(UNSTATED_WAIT, |seconds| Duration::from_secs(seconds.max(1)).min(LONGEST_WAIT))
 }
 
 fn printable(text: &str) -> String {
@@ -176,4 +300,96 @@ pub fn redact(text: &str) -> String {
         clean.push_str(if is_token { rest } else { "" });
     }
     clean
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    const NOW: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    fn refused(status: u16, said: &str) -> Error {
+        Error::of(status, &headers(&[("x-ratelimit-remaining", "4928")]), said)
+    }
+
+    #[test]
+    fn a_known_sentence_says_what_it_is() {
+        let limit = "You have triggered an abuse detection mechanism. Please wait a few minutes before you try again.";
+        let ip = "Although you appear to have the correct authorization credentials, the 'acme' organization has an IP \
+                  allow list enabled, and your IP address is not permitted to access this resource.";
+        let saml = "Resource protected by organization SAML enforcement. You must grant your OAuth token access to this \
+                    organization.";
+        let login = "Maximum number of login attempts exceeded. Please try again later.";
+        assert!(matches!(refused(404, "Integration not found"), Error::AppNotFound(_)));
+        assert!(matches!(refused(403, limit).wait(), Some(UNSTATED_WAIT)));
+        assert!(matches!(refused(403, ip), Error::Barred { barrier: Barrier::IpAllowList, .. }));
+        assert!(matches!(refused(403, saml), Error::Barred { barrier: Barrier::Saml, .. }));
+        assert!(matches!(refused(403, "Repository access blocked"), Error::Barred { barrier: Barrier::Blocked, .. }));
+        assert!(matches!(refused(451, ""), Error::Barred { barrier: Barrier::Blocked, .. }));
+        assert!(matches!(refused(403, login), Error::LockedOut { retry_after: UNSTATED_WAIT, .. }));
+        assert!(matches!(refused(403, "Resource not accessible by integration"), Error::NotAccessible(_)));
+        assert!(matches!(refused(403, "This installation has been suspended"), Error::InstallationSuspended(_)));
+        assert!(matches!(refused(401, "A JSON web token could not be decoded"), Error::InvalidKey(_)));
+        assert!(matches!(refused(401, "'Issued at' claim ('iat') must be an Integer"), Error::ClockSkew { .. }));
+        let not_granted = "The permissions requested are not granted to this installation.";
+        assert!(matches!(refused(422, not_granted), Error::PermissionNotGranted(_)));
+    }
+
+    #[test]
+    fn a_sentence_that_is_not_known_is_passed_on_and_blames_nothing() {
+        for (status, said) in [
+            (403, "Sorry. Your account was suspended."),
+            (403, "Repository was archived so is read-only."),
+            (403, "Must have admin rights to Repository."),
+            (422, "Validation Failed"),
+        ] {
+            let error = refused(status, said);
+            assert!(matches!(error, Error::Forbidden(_) | Error::Unprocessable(_)), "{error:?}");
+            assert!(crate::error::chain(&error).ends_with(said), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_known_sentence_counts_more_than_a_quota_that_was_spent_by_the_same_request() {
+        let spent = headers(&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1445412600"), ("date", NOW)]);
+        let refused = Error::of(403, &spent, "Resource not accessible by integration");
+        assert!(matches!(refused, Error::NotAccessible(_)));
+        let limit = Error::of(403, &spent, "");
+        assert_eq!(limit.wait(), Some(Duration::from_secs(120)), "{limit:?}");
+    }
+
+    #[test]
+    fn a_wait_is_taken_in_seconds_as_a_date_and_from_the_reset() {
+        let waits = |pairs: &[_]| wait(&headers(pairs)).as_secs();
+        assert_eq!(waits(&[("retry-after", "600")]), 600);
+        assert_eq!(waits(&[("retry-after", "Wed, 21 Oct 2015 07:38:00 GMT"), ("date", NOW)]), 600);
+        assert_eq!(waits(&[("retry-after", "Wed, 21 Oct 2015 07:18:00 GMT"), ("date", NOW)]), 1, "it is over");
+        assert_eq!(waits(&[("retry-after", "Wed, 21 Oct 2015 07:38:00 GMT")]), 60, "nobody says what time it is");
+        assert_eq!(waits(&[("retry-after", "soon")]), 60);
+        assert_eq!(waits(&[("retry-after", "99999999999999")]), LONGEST_WAIT.as_secs());
+        let reset = [("x-ratelimit-reset", "1445414280"), ("date", NOW)];
+        assert_eq!(waits(&[reset.as_slice(), &[("x-ratelimit-remaining", "0")]].concat()), 1800);
+        assert_eq!(waits(&[reset.as_slice(), &[("x-ratelimit-remaining", "7")]].concat()), 60);
+        assert_eq!(waits(&[reset.as_slice(), &[("x-ratelimit-remaining", "0"), ("retry-after", "5")]].concat()), 5);
+    }
+
+    #[test]
+    fn a_page_where_the_api_should_be_is_a_wrong_address_but_not_an_outage() {
+        let page = headers(&[("content-type", "text/html; charset=utf-8")]);
+        for status in [302, 404, 406] {
+            assert!(matches!(Error::of(status, &page, ""), Error::NotTheApi(_)), "{status}");
+        }
+        assert!(matches!(Error::of(406, &HeaderMap::new(), ""), Error::NotTheApi(_)));
+        assert!(matches!(Error::of(502, &page, ""), Error::Unavailable(_)));
+        assert!(matches!(Error::of(404, &headers(&[("content-type", "application/json")]), ""), Error::NotFound(_)));
+    }
 }

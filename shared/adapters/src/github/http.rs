@@ -7,7 +7,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderMap, HeaderName, Header
 use reqwest::{Method, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::Error;
+use super::{Error, Refusal};
 
 /// Reaching GitHub takes tens of milliseconds; a connection that is not there by then will not come.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -77,7 +77,8 @@ pub(super) struct Reply {
 /// never goes to another one.
 ///
 /// # Errors
-/// [`Error::Unavailable`] when no answer came, [`Error::Unexpected`] for a redirect that is not followed.
+/// [`Error::Unavailable`] when no answer came, [`Error::Unexpected`] for a redirect that is not followed,
+/// [`Error::NotTheApi`] for one to where people sign in.
 pub(super) async fn send(
     http: &reqwest::Client,
     method: Method,
@@ -92,6 +93,10 @@ pub(super) async fn send(
             return Ok(reply);
         }
         url = match location(&reply, &url) {
+            // Who is sent to sign in has asked for a page, as on an Enterprise Server whose API is elsewhere.
+            Some(next) if next.path() == "/login" => {
+                return Err(Error::NotTheApi(Refusal::new(reply.status.as_u16(), "sign in")));
+            }
             Some(next) if method == Method::GET && next.origin() == url.origin() => next,
             _ => return Err(Error::Unexpected("a redirect to another host, or of a write".into())),
         };
@@ -150,6 +155,10 @@ fn unavailable(error: reqwest::Error) -> Error {
 
 /// The server's clock, from `Date`.
 pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
-    let text = headers.get(DATE)?.to_str().ok()?;
+    parse_date(headers.get(DATE)?.to_str().ok()?)
+}
+
+/// A time as HTTP writes it, `Wed, 21 Oct 2015 07:28:00 GMT`.
+pub(super) fn parse_date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }

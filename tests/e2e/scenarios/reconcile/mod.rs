@@ -1,0 +1,12 @@
+//! Reconcile, in this process, against the fake GitHub and the local DynamoDB.
+
+mod conflicts;
+mod histories;
+mod interruptions;
+mod refusals;
+mod resync;
+mod tasks;
+mod truth;
+mod world;
+
+pub(crate) use world::World;
