@@ -22,7 +22,7 @@ ifneq ($(wildcard $(CHECK_VENV)/bin/python),)
 export CARGO_ZIGBUILD_PYTHON_PATH := $(abspath $(CHECK_VENV))/bin/python
 endif
 
-.PHONY: help demo run test browser lint conformance histories bench install build deploy deploy-function soak destroy template cargo-lambda
+.PHONY: help demo run test browser lint conformance histories bench install build dist deploy deploy-function soak destroy template cargo-lambda
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -56,6 +56,9 @@ install: ## Put the command konduktor-github-app on the PATH
 
 build: cargo-lambda ## Build the functions for Lambda with cargo-lambda (ARCHITECTURE=arm64 for the other)
 	$(BUILD) target/lambda $(addprefix --package ,$(FUNCTIONS))
+
+dist: build ## Zips of a release with checksums and bills of materials, the same bytes of the same commit (needs cargo-cyclonedx)
+	infra/dist --bom target/dist/$(or $(ARCHITECTURE),x86_64)
 
 deploy: ## Create or update the stack with what was built, or with a release's: ZIPS=DIR (needs the AWS SAM CLI and credentials)
 	@infra/deploy
