@@ -40,8 +40,9 @@ def wait_for(what, probe, seconds=20):
 class Cloud:
     """One MiniStack process and what is asked of it."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, command_line):
+        """`command_line` is what `infra/deploy` verifies with."""
+        self.folder, self.command_line = folder, command_line
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -152,7 +153,7 @@ def checkout(folder, functions):
 def in_terminal(cloud, folder, *words, **variables):
     """A command in a checkout, with the home folder that cargo's toolchain is found from; a variable that is `None` is not set."""
     path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = cloud.environment | {"HOME": os.environ["HOME"], "PATH": path} | variables
+    environment = cloud.environment | {"HOME": os.environ["HOME"], "PATH": path, "CLI": str(cloud.command_line)} | variables
     environment = {name: value for name, value in environment.items() if value is not None}
     return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 

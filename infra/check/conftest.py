@@ -35,8 +35,9 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.fixture(scope="session")
-def cloud(tmp_path_factory):
-    with Cloud(tmp_path_factory.mktemp("cloud")).running() as cloud:
+def cloud(request, tmp_path_factory):
+    command_line = template.ROOT / request.config.getoption("--binaries") / "konduktor-github-app"
+    with Cloud(tmp_path_factory.mktemp("cloud"), command_line).running() as cloud:
         yield cloud
 
 

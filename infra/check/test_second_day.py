@@ -214,6 +214,29 @@ def test_no_update_may_replace_a_secret_or_a_table(desk):
         ("Update:Replace", ["AWS::DynamoDB::Table", "AWS::SecretsManager::Secret"])]
 
 
+def test_what_an_earlier_template_was_deployed_with_stays_but_for_its_defaults(desk):
+    """A stack as `sam deploy --parameter-overrides` made it: what was given once is kept, and no secret is made anew."""
+    old = template.load()
+    old["Parameters"]["ThrottlingRate"]["Default"] = 50
+    source = desk.folder / "infra/template.yaml"
+    new = source.read_text()
+    source.write_text(template.dump(old))
+    try:
+        stack, _ = desk.cloud.deploy(desk.folder, "earlier", NamePrefix="earlier", LogRetentionDays=90)
+    finally:
+        source.write_text(new)
+    secret = lambda: desk.cloud.client("secretsmanager").get_secret_value(SecretId=stack.outputs["WebhookSecret"])["SecretString"]
+    before = secret()
+    other = Desk(desk.cloud, desk.folder, "earlier", CLI="false")
+    said = other.did("make", "deploy")
+    assert "ThrottlingRate: 50 → 500" in said and "LogRetentionDays: 90, as it was" in said, said
+    kept = other.deployed()
+    assert [kept.parameters[name] for name in ("NamePrefix", "LogRetentionDays", "ThrottlingRate")] == ["earlier", "90", "500"]
+    assert {name: each["PhysicalResourceId"] for name, each in kept.resources().items()} == {name: each["PhysicalResourceId"] for name, each in stack.resources().items()}
+    assert secret() == before
+    other.did("make", "destroy")
+
+
 def test_a_second_stack_needs_names_of_its_own(desk):
     other = Desk(desk.cloud, desk.folder, "another", CLI="false")
     other.write('NamePrefix = "day2"\n')
@@ -333,7 +356,7 @@ def test_destroying_detaches_says_what_stays_and_leaves_other_stacks_alone(desk)
 @pytest.fixture(scope="module")
 def configured(cloud, functions, github, binaries, tmp_path_factory):
     """A stack that everything holds of, and the desk that it is deployed from."""
-    desk = Desk(cloud, checkout(tmp_path_factory.mktemp("checked"), functions), "checked", CLI=str(binaries / "konduktor-github-app"), GIT_CONFIG_NOSYSTEM="1")
+    desk = Desk(cloud, checkout(tmp_path_factory.mktemp("checked"), functions), "checked", GIT_CONFIG_NOSYSTEM="1")
     desk.write(f'NamePrefix = "checked"\nGitHubApiUrl = "{github.app["url"]}"\n')
     desk.did("make", "deploy")
     operator = Operator(desk.deployed(), binaries, tmp_path_factory.mktemp("home"))

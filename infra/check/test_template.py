@@ -1,5 +1,7 @@
 """The template as it stands: linted raw and expanded, and held to this project's own rules."""
 
+import importlib.machinery
+import importlib.util
 import os
 import re
 import subprocess
@@ -63,3 +65,10 @@ def test_every_alarm_and_every_parameter_of_an_organisation_is_explained(expande
     groups = template.load()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     for name in next(each["Parameters"] for each in groups if each["Label"]["default"] == "House rules"):
         assert f"`{name}`" in readme
+
+
+def test_the_deploy_reads_the_defaults_that_the_template_has():
+    loader = importlib.machinery.SourceFileLoader("deploy", str(template.ROOT / "infra/deploy"))
+    deploy = importlib.util.module_from_spec(importlib.util.spec_from_loader("deploy", loader))
+    loader.exec_module(deploy)
+    assert deploy.template_defaults() == {name: str(each["Default"]) for name, each in template.load()["Parameters"].items()}
