@@ -347,6 +347,8 @@ impl<'a> Run<'a> {
         if report.facts.is_some() {
             add(&self.tally.applied, 1);
         }
+        // Whatever was read was read since this run began.
+        let report = report.read_at(self.started().as_second());
         let applied = self.app.board.apply(report, self.now()).await.map_err(|error| self.table_failed(error))?;
         let count = |counts: fn(&Change) -> bool| applied.changes.iter().filter(|change| counts(change)).count();
         add(&self.tally.tasks_moved, count(Change::moves));
