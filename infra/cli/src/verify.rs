@@ -81,6 +81,7 @@ async fn all(report: &mut Report, stack: &Given<Stack>, arguments: &Arguments, a
 
     let webhook_secret = report.learn("webhook-secret", async { app::webhook_secret(stack?).await }).await;
     let webhook_secret = webhook_secret.as_ref();
+    report.check("served-installations", async { app::served(webhook_secret?).await }).await;
     let told = async {
         webhook_secret?;
         app::told(stack?).await

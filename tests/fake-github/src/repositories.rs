@@ -82,6 +82,11 @@ impl Repositories {
         self.names.get(&full_name.to_lowercase()).copied()
     }
 
+    /// The names in use, in lower case.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.names.keys().cloned().collect()
+    }
+
     /// The repository that had this name before it was renamed.
     pub(super) fn formerly(&self, full_name: &str) -> Option<u64> {
         self.former_names.get(&full_name.to_lowercase()).copied()

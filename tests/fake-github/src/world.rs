@@ -191,6 +191,20 @@ impl GitHub {
         state.repositories.rename(id, to);
     }
 
+    /// Renames an account: its repositories' old names redirect, and its installation stays.
+    pub fn rename_account(&self, from: &str, to: &str) {
+        let names = self.state().repositories.names();
+        for name in names {
+            if let Some(rest) = name.strip_prefix(&format!("{}/", from.to_lowercase())) {
+                self.rename_repository(&name, &format!("{to}/{rest}"));
+            }
+        }
+        let mut state = self.state();
+        for installation in state.installations.values_mut().filter(|found| found.account == from) {
+            to.clone_into(&mut installation.account);
+        }
+    }
+
     /// Adds a repository to an installation of selected repositories.
     pub fn add_to_installation(&self, installation: InstallationId, full_name: &str) {
         let mut state = self.state();

@@ -9,6 +9,7 @@ use adapters::github::pull_request::{Observed, Pull};
 use adapters::github::{Client, Error, Installation};
 use adapters::secrets::{self, WebhookSecret};
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::contract::token::{ErrorType, Level, Repositories, Scope};
 use domain::ids::{InstallationId, PullRequestKey, PullRequestNumber, RepositoryId, TaskId};
 use domain::item::ItemKey;
 use domain::kid_tag::{KidTag, Tags};
@@ -29,7 +30,7 @@ use crate::output::Progress;
 use crate::secret::{CURRENT, Secret};
 use crate::stack::Stack;
 use crate::task::{Card, Tasks};
-use crate::token_function::{Refusal, Scope, TokenFunction};
+use crate::token_function::{Refusal, TokenFunction};
 
 pub(super) struct Evidence {
     /// The task that was asked about, if one was: a tag may name none, or several.
@@ -386,20 +387,22 @@ impl Reader<'_> {
         number: PullRequestNumber,
         installation_id: Option<u64>,
     ) -> Result<Observed, NotShown> {
-        let read = |name: &str| (name.to_owned(), "read".to_owned());
+        let read = |name: &str| (name.to_owned(), Level::Read);
+        let repositories =
+            Repositories::new(&[repository]).map_err(|invalid| NotShown::NotRead(invalid.to_string()))?;
         let scope = Scope {
-            repositories: vec![repository.to_owned()],
-            permissions: BTreeMap::from([read("metadata"), read("pull_requests")]),
-            installation_id,
+            repositories: Some(repositories),
+            permissions: Some(BTreeMap::from([read("metadata"), read("pull_requests")])),
+            installation_id: installation_id.map(InstallationId),
             min_ttl_seconds: None,
         };
         let token = self.token_function.token(&scope).await.map_err(|refusal| match refusal {
-            Refusal::Function { error_type, .. } if error_type == "InstallationNotFound" => NotShown::NotInstalled,
-            Refusal::Function { error_type, .. } if error_type == "InstallationSuspended" => NotShown::Suspended,
+            Refusal::Function(said) if said.error_type == ErrorType::InstallationNotFound => NotShown::NotInstalled,
+            Refusal::Function(said) if said.error_type == ErrorType::InstallationSuspended => NotShown::Suspended,
             refusal => NotShown::NotRead(Failure::from(refusal).to_string()),
         })?;
         let path = format!("/repos/{repository}/pulls/{number}");
-        let pull = once_known(async || self.client.get::<Pull>(&path, &token.token).await).await;
+        let pull = once_known(async || self.client.get::<Pull>(&path, &token.token.token).await).await;
         match pull {
             Ok(answer) => Ok(answer.body.observed(installation_id.map(InstallationId))),
             Err(Error::NotFound(_)) => Err(NotShown::NoSuchPullRequest),

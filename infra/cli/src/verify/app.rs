@@ -24,6 +24,17 @@ pub(super) async fn webhook_secret(stack: &Stack) -> Found<WebhookSecret> {
     Ok((format!("{} is well-formed{}", secret.id(), served.unwrap_or_default()), value))
 }
 
+/// Whether the webhook knows whose events to take: strangers may install an App.
+pub(super) async fn served(secret: &WebhookSecret) -> Result<String, Failed> {
+    match secret.installations.as_deref() {
+        Some(ids) => Ok(list(ids)),
+        None => Err(Failed::new(
+            "the webhook secret lists no installations: events of whoever installs the App are taken",
+            format!("`{NAME} configure` lists the one that is configured"),
+        )),
+    }
+}
+
 /// Whether GitHub was told the version that is in service. What it really signs with only deliveries show.
 pub(super) async fn told(stack: &Stack) -> Found<bool> {
     let stages = Secret::new(&stack.session, &stack.webhook_secret).stages().await?;
