@@ -577,7 +577,7 @@ async fn made_up_installations_cost_a_few_calls_and_no_rows() {
 
     // An installation that is made meanwhile is found within a minute.
     counter.github.create_repository("other/app", true);
-    let other = counter.github.install("other", tests::github::Selection::All);
+    let other = counter.github.install("other", fake_github::Selection::All);
     counter.pass(61);
     let answer = counter.ask(&cold(), json!({"installation_id": other})).await.unwrap();
     assert_eq!((&answer["installation_id"], &answer["account"]), (&json!(other), &json!("other")));

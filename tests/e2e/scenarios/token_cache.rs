@@ -162,7 +162,7 @@ async fn whoever_took_the_lease_does_not_wait_for_itself() {
     let counter = Counter::open().await;
     counter.dynamodb.fail(Rule::new(TableFault::AnswerLost).operation("UpdateItem").times(1));
     counter.ask_cold(json!({})).await.unwrap();
-    let reads = |call: &&tests::aws::Call| call.operation == "GetItem" && !call.body.to_string().contains('#');
+    let reads = |call: &&local_aws::Call| call.operation == "GetItem" && !call.body.to_string().contains('#');
     let reads = counter.dynamodb.calls().iter().filter(reads).count();
     assert_eq!(reads, 1, "a second read of the scope's item would be one while waiting");
 }
@@ -279,7 +279,7 @@ fn scopes() -> Vec<Value> {
 async fn a_key_that_github_does_not_know_is_tried_once_for_all_scopes() {
     let counter = Counter::open().await;
     counter.ask_cold(json!({})).await.unwrap();
-    counter.github.remove_key(tests::github::AppKey::first());
+    counter.github.remove_key(fake_github::AppKey::first());
     counter.github.clear_requests();
     let asks = scopes().into_iter().map(|ask| counter.ask_cold(ask));
     for answer in futures_util::future::join_all(asks).await {
@@ -293,10 +293,10 @@ async fn a_key_that_github_does_not_know_is_tried_once_for_all_scopes() {
     assert_eq!(counter.asked(), 0, "the refusal is remembered for every scope");
 
     // A rotation is not held up by it.
-    let mut rotated = tests::stack::app_secret(&counter.github, counter.installation);
-    rotated["private_key"] = json!(tests::github::AppKey::second().pem);
-    counter.github.add_key(tests::github::AppKey::second());
-    counter.secrets.put(tests::stack::APP_SECRET_ID, &rotated).await;
+    let mut rotated = stack::app_secret(&counter.github, counter.installation);
+    rotated["private_key"] = json!(fake_github::AppKey::second().pem);
+    counter.github.add_key(fake_github::AppKey::second());
+    counter.secrets.put(stack::APP_SECRET_ID, &rotated).await;
     counter.ask_cold(scopes()[0].clone()).await.unwrap();
 }
 
