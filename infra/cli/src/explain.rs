@@ -53,10 +53,10 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
     let case = case::gather(&stack, &arguments.subject, Progress::BesideJson).await?;
     let now = clock::now();
     let verdict = verdict::decide(&case, now);
-    output::write(if arguments.json {
-        format!("{}\n", view::json(&case, &verdict)?)
+    if arguments.json {
+        output::write_json(view::json(&case, &verdict)?.to_string())?;
     } else {
-        view::sections(&case, &verdict, Terminal::of_stdout(), now)
-    })?;
+        output::write(view::sections(&case, &verdict, Terminal::of_stdout(), now))?;
+    }
     if verdict.cause == Cause::Unexplained { Err(Failure::new(verdict.sentence)) } else { Ok(()) }
 }

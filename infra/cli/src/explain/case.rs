@@ -10,6 +10,7 @@ use adapters::github::{Client, Error, Installation};
 use adapters::secrets::{self, WebhookSecret};
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::contract::token::{ErrorType, Level, Repositories, Scope};
+use domain::ids::RepositoryName;
 use domain::kid_tag::KidTag;
 use domain::lifecycle::{MAX_TAGS, Match};
 use domain::pull_request::{
@@ -162,7 +163,7 @@ pub(super) async fn gather(stack: &Stack, subject: &Subject, progress: Progress)
         tasks,
         github,
         dynamodb: aws_sdk_dynamodb::Client::new(&stack.session.config),
-        token_function: TokenFunction::new(stack.session.clone(), stack.token_function.clone(), "explain"),
+        token_function: TokenFunction::new(stack.session.clone(), stack.tokens().to_owned(), "explain"),
         client: Client::new(&stack.github_api_url),
     };
     progress.say("Asking GitHub...");
@@ -348,7 +349,10 @@ impl Reader<'_> {
         installation_id: Option<u64>,
     ) -> Result<Observed, Unseen> {
         let read = |name: &str| (name.to_owned(), Level::Read);
-        let repositories = Repositories::new(&[repository]).map_err(|invalid| Unseen::Unread(invalid.to_string()))?;
+        // Others write names into tasks, and this one becomes part of a URL.
+        let repository = repository.parse::<RepositoryName>().map_err(|error| Unseen::Unread(error.to_string()))?;
+        let repositories =
+            Repositories::new(&[repository.as_str()]).map_err(|invalid| Unseen::Unread(invalid.to_string()))?;
         let scope = Scope {
             repositories: Some(repositories),
             permissions: Some(BTreeMap::from([read("metadata"), read("pull_requests")])),
