@@ -79,10 +79,10 @@ async fn all(report: &mut Report, stack: Given<&Stack>, arguments: &Arguments, a
 
     let webhook_secret = report.check_for("webhook-secret", stack, app::webhook_secret).await;
     let webhook_secret = given(&webhook_secret);
-    report.check("served-installations", webhook_secret, app::served).await;
     let told = report.check_for("webhook-secret-at-github", both(stack, webhook_secret), app::told).await;
     let app_secret = report.check_for("app-secret", stack, app::app_secret).await;
     let app_secret = given(&app_secret);
+    report.check("served-installations", both(webhook_secret, app_secret), app::served).await;
     let key = report.check_for("key", app_secret, app::key).await;
     let app = async |(stack, (secret, key))| app::identify(stack, secret, key, progress).await;
     let app = report.check_for("app", both(stack, both(app_secret, key)), app).await;
