@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use adapters::secrets::{Secret, Versions, WebhookSecret};
-use domain::ids::InstallationId;
 use jiff::Timestamp;
 use lambda_http::http::HeaderMap;
 
@@ -22,8 +21,8 @@ pub struct UnverifiedDelivery {
 #[derive(Debug)]
 pub struct VerifiedDelivery {
     body: Vec<u8>,
-    /// The version of the secret that fitted; it names the installations that are served.
-    secret: Arc<WebhookSecret>,
+    /// The current version of the secret, whichever fitted: it names the installations that are served.
+    current: Arc<WebhookSecret>,
 }
 
 /// Why a delivery is not taken.
@@ -51,16 +50,17 @@ pub async fn verify(
     let body = delivery.body.ok_or(Refusal::Encoding)?;
     let signature = delivery.headers.get(signature::HEADER).and_then(|value| Signature::parse(value.as_bytes()));
     let signature = signature.ok_or(Refusal::Signature)?;
-    let fitting = |versions: Versions<WebhookSecret>| {
-        versions.into_iter().find(|version| version.signing().any(|secret| signature.verifies(&secret, &body)))
+    let current_if_one_fits = |versions: Versions<WebhookSecret>| {
+        let fits = |version: &Arc<WebhookSecret>| version.signing().any(|secret| signature.verifies(&secret, &body));
+        versions.iter().any(fits).then(|| versions.into_iter().next()).flatten()
     };
-    if let Some(secret) = fitting(known) {
-        return Ok(VerifiedDelivery { body, secret });
+    if let Some(current) = current_if_one_fits(known) {
+        return Ok(VerifiedDelivery { body, current });
     }
     // It may be signed with a version that came, or went, since we looked.
     let refreshed = secret.refresh(now).await.map_err(Refusal::Secret)?;
-    match refreshed.and_then(fitting) {
-        Some(secret) => Ok(VerifiedDelivery { body, secret }),
+    match refreshed.and_then(current_if_one_fits) {
+        Some(current) => Ok(VerifiedDelivery { body, current }),
         None => Err(Refusal::Signature),
     }
 }
@@ -71,12 +71,8 @@ impl VerifiedDelivery {
         &self.body
     }
 
-    /// Whether events of this installation are served.
-    pub fn serves(&self, installation: Option<u64>) -> bool {
-        match (&self.secret.installations, installation) {
-            (None, _) => true,
-            (Some(served), Some(id)) => served.contains(&InstallationId(id)),
-            (Some(_), None) => false,
-        }
+    /// The secret as it is now.
+    pub fn current(&self) -> &Arc<WebhookSecret> {
+        &self.current
     }
 }

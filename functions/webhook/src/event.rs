@@ -5,7 +5,9 @@
 //! enterprise servers. <https://docs.github.com/en/webhooks/webhook-events-and-payloads#pull_request>
 
 use adapters::github::pull_request::{Head, Repository, User};
-use domain::pull_request::{FactSource, Facts, InstallationId, PullRequestNumber, State};
+use domain::ids::{InstallationId, PullRequestNumber};
+use domain::pull_request::{Snapshot, State};
+use domain::report::{Facts, Source};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -48,12 +50,12 @@ struct Shape {
 
 #[derive(Deserialize)]
 struct Id {
-    id: u64,
+    id: InstallationId,
 }
 
 #[derive(Deserialize)]
 struct Payload {
-    number: u64,
+    number: PullRequestNumber,
     #[serde(default)]
     changes: Option<Changes>,
     pull_request: PullRequest,
@@ -115,7 +117,7 @@ pub fn read(
     body: &[u8],
     name: Option<&str>,
     content_type: Option<&str>,
-    serves: impl Fn(Option<u64>) -> bool,
+    serves: impl Fn(Option<InstallationId>) -> bool,
 ) -> Result<Event, String> {
     if content_type.is_some_and(|kind| kind.trim_start().starts_with("application/x-www-form-urlencoded")) {
         return Err("the webhook sends a form; choose the content type application/json in the App's settings".into());
@@ -159,18 +161,16 @@ fn facts(action: &str, payload: Payload) -> Result<Facts, String> {
         (PullRequestState::Open, false) => State::Open,
         (PullRequestState::Open, true) => return Err("the pull request is both open and merged".into()),
     };
-    // An edit after the merge may arrive before the merge: the title that was merged is the one before the edit.
-    let title = match changes.and_then(|changes| changes.title) {
-        Some(title) if state == State::Merged => title.from,
-        _ => pull_request.title.unwrap_or_default(),
+    let source = Source::Delivery {
+        announces_merge: action == "closed" && state == State::Merged,
+        previous_title: changes.and_then(|changes| changes.title).map(|title| title.from),
     };
-    Ok(Facts {
-        source: FactSource::Webhook { announces_merge: action == "closed" && state == State::Merged },
+    let snapshot = Snapshot {
         repository_id: repository.id,
         repository: repository.full_name,
-        installation_id: installation.map(|installation| InstallationId(installation.id)),
-        number: PullRequestNumber(number),
-        title,
+        installation_id: installation.map(|installation| installation.id),
+        number,
+        title: pull_request.title.unwrap_or_default(),
         url: pull_request.html_url,
         fork: pull_request.head.is_fork_of(repository.id),
         head_sha: pull_request.head.sha,
@@ -179,9 +179,10 @@ fn facts(action: &str, payload: Payload) -> Result<Facts, String> {
         draft: pull_request.draft.unwrap_or(false),
         author: pull_request.user.map(|user| user.login).unwrap_or_default(),
         created_at: pull_request.created_at,
-        ended_at: pull_request.merged_at.or(pull_request.closed_at),
+        ended_at: pull_request.merged_at.or(pull_request.closed_at).map(Timestamp::as_second),
         updated_at: pull_request.updated_at,
-    })
+    };
+    Ok(Facts { snapshot, source })
 }
 
 fn ignored(action: Option<String>, reason: String) -> Event {

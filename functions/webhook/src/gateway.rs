@@ -17,9 +17,8 @@ use lambda_http::lambda_runtime::{self, LambdaEvent, service_fn};
 use lambda_http::{Body, Error};
 use tokio::time::timeout;
 
-use crate::App;
-use crate::answer::Answer;
 use crate::delivery::UnverifiedDelivery;
+use crate::{App, Response};
 
 /// What is kept of an invocation's time for its answer.
 const RESERVE: Duration = Duration::from_millis(500);
@@ -56,10 +55,10 @@ fn delivery(request: ApiGatewayV2httpRequest) -> UnverifiedDelivery {
     UnverifiedDelivery { headers: request.headers, body }
 }
 
-fn response(answer: &Answer) -> Result<ApiGatewayV2httpResponse, Error> {
+fn response(answered: &Response) -> Result<ApiGatewayV2httpResponse, Error> {
     let mut response = ApiGatewayV2httpResponse::default();
-    response.status_code = answer.status.as_u16().into();
+    response.status_code = answered.status.as_u16().into();
     response.headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
-    response.body = Some(Body::Text(serde_json::to_string(answer)?));
+    response.body = Some(Body::Text(serde_json::to_string(&answered.body)?));
     Ok(response)
 }

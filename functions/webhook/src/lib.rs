@@ -4,20 +4,23 @@
 //! answer from there is written down as owed, and reconcile asks. An answer is given only after the work is durable, since
 //! GitHub does not deliver twice by itself.
 
-pub mod answer;
 pub mod delivery;
 pub mod event;
 mod gateway;
 pub mod signature;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use adapters::Error;
 use adapters::board::Board;
 use adapters::config::Variables;
 use adapters::secrets::{Secret, WebhookSecret};
+use domain::contract::webhook::{Answer, Word};
+use domain::report::{Facts, Report};
+use domain::served::Served;
 use jiff::Timestamp;
 use lambda_http::http::{HeaderMap, StatusCode};
 
-use crate::answer::Answer;
 use crate::delivery::{Refusal, UnverifiedDelivery};
 use crate::event::Event;
 
@@ -47,12 +50,14 @@ impl Config {
 pub struct App {
     board: Board,
     secret: Secret<WebhookSecret>,
+    /// The secret whose list of installations reconcile was last told.
+    told: Mutex<Option<Arc<WebhookSecret>>>,
 }
 
 impl App {
     /// An app over these tables and this secret. Nothing is read yet.
     pub fn new(board: Board, secret: Secret<WebhookSecret>) -> Self {
-        Self { board, secret }
+        Self { board, secret, told: Mutex::default() }
     }
 
     /// The app that the environment describes.
@@ -71,79 +76,124 @@ impl App {
     }
 }
 
+/// What is answered.
+#[derive(Debug)]
+pub struct Response {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The body.
+    pub body: Answer,
+}
+
+impl Response {
+    fn new(status: StatusCode, outcome: Word, reason: impl Into<Option<String>>) -> Self {
+        Self { status, body: Answer::new(outcome, reason) }
+    }
+
+    fn ok(body: Answer) -> Self {
+        Self { status: StatusCode::OK, body }
+    }
+}
+
 /// Takes one delivery: verify, read, apply, and one line in the log.
-pub async fn handle(app: &App, delivery: UnverifiedDelivery, now: Timestamp) -> Answer {
+pub async fn handle(app: &App, delivery: UnverifiedDelivery, now: Timestamp) -> Response {
     let header = |name| text(&delivery.headers, name);
     let event = header("x-github-event");
     let id = header("x-github-delivery");
     let content_type = header("content-type");
-    let (answer, action) = match delivery::verify(delivery, &app.secret, now).await {
+    let (response, action) = match delivery::verify(delivery, &app.secret, now).await {
         Err(refusal) => (refused(refusal), None),
         Ok(delivery) => {
-            let serves = |installation| delivery.serves(installation);
-            match event::read(delivery.body(), event.as_deref(), content_type.as_deref(), serves) {
-                Err(reason) => (Answer::new(StatusCode::BAD_REQUEST, "refused", reason), None),
-                Ok(Event::Ping) => (Answer::new(StatusCode::OK, "pong", None), None),
-                Ok(Event::Ignored { action, reason }) => (Answer::ignored(reason), action),
-                Ok(Event::PullRequest { action, facts }) => (apply(app, &facts, now).await, Some(action)),
-            }
+            let served = Served::only(delivery.current().installations.clone());
+            let serves = |installation| served.serves(installation);
+            let event = event::read(delivery.body(), event.as_deref(), content_type.as_deref(), serves);
+            let (answered, ()) =
+                tokio::join!(answer(app, event, now), tell_reconcile(app, delivery.current(), &served));
+            answered
         }
     };
-    log(&answer, event.as_deref(), action.as_deref(), id.as_deref());
-    answer
+    log(&response, event.as_deref(), action.as_deref(), id.as_deref());
+    response
 }
 
-/// The answer while the function lacks variables. It is given to everyone, and the log names them.
-fn not_configured(error: &Error) -> Answer {
-    tracing::error!(error = error.chain(), "not configured");
-    let reason = "the function lacks environment variables; see its log".to_owned();
-    let answer = Answer::new(StatusCode::SERVICE_UNAVAILABLE, "not_configured", reason);
-    log(&answer, None, None, None);
-    answer
+async fn answer(app: &App, event: Result<Event, String>, now: Timestamp) -> (Response, Option<String>) {
+    match event {
+        Err(reason) => (Response::new(StatusCode::BAD_REQUEST, Word::Refused, reason), None),
+        Ok(Event::Ping) => (Response::ok(Answer::new(Word::Pong, None)), None),
+        Ok(Event::Ignored { action, reason }) => (Response::ok(Answer::new(Word::Ignored, reason)), action),
+        Ok(Event::PullRequest { action, facts }) => (apply(app, *facts, now).await, Some(action)),
+    }
 }
 
-/// The answer when the time was up: AWS would end the invocation without one, and without a line in the log.
-fn out_of_time() -> Answer {
-    let reason = "AWS took too long; reconcile will catch up, or deliver it again".to_owned();
-    let answer = Answer::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", reason);
-    log(&answer, None, None, None);
-    answer
-}
-
-async fn apply(app: &App, facts: &domain::pull_request::Facts, now: Timestamp) -> Answer {
-    let name = format!("{}#{}", facts.repository, facts.number);
-    match app.board.apply(facts, now).await {
-        Ok(applied) => Answer::applied(&applied, name, &facts.base),
+/// Tells reconcile, which cannot read the secret, which installations are served: whenever the secret was read again. So the two differ for as long
+/// as a secret is kept at most.
+async fn tell_reconcile(app: &App, secret: &Arc<WebhookSecret>, served: &Served) {
+    let told = || app.told.lock().unwrap_or_else(PoisonError::into_inner);
+    if told().as_ref().is_some_and(|told| Arc::ptr_eq(told, secret)) {
+        return;
+    }
+    match app.board.serve(served).await {
+        Ok(()) => *told() = Some(Arc::clone(secret)),
         Err(error) => {
-            tracing::error!(error = error.chain(), pull_request = name, "the delivery could not be stored");
-            let reason = "it could not be stored; reconcile will catch up, or deliver it again".to_owned();
-            Answer::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", reason)
+            tracing::warn!(error = error.chain(), "reconcile could not be told which installations are served")
         }
     }
 }
 
-/// The one place where an error becomes a status. What a vendor said is logged, never answered.
-fn refused(refusal: Refusal) -> Answer {
+/// The answer while the function lacks variables. It is given to everyone, and the log names them.
+fn not_configured(error: &Error) -> Response {
+    tracing::error!(error = error.chain(), "not configured");
+    let reason = "the function lacks environment variables; see its log".to_owned();
+    let response = Response::new(StatusCode::SERVICE_UNAVAILABLE, Word::NotConfigured, reason);
+    log(&response, None, None, None);
+    response
+}
+
+/// The answer when the time was up: AWS would end the invocation without one, and without a line in the log.
+fn out_of_time() -> Response {
+    let reason = "AWS took too long; reconcile will catch up, or deliver it again".to_owned();
+    let response = Response::new(StatusCode::INTERNAL_SERVER_ERROR, Word::Failed, reason);
+    log(&response, None, None, None);
+    response
+}
+
+async fn apply(app: &App, facts: Facts, now: Timestamp) -> Response {
+    let name = format!("{}#{}", facts.snapshot.repository, facts.snapshot.number);
+    let base = facts.snapshot.base.clone();
+    match app.board.apply(Report::facts(facts), now).await {
+        Ok(applied) => Response::ok(Answer::applied(&applied, name, &base)),
+        Err(error) => {
+            tracing::error!(error = error.chain(), pull_request = name, "the delivery could not be stored");
+            let reason = "it could not be stored; reconcile will catch up, or deliver it again".to_owned();
+            Response::new(StatusCode::INTERNAL_SERVER_ERROR, Word::Failed, reason)
+        }
+    }
+}
+
+/// What a refused delivery is answered. What a vendor said is logged, never answered.
+fn refused(refusal: Refusal) -> Response {
     match refusal {
-        Refusal::Signature => Answer::new(
+        Refusal::Signature => Response::new(
             StatusCode::UNAUTHORIZED,
-            "refused",
+            Word::Refused,
             "the signature is missing or wrong; the webhook secret at GitHub and ours must be the same".to_owned(),
         ),
-        Refusal::Encoding => Answer::new(StatusCode::BAD_REQUEST, "refused", "the body is not valid base64".to_owned()),
+        Refusal::Encoding => {
+            Response::new(StatusCode::BAD_REQUEST, Word::Refused, "the body is not valid base64".to_owned())
+        }
         Refusal::Secret(error @ Error::SecretNotConfigured { .. }) => {
             tracing::error!(error = error.chain(), "not configured");
-            Answer::new(
+            Response::new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "not_configured",
+                Word::NotConfigured,
                 "the GitHub App is not configured; run configure-github-app".to_owned(),
             )
         }
         Refusal::Secret(error) => {
             tracing::error!(error = error.chain(), "the webhook secret is not to be had");
-            Answer::new(
+            Response::new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "not_configured",
+                Word::NotConfigured,
                 "the webhook secret cannot be read; see the function's log".to_owned(),
             )
         }
@@ -151,10 +201,11 @@ fn refused(refusal: Refusal) -> Answer {
 }
 
 /// One line a delivery: what the dashboard counts and what an operator searches for.
-fn log(answer: &Answer, event: Option<&str>, action: Option<&str>, delivery: Option<&str>) {
+fn log(response: &Response, event: Option<&str>, action: Option<&str>, delivery: Option<&str>) {
+    let answer = &response.body;
     tracing::info!(
-        outcome = answer.outcome,
-        status = answer.status.as_u16(),
+        outcome = answer.outcome.as_str(),
+        status = response.status.as_u16(),
         event = event.map(event::plain),
         action = action.map(event::plain),
         delivery = delivery.map(event::plain),

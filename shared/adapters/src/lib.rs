@@ -9,6 +9,7 @@ pub mod deadline;
 pub mod error;
 pub mod github;
 pub mod secrets;
+pub mod table;
 pub mod telemetry;
 
 pub use error::{Error, Result};

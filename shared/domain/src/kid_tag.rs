@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::task::TaskId;
+use crate::ids::TaskId;
 
 /// The fewest hex digits a tag has: they are also the partition key of the tasks table.
 pub const MIN_DIGITS: usize = 8;
@@ -11,30 +11,58 @@ pub const MIN_DIGITS: usize = 8;
 /// The hex digits of a whole task id.
 pub const MAX_DIGITS: usize = 32;
 
+/// How many tags of a title count: every one costs a table call, and a title can hold thousands.
+pub const MAX_TAGS: usize = 8;
+
 /// After how many digits a UUID's text has its hyphens.
 const HYPHENS_AFTER: [usize; 4] = [8, 12, 16, 20];
+
+/// The words that GitHub's buttons put before the quoted title of what is reverted.
+/// <https://docs.github.com/en/pull-requests/collaborating-with-pull-requests/incorporating-changes-from-a-pull-request/reverting-a-pull-request>
+const REVERTS: [&str; 2] = ["revert", "reapply"];
 
 /// The first 8 to 32 hex digits of a task's id, in lower case and without hyphens.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KidTag(String);
 
-impl KidTag {
-    /// Every tag of a title, in the order of their first appearance, each once.
+/// What the title of a pull request says of tasks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tags {
+    /// The tags that name tasks: the first [`MAX_TAGS`], in the order of their first appearance, each once.
+    pub named: Vec<KidTag>,
+    /// How many more there are, which do not count.
+    pub not_read: usize,
+    /// Tags in the quotes of a revert's title: they tell what was reverted, and link nothing.
+    pub mentioned: Vec<KidTag>,
+    /// Whether something begins like a tag and is none: cut off in the middle, too short, or mistyped.
+    pub unfinished: bool,
+}
+
+impl Tags {
+    /// Reads a title.
     ///
     /// A tag is `[kid: #<hex>]` with 8 to 32 hex digits. The case of the letters does not matter, a UUID's hyphens may
-    /// stand where a UUID has them, and white space may stand inside the brackets and around the colon. Anything else
-    /// is text.
+    /// stand where a UUID has them, and white space may stand inside the brackets and around the colon. Characters that nobody sees count as
+    /// absent: pasted titles are full of them. Anything else is text.
     ///
     /// ```
-    /// use domain::kid_tag::KidTag;
-    /// let tags = KidTag::all_in("Fix login [kid: #4D9D444D] [KID:#0198c5c2-7f]");
-    /// assert_eq!(tags.iter().map(KidTag::as_str).collect::<Vec<_>>(), ["4d9d444d", "0198c5c27f"]);
+    /// use domain::kid_tag::{KidTag, Tags};
+    /// let tags = Tags::of("Fix login [kid: #4D9D444D] [KID:#0198c5c2-7f]");
+    /// assert_eq!(tags.named.iter().map(KidTag::as_str).collect::<Vec<_>>(), ["4d9d444d", "0198c5c27f"]);
+    /// assert!(Tags::of(r#"Revert "Fix login [kid: #4d9d444d]""#).named.is_empty());
     /// ```
-    pub fn all_in(title: &str) -> Vec<Self> {
-        let mut seen = BTreeSet::new();
-        title.split('[').skip(1).filter_map(Self::after_bracket).filter(|tag| seen.insert(tag.clone())).collect()
+    pub fn of(title: &str) -> Self {
+        let visible: String = title.chars().filter(|c| !is_invisible(*c)).collect();
+        let (spoken, quoted) = split_quotes(&visible);
+        let (mut named, unfinished) = all_in(&spoken);
+        let not_read = named.len().saturating_sub(MAX_TAGS);
+        named.truncate(MAX_TAGS);
+        let (mentioned, _) = all_in(quoted);
+        Self { named, not_read, mentioned, unfinished }
     }
+}
 
+impl KidTag {
     /// A tag typed by a person: the bare digits, with or without `#` and hyphens. `None` if it is not one.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -57,33 +85,21 @@ impl KidTag {
         task.as_str().starts_with(&self.0)
     }
 
-    /// `text` is what follows an opening bracket, up to the next one.
-    fn after_bracket(text: &str) -> Option<Self> {
-        let text = text.trim_start();
-        let (word, text) = text.split_at_checked(3)?;
-        if !word.eq_ignore_ascii_case("kid") {
-            return None;
-        }
-        let text = text.trim_start().strip_prefix(':')?.trim_start().strip_prefix('#')?.trim_start();
-        let (tag, rest) = Self::digits(text)?;
-        rest.trim_start().starts_with(']').then_some(tag)
-    }
-
     fn digits(text: &str) -> Option<(Self, &str)> {
         let mut digits = String::with_capacity(MAX_DIGITS);
         let mut hyphen_at = 0;
         let mut end = 0;
-        for byte in text.bytes() {
-            match byte {
-                b'-' if HYPHENS_AFTER.contains(&digits.len()) && hyphen_at != digits.len() => hyphen_at = digits.len(),
-                _ if byte.is_ascii_hexdigit() && digits.len() < MAX_DIGITS => {
-                    digits.push(char::from(byte.to_ascii_lowercase()));
+        for c in text.chars() {
+            match c {
+                c if is_hyphen(c) && HYPHENS_AFTER.contains(&digits.len()) && hyphen_at != digits.len() => {
+                    hyphen_at = digits.len();
                 }
+                c if c.is_ascii_hexdigit() && digits.len() < MAX_DIGITS => digits.push(c.to_ascii_lowercase()),
                 // A 33rd digit: what follows is a longer number, and half of a number names nothing.
-                _ if byte.is_ascii_hexdigit() => return None,
+                c if c.is_ascii_hexdigit() => return None,
                 _ => break,
             }
-            end += 1;
+            end += c.len_utf8();
         }
         (digits.len() >= MIN_DIGITS).then(|| (Self(digits), &text[end..]))
     }
@@ -92,5 +108,190 @@ impl KidTag {
 impl fmt::Display for KidTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Every tag, each once, and whether one was begun that is none.
+fn all_in(text: &str) -> (Vec<KidTag>, bool) {
+    let mut seen = BTreeSet::new();
+    let mut tags = Vec::new();
+    let mut unfinished = false;
+    for text in text.split('[').skip(1) {
+        match after_bracket(text) {
+            Some(Some(tag)) if seen.insert(tag.clone()) => tags.push(tag),
+            Some(Some(_)) | None => {}
+            Some(None) => unfinished = true,
+        }
+    }
+    (tags, unfinished)
+}
+
+/// `text` is what follows an opening bracket, up to the next one. `None`: this begins no tag; `Some(None)`: it begins one and is none.
+fn after_bracket(text: &str) -> Option<Option<KidTag>> {
+    let (word, rest) = text.trim_start().split_at_checked(3)?;
+    if !word.eq_ignore_ascii_case("kid") || rest.starts_with(char::is_alphanumeric) {
+        return None;
+    }
+    let tag = || {
+        let text = rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('#')?.trim_start();
+        let (tag, rest) = KidTag::digits(text)?;
+        rest.trim_start().starts_with(']').then_some(tag)
+    };
+    Some(tag())
+}
+
+/// Parts a title into what it says and what it quotes of a title that it reverts: from the first quote to the last, or to the end.
+fn split_quotes(title: &str) -> (String, &str) {
+    let Some(open) = revert_quote(title) else { return (title.to_owned(), "") };
+    let after = &title[open..];
+    let end = after
+        .char_indices()
+        .skip(1)
+        .filter(|(_, c)| is_quote(*c))
+        .last()
+        .map_or(title.len(), |(at, c)| open + at + c.len_utf8());
+    (format!("{} {}", &title[..open], &title[end..]), &title[open..end])
+}
+
+/// Where the quotes of a revert open.
+fn revert_quote(title: &str) -> Option<usize> {
+    title.char_indices().filter(|(_, c)| is_quote(*c)).map(|(at, _)| at).find(|at| {
+        let before = title[..*at].trim_end();
+        REVERTS.iter().any(|word| {
+            before
+                .len()
+                .checked_sub(word.len())
+                .and_then(|cut| before.split_at_checked(cut))
+                .is_some_and(|(rest, last)| last.eq_ignore_ascii_case(word) && !rest.ends_with(char::is_alphanumeric))
+        })
+    })
+}
+
+fn is_quote(c: char) -> bool {
+    matches!(c, '"' | '\u{201c}' | '\u{201d}')
+}
+
+/// A hyphen, or one of the characters that word processors put in its place.
+fn is_hyphen(c: char) -> bool {
+    matches!(c, '-' | '\u{2010}'..='\u{2013}' | '\u{2212}')
+}
+
+/// Unicode's Default_Ignorable_Code_Point. <https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt>
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}'
+        | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}'
+        | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFF8}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}'
+        | '\u{E0000}'..='\u{E0FFF}')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{KidTag, MAX_TAGS, Tags};
+
+    fn named(title: &str) -> Vec<String> {
+        Tags::of(title).named.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_tag_is_read_as_it_looks() {
+        for title in [
+            "Fix login [kid: #4d9d444d]",
+            "[KID:#4D9D444D] Fix login",
+            "Fix[ kid : # 4d9d444d ]login",
+            "Fix login [kid:\u{200B}#4d9d444d]",
+            "Fix login [kid: #4d9d\u{00AD}444d]",
+            "Fix login [\u{FEFF}k\u{2060}id: #4d9d444d\u{200E}]",
+            "Fix login [kid:\u{00A0}#4d9d444d]",
+            "Fix login [kid: #4d9d444d] and [kid: #4d9d444d] again",
+            "[[kid: #4d9d444d]]",
+        ] {
+            assert_eq!(named(title), ["4d9d444d"], "{title:?}");
+        }
+        assert_eq!(named("[kid: #4d9d444d-0198-c5c2-7f00-aabbccddeeff]"), ["4d9d444d0198c5c27f00aabbccddeeff"]);
+        assert_eq!(named("[kid: #4d9d444d\u{2011}0198]"), ["4d9d444d0198"], "a hyphen that breaks no line");
+    }
+
+    #[test]
+    fn what_is_no_tag_names_nothing() {
+        for title in [
+            "Fix login",
+            "[kid: #4d9d444]",
+            "[kid: 4d9d444d]",
+            "[kid #4d9d444d]",
+            "[kids: #4d9d444d]",
+            "kid: #4d9d444d",
+            "[kid: #4d9d444g]",
+            "[kid: #4d9d-444d]",
+            "[kid: #4d9d444d--0198]",
+            "[kid: #4d9d444d0198c5c27f00aabbccddeeff0]",
+        ] {
+            assert!(named(title).is_empty(), "{title:?}");
+        }
+    }
+
+    #[test]
+    fn a_tag_that_was_begun_and_not_ended_is_noticed() {
+        for title in
+            ["Fix [kid: #4d9d4…", "Fix [kid: #4d9d444d", "Fix [kid", "Fix [kid: #4d9d444 ]", "Fix [KID #4d9d444d]"]
+        {
+            let tags = Tags::of(title);
+            assert!(tags.unfinished && tags.named.is_empty(), "{title:?}");
+        }
+        for title in ["Fix login", "Fix [kids] login", "Fix [kidney]", "Fix [kid: #4d9d444d]", "a [k"] {
+            assert!(!Tags::of(title).unfinished, "{title:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_revert_quotes_is_a_mention() {
+        for title in [
+            r#"Revert "Fix login [kid: #4d9d444d]""#,
+            r#"Reapply "Fix login [kid: #4d9d444d]""#,
+            r#"Revert "Revert "Fix login [kid: #4d9d444d]"""#,
+            r#"Revert "Fix "quoted" login [kid: #4d9d444d]""#,
+            r#"Revert "Fix login [kid: #4d9d444d]"#,
+            r#"[release-1.2] Revert "Fix login [kid: #4d9d444d]" (#12)"#,
+            "revert \u{201c}Fix login [kid: #4d9d444d]\u{201d}",
+            "Revert\u{00A0}\"Fix login [kid: #4d9d444d]\"",
+        ] {
+            let tags = Tags::of(title);
+            assert!(tags.named.is_empty(), "{title:?}");
+            assert_eq!(tags.mentioned.iter().map(KidTag::as_str).collect::<Vec<_>>(), ["4d9d444d"], "{title:?}");
+        }
+        assert_eq!(
+            named(r#"Revert "Fix login [kid: #4d9d444d]" [kid: #bbbbbbbb]"#),
+            ["bbbbbbbb"],
+            "it names its own task"
+        );
+        assert_eq!(named(r#"[kid: #bbbbbbbb] Revert "Fix [kid: #4d9d444d]""#), ["bbbbbbbb"]);
+        assert_eq!(named(r#"Fix "login" [kid: #4d9d444d]"#), ["4d9d444d"], "quotes alone are no revert");
+        assert_eq!(named(r#"Undo prevert "x [kid: #4d9d444d]""#), ["4d9d444d"], "another word that ends alike");
+    }
+
+    #[test]
+    fn only_the_first_tags_count() {
+        let title: String = (0..20).map(|at| format!("[kid: #{at:08x}]")).collect();
+        let tags = Tags::of(&title);
+        assert_eq!((tags.named.len(), tags.not_read), (MAX_TAGS, 20 - MAX_TAGS));
+    }
+
+    proptest! {
+        #[test]
+        fn a_tag_is_found_wherever_it_stands(before in "[^\\[\"”“]{0,40}", digits in "[0-9a-fA-F]{8,32}", after in "[^\\[\"”“]{0,40}") {
+            let title = format!("{before}[kid: #{digits}]{after}");
+            prop_assert_eq!(named(&title), [digits.to_ascii_lowercase()]);
+        }
+
+        #[test]
+        fn any_title_can_be_read(title in any::<String>()) {
+            let tags = Tags::of(&title);
+            prop_assert!(tags.named.len() <= MAX_TAGS);
+            for tag in tags.named.iter().chain(&tags.mentioned) {
+                prop_assert_eq!(KidTag::parse(tag.as_str()), Some(tag.clone()));
+            }
+        }
     }
 }

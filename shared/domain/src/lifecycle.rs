@@ -1,307 +1,256 @@
-//! What facts about a pull request do to it and to its tasks: pure decisions, the same for every caller.
+//! What a report makes of a pull request and of its tasks: pure decisions, the same for every caller.
 //!
 //! The webhook and reconcile both come here, the one with facts from a signed delivery, the other with facts read from
 //! GitHub. Deciding twice from the same facts decides nothing new, and facts that come late change nothing that newer
-//! ones said; so deliveries may be lost, repeated or swapped. [`crate::board`] does the reading and writing around it.
+//! ones said; so deliveries may be lost, repeated or swapped. [`crate::protocol`] says what is read before and written after.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::kid_tag::KidTag;
-use crate::pull_request::{
-    BaseMove, Check, DUE, FactSource, Facts, Mergeability, PullRequest, State, base_item_key, item_key,
-};
-use crate::task::{LinkedPullRequest, Status, Task, TaskId};
+use crate::base::BaseMove;
+use crate::ids::TaskId;
+use crate::kid_tag::{KidTag, Tags};
+use crate::outcome::{Applied, Change, Freshness, Outcome, TaskOutcome};
+use crate::protocol::{Match, Stored, Write};
+use crate::pull_request::{Mergeability, PullRequest, State};
+use crate::report::{Answer, Facts, Look, Report, Source};
+use crate::schedule::{Schedule, look_again};
+use crate::task::{CLOCK_SKEW, Merge, Status, Task};
 
-/// How many tags of a title count: every one costs two table calls, and a title can hold thousands.
-pub const MAX_TAGS: usize = 8;
+#[cfg(test)]
+mod tests;
 
 /// How long an ended pull request is kept, seconds.
 const KEEP_ENDED: i64 = 90 * 24 * 60 * 60;
 
-/// How long a merge waits for its task to reach `pr_submitted`, seconds.
+/// How long a merge waits by itself for its task to reach `pr_submitted`, seconds. After that the daily comparison looks for it.
 pub const AWAIT_TASK: i64 = 7 * 24 * 60 * 60;
 
-/// After how many minutes an item is looked at again that could not be settled; the last one goes on.
-const BACKOFF_MINUTES: [i64; 5] = [1, 2, 5, 10, 15];
+/// After how many seconds a tag that led nowhere is looked up once more: tasks are made in the moment their pull request is.
+const LOOK_UP_AGAIN: i64 = 60;
 
-/// What the tasks table holds for a tag.
+/// What a tag of the title that counts leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Match {
-    /// No task.
-    None,
-    /// Just this one.
-    One(Box<Task>),
-    /// At least these.
-    Several(Vec<Task>),
-}
-
-/// How facts stand to what was known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Freshness {
-    /// Nothing was known.
-    New,
-    /// They are newer, or the API's word on the same second.
-    Newer,
-    /// They are what was known.
-    Same,
-    /// They are of the same second and differ: one of two is true, and only GitHub can say which.
-    Tie,
-    /// They are older.
-    Older,
-}
-
-/// What a tag of a title leads to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Link {
-    /// The task it links.
+enum Link {
     Task(TaskId),
-    /// No task has an id that begins so.
     NoTask,
-    /// More than one task has.
     Ambiguous,
-    /// The task belongs to another repository.
     OtherRepository(TaskId),
-    /// The pull request is a fork's, and nobody has seen yet that its author may write.
-    AwaitsPermission,
-    /// The title it stands in is not the one that counts.
-    NotTaken,
+    Unreadable(TaskId),
 }
 
-/// What is to be written, and why.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// The pull request as it is from now on; `None` if it is none of ours.
-    pub pull_request: Option<PullRequest>,
-    /// Whether that differs from what is stored.
-    pub changed: bool,
-    /// How the facts stood to what was stored.
-    pub freshness: Freshness,
-    /// The base branch that moved, if these facts are the first to say so.
-    pub base_move: Option<BaseMove>,
-    /// Each tag of the title and what it leads to.
-    pub links: Vec<(KidTag, Link)>,
-    /// The tasks that lose their link by these facts.
-    pub unlinked: BTreeSet<TaskId>,
+/// What must be known before a decision: the row after the report, without links, and what leads on from it.
+pub(crate) struct Observed {
+    pub(crate) freshness: Freshness,
+    /// `None`: it is none of ours.
+    pub(crate) next: Option<PullRequest>,
 }
 
-/// Decides what `facts` make of the pull request that is `stored`. `matches` are the first [`MAX_TAGS`] tags of the
-/// facts' own title and what the tasks table holds for each.
-pub fn plan(stored: Option<&PullRequest>, facts: &Facts, matches: &[(KidTag, Match)], now: Timestamp) -> Plan {
-    let freshness = freshness(stored, facts);
-    // Of a pull request that is not kept, only the merge itself is news of its base: an edit of a description comes later.
-    let first_word = match stored {
-        Some(known) => known.state != State::Merged,
-        None => facts.source == FactSource::Api || announces_merge(facts) || !matches.is_empty(),
+/// What the report makes of the row, links and schedule aside.
+pub(crate) fn observe(stored: Option<&PullRequest>, report: &Report, now: Timestamp) -> Observed {
+    let (freshness, mut next) = match &report.facts {
+        None => (Freshness::Same, stored.cloned()),
+        Some(facts) => {
+            let freshness = freshness(stored, facts, report.read_at);
+            (freshness, take(stored, facts, freshness, now))
+        }
     };
-    let base_move = (facts.state == State::Merged && first_word).then(|| base_move(facts, now));
-    let Some(mut next) = observed(stored, facts, freshness, matches.is_empty()) else {
-        return Plan {
-            pull_request: None,
-            changed: false,
-            freshness,
-            base_move,
-            links: Vec::new(),
-            unlinked: BTreeSet::new(),
-        };
-    };
-    let links = link(&mut next, stored, facts, freshness, matches);
-    end(&mut next, stored, facts, now);
-    let unlinked = stored.map(|known| &known.task_ids - &next.task_ids).unwrap_or_default();
-    // Of two facts of the same second one is false, so a tie is always worth a look; but nothing undoes a merge.
-    let unsure = freshness == Freshness::Tie && next.state != State::Merged;
-    let changed = stored != Some(&next) || unsure;
-    if changed {
-        next.revision += 1;
-        invalidate(&mut next, stored, freshness);
-        owe(&mut next, freshness, !matches.is_empty(), now);
+    if let (Some(next), Some(may_write)) = (&mut next, report.look.as_ref().and_then(|look| look.author_may_write)) {
+        next.author_may_write = may_write || next.author_may_write;
     }
-    Plan { pull_request: Some(next), changed, freshness, base_move, links, unlinked }
+    Observed { freshness, next }
+}
+
+impl Observed {
+    /// The tags whose tasks the decision rests on.
+    pub(crate) fn tags(&self) -> Vec<KidTag> {
+        self.next
+            .as_ref()
+            .filter(|next| links_count(next))
+            .map(|next| Tags::of(&next.snapshot.title).named)
+            .unwrap_or_default()
+    }
+
+    /// The tasks that it rests on whatever their tags lead to.
+    pub(crate) fn tasks(&self, stored: Option<&PullRequest>, report: &Report) -> BTreeSet<TaskId> {
+        let known = stored.into_iter().flat_map(|known| known.task_ids.iter().chain(&known.unlinked_task_ids));
+        known.chain(&report.claimed_by).cloned().collect()
+    }
+}
+
+/// Whether links follow from the title as it is.
+fn links_count(row: &PullRequest) -> bool {
+    row.may_link() && !row.title_unconfirmed
+}
+
+/// Decides. `tags` and `tasks` are what the tables hold for [`Observed::tags`] and [`Observed::tasks`].
+pub(crate) fn decide(
+    stored: Option<&PullRequest>,
+    report: &Report,
+    tags: &BTreeMap<KidTag, Match>,
+    tasks: &BTreeMap<TaskId, Stored>,
+    now: Timestamp,
+) -> (Vec<Write>, Applied) {
+    let observed = observe(stored, report, now);
+    let base_move = moved_base(stored, &observed, report, now);
+    let freshness = observed.freshness;
+    let said = Tags::of(report.facts.as_ref().map_or("", |facts| &facts.snapshot.title));
+    let Some(mut next) = observed.next else {
+        let claimed = unlinked_tasks(report, tasks);
+        return without_row(report, freshness, base_move, said, claimed);
+    };
+    let links = if links_count(&next) { link(&mut next, tags, tasks) } else { keep_links(&mut next) };
+    let tie = freshness == Freshness::Tie && next.snapshot.state != State::Merged;
+    let read = report.facts.as_ref().is_some_and(Facts::are_read);
+    doubt(&mut next, stored, tie && !read);
+    let answer = report.look.as_ref().and_then(|look| look.answer.as_ref());
+    if let Some(answer) = answer.filter(|_| answers(&next, report.facts.as_ref(), freshness)) {
+        take_answer(&mut next, answer, now);
+    }
+    next.unlinked_task_ids.clear();
+    let concerned = concerned_tasks(stored, &next, report);
+    let steps: Vec<Step> =
+        concerned.iter().filter_map(|id| step(tasks.get(id)?, &next, report.look.as_ref(), now)).collect();
+    // Asked again at once, a read would find the same: what counts is one that is made when that second is over.
+    let over = (tie && read).then(|| next.snapshot.updated_at.as_second() + CLOCK_SKEW + 1);
+    let owed = Owed::of(&next, &links, &steps, tie && !read, over, now);
+    // Of two facts of the same second one is false, so that is worth a look also where what is stored stands.
+    let changed = stored != Some(&next) || tie;
+    next.schedule = owed.schedule(stored, report.look.as_ref(), freshness, changed, now);
+    let outcomes = outcomes(&next, &said, &links, &steps);
+    let writes = writes(stored, &mut next, &steps, &concerned, tasks, base_move.clone());
+    let changes = steps.into_iter().filter(Step::changes).map(Step::into_change).collect();
+    let applied = Applied {
+        freshness,
+        pull_request: Some(next),
+        tasks: outcomes,
+        tags: said,
+        base_moved: base_move.is_some(),
+        changes,
+    };
+    (writes, applied)
 }
 
 /// Whether facts read from GitHub say anything that is not stored. A comment moves `updated_at` too and is no news.
 pub fn is_news(known: &PullRequest, facts: &Facts) -> bool {
-    if facts.updated_at < known.github_updated_at {
+    if facts.snapshot.state == State::Merged && (known.snapshot.state != State::Merged || known.title_unconfirmed) {
+        return true;
+    }
+    if facts.snapshot.updated_at < known.snapshot.updated_at {
         return false;
     }
-    let unlinked = known.may_link() && known.task_ids.len() < KidTag::all_in(&facts.title).len().min(MAX_TAGS);
-    !says_the_same(known, facts) || known.repository != facts.repository || (unlinked && known.state != State::Merged)
+    let retitled = facts.title_at_merge().is_some_and(|title| title != known.snapshot.title);
+    !says_the_same(known, facts)
+        || retitled
+        || known.snapshot.repository != facts.snapshot.repository
+        || known.snapshot.installation_id != facts.snapshot.installation_id
 }
 
-/// What reconcile found out about a pull request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
-    /// There is nothing to ask GitHub, or GitHub has said all.
-    Nothing,
-    /// Whether it merges, for the head, base and `check_seq` of the item.
-    Answer {
-        /// GitHub's answer; never [`Mergeability::Unknown`].
-        mergeability: Mergeability,
-        /// The merges that moved its base since every pull request on it was last checked, if any is known.
-        base: Option<Box<BaseMove>>,
-    },
-    /// GitHub did not say.
-    Pending {
-        /// When to ask again, epoch seconds, if GitHub said that.
-        until: Option<i64>,
-    },
-}
-
-/// When to look again at what could not be settled, epoch seconds.
-pub fn look_again(attempts: u32, now: Timestamp) -> i64 {
-    let last = BACKOFF_MINUTES.len() - 1;
-    now.as_second() + 60 * BACKOFF_MINUTES[last.min(attempts as usize)]
-}
-
-/// The item after reconcile looked. `tasks` are its tasks as they are after [`step`].
-pub fn conclude(known: &PullRequest, finding: &Finding, tasks: &[Task], now: Timestamp) -> PullRequest {
-    let mut next = known.clone();
-    if let Finding::Answer { mergeability, base } = finding {
-        answer(&mut next, *mergeability, base.as_deref(), now);
-    }
-    next.unlinked_task_ids.clear();
-    let wait = match finding {
-        Finding::Pending { until } => Some(until.unwrap_or_else(|| look_again(known.attempts, now))),
-        _ if awaits_task(known, tasks, now) => Some(look_again(known.attempts, now)),
-        _ => None,
-    };
-    next.check = wait.map(|_| Check::Later);
-    next.due = wait.map(|_| DUE.to_owned());
-    next.next_check_at = wait;
-    next.attempts = match (wait, finding) {
-        (None, _) => 0,
-        // GitHub named the time, which says nothing about how hard this one is to settle.
-        (Some(_), Finding::Pending { until: Some(_) }) => known.attempts,
-        (Some(_), _) => known.attempts.saturating_add(1),
-    };
-    next
-}
-
-/// A conflict has a culprit only if it merged before that and after, with the same head, one merge moved its base.
-fn answer(next: &mut PullRequest, mergeability: Mergeability, base: Option<&BaseMove>, now: Timestamp) {
-    let merged_before = next.mergeability == Mergeability::Mergeable && !asks_about_a_new_head(next);
-    let culprit = base
-        .filter(|base| base.base == next.base && next.checked_at.is_some_and(|checked| checked <= base.moved_at))
-        .filter(|base| base.movers.len() == 1)
-        .and_then(|base| base.movers.first().cloned());
-    let caused_by = match (mergeability, next.mergeability) {
-        (Mergeability::Conflicting, Mergeability::Conflicting) => next.conflict_caused_by.clone(),
-        (Mergeability::Conflicting, _) if merged_before => culprit,
-        _ => None,
-    };
-    if (next.mergeability, &next.conflict_caused_by) != (mergeability, &caused_by) {
-        next.revision += 1;
-    }
-    next.conflict_caused_by = caused_by;
-    next.mergeability = mergeability;
-    next.checked_at = Some(now.as_second());
-    next.checked_head_sha = Some(next.head_sha.clone());
-}
-
-/// Whether no answer is known for the head and base as they are: a conflict is then to be confirmed, since GitHub may
-/// still show the one of the head before.
-pub fn asks_about_a_new_head(known: &PullRequest) -> bool {
-    known.checked_head_sha.as_ref() != Some(&known.head_sha)
-}
-
-/// Whether a merge may still move a task that has not reached `pr_submitted` yet.
-fn awaits_task(known: &PullRequest, tasks: &[Task], now: Timestamp) -> bool {
-    let key = known.key();
-    let ended = known.ended_at.unwrap_or(0);
-    known.state == State::Merged
-        && now.as_second() < ended + AWAIT_TASK
-        && tasks.iter().any(|task| {
-            task.pull_requests.contains_key(&key)
-                && !task.completed_by.contains(&key)
-                && !matches!(task.status, Status::Done | Status::Trash)
-        })
-}
-
-fn freshness(stored: Option<&PullRequest>, facts: &Facts) -> Freshness {
+fn freshness(stored: Option<&PullRequest>, facts: &Facts, read_at: Option<i64>) -> Freshness {
     let Some(known) = stored else { return Freshness::New };
-    match facts.updated_at.cmp(&known.github_updated_at) {
+    let over = known.snapshot.updated_at.as_second() + CLOCK_SKEW;
+    match facts.snapshot.updated_at.cmp(&known.snapshot.updated_at) {
         std::cmp::Ordering::Less => Freshness::Older,
         std::cmp::Ordering::Greater => Freshness::Newer,
         std::cmp::Ordering::Equal if says_the_same(known, facts) => Freshness::Same,
-        std::cmp::Ordering::Equal if facts.source == FactSource::Api => Freshness::Newer,
+        // A read that was made before that second was over may have missed what a delivery tells of its end.
+        std::cmp::Ordering::Equal if facts.are_read() && read_at.is_some_and(|at| at > over) => Freshness::Newer,
         std::cmp::Ordering::Equal => Freshness::Tie,
     }
 }
 
+/// What a title becomes after the merge says nothing, so it is not compared there.
 fn says_the_same(known: &PullRequest, facts: &Facts) -> bool {
-    known.state == facts.state
-        && known.title == facts.title
-        && known.head_sha == facts.head_sha
-        && known.base == facts.base
-        && known.draft == facts.draft
-        && known.fork == facts.fork
+    let (known_title, known) = (&known.snapshot.title, &known.snapshot);
+    let said = &facts.snapshot;
+    known.state == said.state
+        && (known.state == State::Merged || *known_title == said.title)
+        && known.head_sha == said.head_sha
+        && known.base == said.base
+        && known.draft == said.draft
+        && known.fork == said.fork
 }
 
-/// Whether the facts replace what is known. A known merge is final: what its title becomes later changes nothing.
-fn takes_over(stored: Option<&PullRequest>, facts: &Facts, freshness: Freshness) -> bool {
-    match freshness {
-        Freshness::New | Freshness::Newer | Freshness::Same => {
-            stored.is_none_or(|known| known.state != State::Merged || known.title == facts.title)
+/// The row after facts. A pull request that never carried a tag has none.
+fn take(stored: Option<&PullRequest>, facts: &Facts, freshness: Freshness, now: Timestamp) -> Option<PullRequest> {
+    let Some(known) = stored else { return first_seen(facts, now) };
+    let mut next = known.clone();
+    // A redelivery brings back the repository's name of its day, so only news and the API are asked for it.
+    if freshness == Freshness::Newer || (freshness == Freshness::Same && facts.are_read()) {
+        next.snapshot.repository.clone_from(&facts.snapshot.repository);
+        next.snapshot.url.clone_from(&facts.snapshot.url);
+        next.snapshot.installation_id = facts.snapshot.installation_id.or(known.snapshot.installation_id);
+    }
+    if freshness == Freshness::Newer {
+        next.snapshot.updated_at = facts.snapshot.updated_at;
+        next.read_from_api = facts.are_read();
+    }
+    match (known.snapshot.state, facts.snapshot.state) {
+        (State::Merged, State::Merged) => take_title_at_merge(&mut next, facts),
+        // Nothing undoes a merge.
+        (State::Merged, _) => {}
+        // Nothing comes before a merge that was, so its age does not matter.
+        (_, State::Merged) => {
+            take_state(&mut next, facts);
+            next.title_unconfirmed = facts.title_at_merge().is_none();
+            if let Some(title) = facts.title_at_merge() {
+                title.clone_into(&mut next.snapshot.title);
+            }
         }
-        // Nothing follows a merge, so of one second it is the last word, also after what was read from the API.
-        Freshness::Tie if facts.state == State::Merged => stored.is_some_and(|known| known.state != State::Merged),
-        Freshness::Tie => stored.is_some_and(|known| !known.read_from_api && facts.state > known.state),
+        _ if takes_over(known, facts, freshness) => take_state(&mut next, facts),
+        _ => {}
+    }
+    end(&mut next, Some(known), facts, now);
+    Some(next)
+}
+
+/// Whether facts about an open or closed pull request replace what is known of it.
+fn takes_over(known: &PullRequest, facts: &Facts, freshness: Freshness) -> bool {
+    match freshness {
+        Freshness::New | Freshness::Newer | Freshness::Same => true,
+        Freshness::Tie => !known.read_from_api && facts.snapshot.state > known.snapshot.state,
         Freshness::Older => false,
     }
 }
 
-/// The item after the facts, links aside. A pull request that never carried a tag has none.
-fn observed(
-    stored: Option<&PullRequest>,
-    facts: &Facts,
-    freshness: Freshness,
-    without_tags: bool,
-) -> Option<PullRequest> {
-    let Some(known) = stored else {
-        return (!without_tags).then(|| first_seen(facts));
-    };
-    let mut next = known.clone();
-    let merged = known.state == State::Merged || facts.state == State::Merged;
-    if takes_over(stored, facts, freshness) {
-        next.title.clone_from(&facts.title);
-        next.head_sha.clone_from(&facts.head_sha);
-        next.base.clone_from(&facts.base);
-        next.state = facts.state;
-        next.draft = facts.draft;
-        next.fork = facts.fork;
-    }
-    // A redelivery brings back the repository's name of its day, so only news and the API are asked for it.
-    if freshness == Freshness::Newer || (freshness == Freshness::Same && facts.source == FactSource::Api) {
-        next.repository.clone_from(&facts.repository);
-        next.url.clone_from(&facts.url);
-        next.installation_id = facts.installation_id.or(known.installation_id);
-    }
-    if freshness == Freshness::Newer {
-        next.github_updated_at = facts.updated_at;
-        next.read_from_api = facts.source == FactSource::Api;
-    }
-    if merged {
-        next.state = State::Merged;
-    }
-    Some(next)
+fn take_state(next: &mut PullRequest, facts: &Facts) {
+    next.snapshot.title.clone_from(&facts.snapshot.title);
+    next.snapshot.head_sha.clone_from(&facts.snapshot.head_sha);
+    next.snapshot.base.clone_from(&facts.snapshot.base);
+    next.snapshot.state = facts.snapshot.state;
+    next.snapshot.draft = facts.snapshot.draft;
+    next.snapshot.fork = facts.snapshot.fork;
 }
 
-fn first_seen(facts: &Facts) -> PullRequest {
-    PullRequest {
-        repository_id: facts.repository_id.to_string(),
-        item: item_key(facts.number),
-        number: facts.number,
-        installation_id: facts.installation_id,
-        repository: facts.repository.clone(),
-        title: facts.title.clone(),
-        url: facts.url.clone(),
-        head_sha: facts.head_sha.clone(),
-        base: facts.base.clone(),
-        state: facts.state,
-        draft: facts.draft,
-        author: facts.author.clone(),
-        fork: facts.fork,
+/// Of a merge that is known, only its title can still be learned. GitHub's timeline is the last word; where a delivery says otherwise than
+/// what is stored, one of the two is wrong and GitHub is asked.
+fn take_title_at_merge(next: &mut PullRequest, facts: &Facts) {
+    let Some(title) = facts.title_at_merge() else { return };
+    if next.title_unconfirmed || facts.are_read() {
+        title.clone_into(&mut next.snapshot.title);
+        next.title_unconfirmed = false;
+    } else if next.snapshot.title != title {
+        next.title_unconfirmed = true;
+    }
+}
+
+fn first_seen(facts: &Facts, now: Timestamp) -> Option<PullRequest> {
+    let merged = facts.snapshot.state == State::Merged;
+    let title_at_merge = facts.title_at_merge();
+    let title_unconfirmed = merged && title_at_merge.is_none();
+    let previous = match &facts.source {
+        Source::Delivery { previous_title, .. } if title_unconfirmed => previous_title.as_deref(),
+        _ => None,
+    };
+    let title = title_at_merge.unwrap_or(&facts.snapshot.title);
+    if [Some(title), previous].into_iter().flatten().all(|title| Tags::of(title).named.is_empty()) {
+        return None;
+    }
+    let mut next = PullRequest {
+        snapshot: facts.snapshot.clone(),
+        read_from_api: facts.are_read(),
+        title_unconfirmed,
         author_may_write: false,
         task_ids: BTreeSet::new(),
         unlinked_task_ids: BTreeSet::new(),
@@ -309,197 +258,418 @@ fn first_seen(facts: &Facts) -> PullRequest {
         checked_at: None,
         checked_head_sha: None,
         conflict_caused_by: None,
-        check_seq: 0,
-        created_at: facts.created_at,
-        ended_at: None,
-        github_updated_at: facts.updated_at,
-        read_from_api: facts.source == FactSource::Api,
-        check: None,
-        due: None,
-        next_check_at: None,
-        attempts: 0,
+        schedule: Schedule::default(),
         ttl: None,
-        revision: 0,
         version: 0,
-    }
-}
-
-/// Sets the links of `next` and says what each tag led to.
-fn link(
-    next: &mut PullRequest,
-    stored: Option<&PullRequest>,
-    facts: &Facts,
-    freshness: Freshness,
-    matches: &[(KidTag, Match)],
-) -> Vec<(KidTag, Link)> {
-    let known = stored.map(|known| known.task_ids.clone()).unwrap_or_default();
-    let merge_known = stored.is_some_and(|known| known.state == State::Merged);
-    let replaces = takes_over(stored, facts, freshness) && !merge_known;
-    // A signed merge counts for the tags of its own title, however late it comes and whatever was retitled since.
-    let adds = takes_over(stored, facts, freshness)
-        || (facts.state == State::Merged && (!merge_known || announces_merge(facts)));
-    let links: Vec<_> = matches
-        .iter()
-        .map(|(tag, found)| (tag.clone(), if adds { resolve(tag, found, next, &known) } else { Link::NotTaken }))
-        .collect();
-    let named = links.iter().filter_map(|(_, link)| match link {
-        Link::Task(id) => Some(id.clone()),
-        _ => None,
-    });
-    next.task_ids = if replaces { named.collect() } else { known.iter().cloned().chain(named).collect() };
-    let before = known.into_iter().chain(next.unlinked_task_ids.iter().cloned());
-    next.unlinked_task_ids = before.filter(|id| !next.task_ids.contains(id)).collect();
-    links
-}
-
-fn announces_merge(facts: &Facts) -> bool {
-    facts.source == FactSource::Webhook { announces_merge: true }
-}
-
-fn resolve(tag: &KidTag, found: &Match, pull_request: &PullRequest, known: &BTreeSet<TaskId>) -> Link {
-    if !pull_request.may_link() {
-        return Link::AwaitsPermission;
-    }
-    let task = match found {
-        Match::None => return Link::NoTask,
-        Match::One(task) => task,
-        // A link made while the tag was unique stays: a new task must not take the card away from an old one.
-        Match::Several(_) => {
-            let mut linked = known.iter().filter(|id| tag.names(id));
-            return match (linked.next(), linked.next()) {
-                (Some(id), None) => Link::Task(id.clone()),
-                _ => Link::Ambiguous,
-            };
-        }
     };
-    if belongs_elsewhere(task, pull_request) {
-        Link::OtherRepository(task.id.clone())
-    } else {
-        Link::Task(task.id.clone())
-    }
+    title.clone_into(&mut next.snapshot.title);
+    end(&mut next, None, facts, now);
+    Some(next)
 }
 
-/// Once a task is bound, only the repository's id counts; before that, the name that the board wrote.
-fn belongs_elsewhere(task: &Task, pull_request: &PullRequest) -> bool {
-    match (&task.repository_id, &task.repository) {
-        (Some(id), _) => *id != pull_request.repository_id,
-        (None, Some(name)) => !name.trim().is_empty() && !name.trim().eq_ignore_ascii_case(&pull_request.repository),
-        (None, None) => false,
-    }
-}
-
+/// Sets when it ended, which says when it may be forgotten and, of a merge, which tasks it may move.
 fn end(next: &mut PullRequest, stored: Option<&PullRequest>, facts: &Facts, now: Timestamp) {
-    if next.state == State::Open {
-        next.ended_at = None;
+    let known = stored.map(|known| &known.snapshot);
+    if next.snapshot.state == State::Open {
+        next.snapshot.ended_at = None;
         next.ttl = None;
-    } else if next.ended_at.is_none() || stored.is_some_and(|known| known.state != next.state) {
-        let ended = facts.ended_at.unwrap_or(now);
-        next.ended_at = Some(ended.as_second());
+    } else if known.is_none_or(|known| known.state != next.snapshot.state) {
+        next.snapshot.ended_at = facts.snapshot.ended_at.or(Some(now.as_second()));
         next.ttl = Some(now.as_second() + KEEP_ENDED);
     }
 }
 
-/// Notes that the known answer to "does it merge" may no longer be true. The answer itself stays until a new one comes.
-///
-/// After a retarget it was given for another pair of commits, so that the base's last move explains nothing.
-fn invalidate(next: &mut PullRequest, stored: Option<&PullRequest>, freshness: Freshness) {
-    let doubtful = stored.is_none_or(|known| {
-        known.head_sha != next.head_sha
-            || known.base != next.base
-            || (known.state != State::Open && next.state == State::Open)
-            || freshness == Freshness::Tie
-    });
-    if doubtful && next.state == State::Open {
-        next.check_seq += 1;
+/// The base that these facts are the first to say was moved.
+fn moved_base(stored: Option<&PullRequest>, observed: &Observed, report: &Report, now: Timestamp) -> Option<BaseMove> {
+    let facts = report.facts.as_ref().filter(|facts| facts.snapshot.state == State::Merged)?;
+    let first = match (stored, &observed.next) {
+        (Some(known), _) => known.snapshot.state != State::Merged,
+        (None, Some(_)) => true,
+        // Of a pull request that is not kept, only the merge itself is news of its base: an edit of a description comes later.
+        (None, None) => facts.announce_merge(),
+    };
+    first.then(|| BaseMove::by(&facts.snapshot, now))
+}
+
+/// Sets the links of `next`, which follow from its title, and says what each tag led to.
+fn link(
+    next: &mut PullRequest,
+    tags: &BTreeMap<KidTag, Match>,
+    tasks: &BTreeMap<TaskId, Stored>,
+) -> Vec<(KidTag, Link)> {
+    let links: Vec<_> = Tags::of(&next.snapshot.title)
+        .named
+        .into_iter()
+        .map(|tag| {
+            let found = tags.get(&tag).unwrap_or(&Match::None);
+            let link = resolve(&tag, found, next, tasks);
+            (tag, link)
+        })
+        .collect();
+    let kept = |link: &Link| match link {
+        Link::Task(id) => Some(id.clone()),
+        Link::Unreadable(id) => next.task_ids.contains(id).then(|| id.clone()),
+        _ => None,
+    };
+    next.task_ids = links.iter().filter_map(|(_, link)| kept(link)).collect();
+    links
+}
+
+/// Of a pull request whose title does not count yet: the links are those it had.
+fn keep_links(next: &mut PullRequest) -> Vec<(KidTag, Link)> {
+    if !next.may_link() {
+        next.task_ids.clear();
     }
-    if stored.is_some_and(|known| known.base != next.base) {
+    Vec::new()
+}
+
+fn resolve(tag: &KidTag, found: &Match, row: &PullRequest, tasks: &BTreeMap<TaskId, Stored>) -> Link {
+    let id = match found {
+        Match::None => return Link::NoTask,
+        Match::One(id) => id,
+        // A link made while the tag was unique stays: a new task must not take the card away from an old one.
+        Match::Several => {
+            let mut linked =
+                row.task_ids.iter().filter(|id| tag.names(id) && matches!(tasks.get(*id), Some(Stored::Task(_))));
+            match (linked.next(), linked.next()) {
+                (Some(id), None) => id,
+                _ => return Link::Ambiguous,
+            }
+        }
+    };
+    match tasks.get(id) {
+        Some(Stored::Task(task)) if task.belongs_elsewhere(row) => Link::OtherRepository(id.clone()),
+        Some(Stored::Task(_)) => Link::Task(id.clone()),
+        Some(Stored::Unreadable) => Link::Unreadable(id.clone()),
+        Some(Stored::Absent) | None => Link::NoTask,
+    }
+}
+
+/// Notes that the known answer to "does it merge" may no longer be true. The answer itself stays until a new one comes.
+fn doubt(next: &mut PullRequest, stored: Option<&PullRequest>, confirm: bool) {
+    let doubtful = stored.is_some_and(|known| {
+        known.snapshot.base != next.snapshot.base
+            || (known.snapshot.state != State::Open && next.snapshot.state == State::Open)
+            || confirm
+    });
+    if doubtful {
         next.checked_head_sha = None;
     }
 }
 
-/// Asks reconcile to look: for an answer, and to finish what a failure between two writes may leave half done.
-fn owe(next: &mut PullRequest, freshness: Freshness, has_tags: bool, now: Timestamp) {
-    let concerns_tasks = !next.task_ids.is_empty() || !next.unlinked_task_ids.is_empty();
-    let awaits_permission = has_tags && !next.may_link();
-    if concerns_tasks || awaits_permission || freshness == Freshness::Tie {
-        next.check = Some(Check::Now);
-        next.due = Some(DUE.to_owned());
-        next.next_check_at = Some(now.as_second());
-        next.attempts = 0;
+/// An answer is one only for the very head and base that it was given for.
+fn answers(next: &PullRequest, facts: Option<&Facts>, freshness: Freshness) -> bool {
+    let same =
+        |facts: &Facts| facts.snapshot.head_sha == next.snapshot.head_sha && facts.snapshot.base == next.snapshot.base;
+    freshness != Freshness::Older && next.snapshot.state == State::Open && facts.is_some_and(same)
+}
+
+/// A conflict has a culprit only if it merged before that and after, with the same head, one merge moved its base.
+fn take_answer(next: &mut PullRequest, answer: &Answer, now: Timestamp) {
+    let merged_before = next.mergeability == Mergeability::Mergeable && !next.asks_about_a_new_head();
+    let culprit = answer
+        .base
+        .as_deref()
+        .filter(|base| {
+            base.base == next.snapshot.base && next.checked_at.is_some_and(|checked| checked <= base.moved_at)
+        })
+        .and_then(BaseMove::culprit);
+    next.conflict_caused_by = match (answer.mergeability, next.mergeability) {
+        (Mergeability::Conflicting, Mergeability::Conflicting) => next.conflict_caused_by.take(),
+        (Mergeability::Conflicting, _) if merged_before => culprit.map(ToOwned::to_owned),
+        _ => None,
+    };
+    next.mergeability = answer.mergeability;
+    next.checked_at = Some(now.as_second());
+    next.checked_head_sha = Some(next.snapshot.head_sha.clone());
+}
+
+/// Every task whose record may have to change: those that are linked, were, or say they are.
+fn concerned_tasks(stored: Option<&PullRequest>, next: &PullRequest, report: &Report) -> BTreeSet<TaskId> {
+    let before = stored.into_iter().flat_map(|known| known.task_ids.iter().chain(&known.unlinked_task_ids));
+    next.task_ids.iter().chain(before).chain(&report.claimed_by).cloned().collect()
+}
+
+/// One task, before and after.
+struct Step {
+    before: Task,
+    after: Task,
+    linked: bool,
+    merge: Option<Merge>,
+}
+
+impl Step {
+    fn changes(&self) -> bool {
+        self.before != self.after
+    }
+
+    fn into_change(self) -> Change {
+        Change { before: self.before, after: self.after }
     }
 }
 
-/// The move of its base that a merge made.
-pub fn base_move(facts: &Facts, now: Timestamp) -> BaseMove {
-    BaseMove {
-        repository_id: facts.repository_id.to_string(),
-        item: base_item_key(&facts.base),
-        repository: facts.repository.clone(),
-        installation_id: facts.installation_id,
-        base: facts.base.clone(),
-        moved_at: now.as_second(),
-        moved_by: facts.number,
-        movers: BTreeSet::from([facts.url.clone()]),
-        check: Some(Check::Now),
-        due: Some(DUE.to_owned()),
-        next_check_at: Some(now.as_second()),
-        attempts: 0,
-        ttl: now.as_second() + KEEP_ENDED,
-        version: 0,
-    }
-}
-
-/// The task after the pull request as it is now; equal to `task` when nothing is to be written.
-///
-/// A merge moves a task to `done` out of `pr_submitted` only, and only once: a task that was reopened for more work
-/// is not closed by its old merge. <https://docs.github.com/en/webhooks/webhook-events-and-payloads#pull_request>
-pub fn step(task: &Task, pull_request: &PullRequest) -> Task {
-    let mut next = task.clone();
-    let key = pull_request.key();
-    if !pull_request.task_ids.contains(&task.id) {
-        if next.pull_requests.remove(&key).is_some() {
-            next.derive_current();
-        }
-        return next;
-    }
-    if task.repository_id.as_ref().is_some_and(|id| *id != pull_request.repository_id) {
-        return next;
-    }
-    let known = task.pull_requests.get(&key).map(|linked| linked.revision);
-    // Two deliveries may have been on their way at once; the slower one must not bring its old snapshot back.
-    if known.is_some_and(|revision| revision > pull_request.revision) {
-        return next;
-    }
-    if known != Some(pull_request.revision) {
-        next.repository_id = Some(pull_request.repository_id.clone());
-        next.repository = Some(pull_request.repository.clone());
-        next.pull_requests.insert(key.clone(), linked(pull_request));
-        next.derive_current();
-    }
-    if pull_request.state == State::Merged && !task.completed_by.contains(&key) {
-        match task.status {
-            Status::PrSubmitted => {
-                next.status = Status::Done;
-                next.completed_by.insert(key);
+/// The task after the pull request as it is now. `None` for one that is gone or cannot be read.
+fn step(stored: &Stored, row: &PullRequest, look: Option<&Look>, now: Timestamp) -> Option<Step> {
+    let Stored::Task(task) = stored else { return None };
+    let mut after = task.clone();
+    let linked = row.task_ids.contains(&task.id);
+    let mut merge = None;
+    if row.title_unconfirmed {
+        // Nothing is known of what it names.
+    } else if linked {
+        after.link(row);
+        if row.snapshot.state == State::Merged {
+            let verdict = after.merge(row, look.and_then(|look| look.open_read_at));
+            if verdict == Merge::Moves {
+                after.status = Status::Done;
+                // A board that keeps no time is not begun to be kept one for.
+                after.updated_at = after.updated_at.map(|_| now);
             }
-            // It is done, so this merge has nothing left to do: not when the task is reopened for more work either.
-            Status::Done => {
-                next.completed_by.insert(key);
+            if matches!(verdict, Merge::Moves | Merge::FoundDone) {
+                after.spend(row);
             }
-            _ => {}
+            merge = Some(verdict);
         }
+    } else {
+        after.unlink(&row.key());
     }
-    next
+    Some(Step { before: (**task).clone(), after: *after, linked, merge })
 }
 
-fn linked(pull_request: &PullRequest) -> LinkedPullRequest {
-    LinkedPullRequest {
-        state: pull_request.state,
-        url: pull_request.url.clone(),
-        created_at: pull_request.created_at,
-        mergeability: pull_request.mergeability,
-        checked_at: pull_request.checked_at,
-        caused_by: pull_request.conflict_caused_by.clone(),
-        revision: pull_request.revision,
+/// What is still owed once the decision is written, and so must be looked at again.
+#[derive(Debug, Default)]
+struct Owed {
+    /// GitHub is to be asked: the second at which two facts contradict each other, a title at a merge, a permission, an answer.
+    github: bool,
+    /// A read of GitHub that counts at this second or later, and not before.
+    read_at: Option<i64>,
+    /// A merge that waits for its task.
+    task: bool,
+    /// A tag that led nowhere.
+    tag: bool,
+}
+
+impl Owed {
+    fn of(
+        next: &PullRequest,
+        links: &[(KidTag, Link)],
+        steps: &[Step],
+        confirm: bool,
+        over: Option<i64>,
+        now: Timestamp,
+    ) -> Self {
+        let open = next.snapshot.state == State::Open;
+        let merged_at = next.snapshot.merged_at().unwrap_or(0);
+        let merges = || steps.iter().filter_map(|step| step.merge.as_ref());
+        let waits = |merge: &Merge| matches!(merge, Merge::NotSubmitted | Merge::NewerIsOpen(_));
+        let read_at = |merge: &Merge| match merge {
+            Merge::AwaitsRead(at) => Some(*at),
+            _ => None,
+        };
+        Self {
+            github: confirm
+                || next.title_unconfirmed
+                || next.awaits_permission()
+                || (open && !next.task_ids.is_empty() && next.asks_about_a_new_head()),
+            read_at: merges().filter_map(read_at).chain(over).min(),
+            task: now.as_second() < merged_at + AWAIT_TASK && merges().any(waits),
+            tag: links.iter().any(|(_, link)| !matches!(link, Link::Task(_))),
+        }
+    }
+
+    fn schedule(
+        &self,
+        stored: Option<&PullRequest>,
+        look: Option<&Look>,
+        freshness: Freshness,
+        changed: bool,
+        now: Timestamp,
+    ) -> Schedule {
+        let known = stored.map(|known| known.schedule.clone()).unwrap_or_default();
+        match look {
+            None => self.ask(known, changed, now),
+            // What was found is about a pull request that has changed since: whoever changed it left it owed or settled.
+            Some(_) if freshness == Freshness::Older => known,
+            Some(look) => self.answered(&known, look, now),
+        }
+    }
+
+    /// After a delivery or a comparison: what is owed stays owed, and what is new joins it. What GitHub was asked before it is not asked again
+    /// because of the same facts, else each redelivery would.
+    fn ask(&self, known: Schedule, changed: bool, now: Timestamp) -> Schedule {
+        if self.github && changed {
+            return if known.is_at_once() { known } else { Schedule::at_once(now) };
+        }
+        if known.is_due() {
+            let sooner = self.read_at.filter(|at| known.next_check_at.is_some_and(|next| *at < next));
+            return sooner.map_or(known.clone(), |at| Schedule::at(at, known.attempts));
+        }
+        if let Some(at) = self.read_at {
+            Schedule::at(at.max(now.as_second()), 0)
+        } else if self.task {
+            Schedule::again(0, now)
+        } else if self.tag && changed {
+            Schedule::at(now.as_second() + LOOK_UP_AGAIN, 1)
+        } else {
+            known
+        }
+    }
+
+    /// After reconcile looked: only what it could not settle stays.
+    fn answered(&self, known: &Schedule, look: &Look, now: Timestamp) -> Schedule {
+        let asked_in_vain = self.github && look.author_may_write != Some(false);
+        let again = (asked_in_vain || self.task || self.read_at.is_some()).then(|| look_again(known.attempts, now));
+        // A read that comes too early is of no use, and one that was not made is not waited for twice as long.
+        let again = match self.read_at {
+            Some(at) if at > now.as_second() => Some(again.map_or(at, |again| again.min(at))),
+            _ => again,
+        };
+        let tag = (self.tag && known.attempts == 0).then(|| now.as_second() + LOOK_UP_AGAIN);
+        match again.into_iter().chain(tag).min() {
+            Some(at) => Schedule::at(at, known.attempts.saturating_add(1)),
+            None => Schedule::default(),
+        }
+    }
+}
+
+/// What is written, each item on condition of what was read.
+fn writes(
+    stored: Option<&PullRequest>,
+    next: &mut PullRequest,
+    steps: &[Step],
+    concerned: &BTreeSet<TaskId>,
+    tasks: &BTreeMap<TaskId, Stored>,
+    base_move: Option<BaseMove>,
+) -> Vec<Write> {
+    let read = stored.map_or(0, |known| known.version);
+    let changed = stored != Some(next);
+    if !changed && !steps.iter().any(Step::changes) {
+        return Vec::new();
+    }
+    let row = if changed {
+        next.version = read + 1;
+        Write::PutPullRequest { row: Box::new(next.clone()), read }
+    } else {
+        Write::CheckPullRequest { repository_id: next.snapshot.repository_id, number: next.snapshot.number, read }
+    };
+    let absent = concerned.iter().filter(|id| matches!(tasks.get(*id), Some(Stored::Absent)));
+    let mut writes = vec![row];
+    writes.extend(steps.iter().map(task_write));
+    writes.extend(absent.map(|id| Write::CheckNoTask { id: id.clone() }));
+    writes.extend(base_move.map(|base| Write::MoveBase(Box::new(base))));
+    writes
+}
+
+fn task_write(step: &Step) -> Write {
+    if step.changes() {
+        let mut after = step.after.clone();
+        after.version = step.before.version + 1;
+        Write::UpdateTask { before: Box::new(step.before.clone()), after: Box::new(after) }
+    } else {
+        Write::CheckTask { task: Box::new(step.before.clone()) }
+    }
+}
+
+/// Tasks that say they have a pull request which is none of ours.
+fn unlinked_tasks(report: &Report, tasks: &BTreeMap<TaskId, Stored>) -> Vec<Step> {
+    let key = crate::ids::PullRequestKey::new(report.repository_id, report.number);
+    let unlink = |id: &TaskId| match tasks.get(id) {
+        Some(Stored::Task(task)) => {
+            let mut after = (**task).clone();
+            // Without facts nothing is known of it but that it is not stored, and a row that is lost takes no card with it.
+            if report.facts.is_some() {
+                after.unlink(&key);
+            } else {
+                after.derive();
+            }
+            Some(Step { before: (**task).clone(), after, linked: false, merge: None })
+        }
+        _ => None,
+    };
+    report.claimed_by.iter().filter_map(unlink).collect()
+}
+
+fn without_row(
+    report: &Report,
+    freshness: Freshness,
+    base_move: Option<BaseMove>,
+    tags: Tags,
+    claimed: Vec<Step>,
+) -> (Vec<Write>, Applied) {
+    let base_moved = base_move.is_some();
+    let changed = claimed.iter().any(Step::changes);
+    let mut writes = Vec::new();
+    if changed {
+        writes.push(Write::CheckPullRequest { repository_id: report.repository_id, number: report.number, read: 0 });
+        writes.extend(claimed.iter().map(task_write));
+    }
+    writes.extend(base_move.map(|base| Write::MoveBaseOnce(Box::new(base))));
+    let tasks = claimed.iter().filter(|step| step.changes()).map(|step| TaskOutcome {
+        tag: None,
+        task: Some(step.before.id.clone()),
+        outcome: if step.before.pull_requests == step.after.pull_requests {
+            Outcome::Updated
+        } else {
+            Outcome::Unlinked
+        },
+    });
+    let tasks = tasks.collect();
+    let changes = claimed.into_iter().filter(Step::changes).map(Step::into_change).collect();
+    (writes, Applied { freshness, pull_request: None, tasks, tags, base_moved, changes })
+}
+
+/// What became of each tag of the title that was said, and of each task that changed without one.
+fn outcomes(next: &PullRequest, said: &Tags, links: &[(KidTag, Link)], steps: &[Step]) -> Vec<TaskOutcome> {
+    let of_task =
+        |id: &TaskId| steps.iter().find(|step| step.before.id == *id).map_or(Outcome::Gone, |step| outcome(step, next));
+    let mut outcomes: Vec<TaskOutcome> = Vec::new();
+    for (tag, link) in links {
+        let (task, outcome) = match link {
+            Link::Task(id) => (Some(id.clone()), of_task(id)),
+            Link::NoTask => (None, Outcome::NoTask),
+            Link::Ambiguous => (None, Outcome::Ambiguous),
+            Link::OtherRepository(id) => (Some(id.clone()), Outcome::OtherRepository),
+            Link::Unreadable(id) => (Some(id.clone()), Outcome::Unreadable),
+        };
+        outcomes.push(TaskOutcome { tag: Some(tag.clone()), task, outcome });
+    }
+    for tag in said.named.iter().filter(|tag| !links.iter().any(|(counted, _)| counted == *tag)) {
+        let linked = steps.iter().find(|step| step.linked && tag.names(&step.before.id));
+        let outcome = if !next.may_link() {
+            Outcome::AwaitsPermission
+        } else if next.title_unconfirmed {
+            Outcome::TitleUnconfirmed
+        } else {
+            linked.map_or(Outcome::NotTaken, |step| outcome(step, next))
+        };
+        let task = linked.map(|step| step.before.id.clone());
+        outcomes.push(TaskOutcome { tag: Some(tag.clone()), task, outcome });
+    }
+    let told: BTreeSet<TaskId> = outcomes.iter().filter_map(|outcome| outcome.task.clone()).collect();
+    let untold = steps.iter().filter(|step| !told.contains(&step.before.id));
+    outcomes.extend(untold.filter(|step| step.changes()).map(|step| TaskOutcome {
+        tag: None,
+        task: Some(step.before.id.clone()),
+        outcome: outcome(step, next),
+    }));
+    outcomes
+}
+
+fn outcome(step: &Step, next: &PullRequest) -> Outcome {
+    let Step { before, after, linked, merge } = step;
+    let key = next.key();
+    if !linked {
+        return if before.pull_requests.contains_key(&key) { Outcome::Unlinked } else { Outcome::Unchanged };
+    }
+    match merge {
+        Some(Merge::Moves) => Outcome::Moved { from: before.status.clone() },
+        Some(Merge::NotSubmitted) => Outcome::NotMoved { status: after.status.clone() },
+        Some(Merge::FoundDone | Merge::Spent) => Outcome::CompletedBefore { status: after.status.clone() },
+        Some(Merge::NewerIsOpen(other)) => Outcome::NewerIsOpen { pull_request: other.clone() },
+        Some(Merge::CompletedSince) => Outcome::CompletedSince,
+        Some(Merge::AwaitsRead(_)) => Outcome::SubmittedSince,
+        None if !before.pull_requests.contains_key(&key) => Outcome::Linked,
+        None if before == after => Outcome::Unchanged,
+        None => Outcome::Updated,
     }
 }

@@ -9,49 +9,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::pull_request::{Mergeability, PullRequestKey, State};
+use crate::ids::{PullRequestKey, RepositoryId, TaskId};
+use crate::pull_request::{Mergeability, PullRequest, State};
 
-/// A task's id: 32 lower-case hex digits, a UUID without its hyphens.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String")]
-pub struct TaskId(String);
+/// How many pull requests, and how many merges, a task keeps: the newest. Without a bound a busy task reaches DynamoDB's 400 KB an item,
+/// and from then on no write of it succeeds.
+pub const NEWEST: usize = 50;
 
-impl TaskId {
-    /// The 32 digits.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+/// By how many seconds two clocks may differ: the board's, GitHub's and ours.
+pub const CLOCK_SKEW: i64 = 60;
 
-    /// The first 8 digits: the partition key of the tasks table, and how logs and answers call a task.
-    pub fn prefix(&self) -> &str {
-        &self.0[..8]
-    }
-}
-
-impl TryFrom<String> for TaskId {
-    type Error = String;
-
-    /// Takes 32 hex digits, of any case and with or without a UUID's hyphens.
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let digits: String = text.chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect();
-        if digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            Ok(Self(digits))
-        } else {
-            Err("a task id is 32 hex digits, a UUID with or without its hyphens".to_owned())
-        }
-    }
-}
-
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+/// The board's attributes that decisions rest on. What is written is conditional on each of them, absence included.
+pub const RESTS_ON: [&str; 3] = ["status", "updated_at", "repository"];
 
 /// A column of the board.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum Status {
     /// Not yet decided on.
@@ -108,7 +83,7 @@ impl fmt::Display for Status {
 }
 
 /// What a task knows of one of its pull requests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LinkedPullRequest {
     /// Open, closed or merged.
     pub state: State,
@@ -125,9 +100,19 @@ pub struct LinkedPullRequest {
     /// The merge that made it conflict, where that is known: a pull request's URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caused_by: Option<String>,
-    /// The revision of the pull request's item that this was taken from.
-    #[serde(default)]
-    pub revision: u64,
+}
+
+impl From<&PullRequest> for LinkedPullRequest {
+    fn from(pull_request: &PullRequest) -> Self {
+        Self {
+            state: pull_request.snapshot.state,
+            url: pull_request.snapshot.url.clone(),
+            created_at: pull_request.snapshot.created_at,
+            mergeability: pull_request.mergeability,
+            checked_at: pull_request.checked_at,
+            caused_by: pull_request.conflict_caused_by.clone(),
+        }
+    }
 }
 
 impl LinkedPullRequest {
@@ -142,7 +127,7 @@ impl LinkedPullRequest {
 }
 
 /// A task, as far as this app reads it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 pub struct Task {
     /// Its id.
     pub id: TaskId,
@@ -155,10 +140,16 @@ pub struct Task {
     /// `owner/name`, if the board or a first match said so.
     #[serde(default)]
     pub repository: Option<String>,
+    /// When the board last wrote it; `None` if it does not say, or says what is no time.
+    #[serde(default, deserialize_with = "time_or_nothing")]
+    pub updated_at: Option<Timestamp>,
     /// The repository the task is bound to since its first match. Names change, ids do not.
+    #[serde(default, deserialize_with = "id_or_nothing")]
+    pub repository_id: Option<RepositoryId>,
+    /// The `repository` that we wrote.
     #[serde(default)]
-    pub repository_id: Option<String>,
-    /// Its pull requests.
+    pub bound_name: Option<String>,
+    /// Its pull requests: the newest [`NEWEST`].
     #[serde(default)]
     pub pull_requests: BTreeMap<PullRequestKey, LinkedPullRequest>,
     /// The current one of them.
@@ -173,9 +164,12 @@ pub struct Task {
     /// The pull request whose merge caused the conflict: its URL.
     #[serde(default)]
     pub conflict_caused_by: Option<String>,
-    /// The merges that have moved the task, or found it done. Each may move it once.
+    /// The merges that have moved the task, or found it done: the newest [`NEWEST`]. Each may move it once.
     #[serde(default)]
     pub completed_by: BTreeSet<PullRequestKey>,
+    /// When the latest of those was merged, epoch seconds.
+    #[serde(default)]
+    pub completed_at: Option<i64>,
     /// Counts our writes; 0 for a task we have not written.
     #[serde(default)]
     pub version: u64,
@@ -185,18 +179,201 @@ fn unnamed_status() -> Status {
     Status::Other(String::new())
 }
 
+/// A value of another writer's, which may be anything.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Anything {
+    Text(String),
+    Other(IgnoredAny),
+}
+
+fn time_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    Ok(match Anything::deserialize(deserializer)? {
+        Anything::Text(text) => text.trim().parse().ok(),
+        Anything::Other(_) => None,
+    })
+}
+
+fn id_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RepositoryId>, D::Error> {
+    Ok(match Anything::deserialize(deserializer)? {
+        Anything::Text(text) => text.parse().ok(),
+        Anything::Other(_) => None,
+    })
+}
+
+/// What a merge may do to a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Merge {
+    /// It moves it to `done`.
+    Moves,
+    /// It found the task done, and has nothing left to do: not when the task is reopened for more work either.
+    FoundDone,
+    /// It has done what it could do before.
+    Spent,
+    /// The task is not in `pr_submitted`.
+    NotSubmitted,
+    /// Another pull request is open and newer: the task is about that one.
+    NewerIsOpen(PullRequestKey),
+    /// The task was completed after this pull request was opened, and came back for other work.
+    CompletedSince,
+    /// The board wrote the task after the merge: what counts is a read of the repository that began at this second or later.
+    AwaitsRead(i64),
+}
+
+/// When the board last wrote a task, as far as that can be compared with a merge.
+enum BoardWrote {
+    Before,
+    NotKnown,
+    After(i64),
+}
+
 impl Task {
-    /// Derives the current pull request and its conflict from `pull_requests`: open before merged before closed, then
-    /// the newest.
-    pub fn derive_current(&mut self) {
+    /// Whether the pull request's repository is another than the task's. Once a task is bound, only the repository's id counts; before
+    /// that, the name that the board wrote.
+    pub fn belongs_elsewhere(&self, pull_request: &PullRequest) -> bool {
+        match (self.repository_id, &self.repository) {
+            (Some(id), _) => id != pull_request.snapshot.repository_id,
+            (None, Some(name)) => !name.trim().is_empty() && !pull_request.snapshot.repository.is(name),
+            (None, None) => false,
+        }
+    }
+
+    /// Adds or renews what the task knows of a pull request, and binds the task to its repository.
+    pub fn link(&mut self, pull_request: &PullRequest) {
+        let name = pull_request.snapshot.repository.as_str();
+        // A name of the board's own that is right already stays the board's; so does one in other letters.
+        if !self.repository.as_ref().is_some_and(|known| pull_request.snapshot.repository.is(known)) {
+            let ours = self
+                .repository
+                .as_ref()
+                .is_none_or(|known| known.trim().is_empty() || Some(known) == self.bound_name.as_ref());
+            self.bound_name = ours.then(|| name.to_owned());
+            self.repository = Some(name.to_owned());
+        }
+        self.repository_id = Some(pull_request.snapshot.repository_id);
+        self.pull_requests.insert(pull_request.key(), pull_request.into());
+        self.derive();
+    }
+
+    /// Whether what follows from the pull requests follows from them.
+    pub fn is_derived(&self) -> bool {
+        let mut derived = self.clone();
+        derived.derive();
+        derived == *self
+    }
+
+    /// Removes a pull request, and with the last one what bound the task.
+    pub fn unlink(&mut self, pull_request: &PullRequestKey) {
+        self.pull_requests.remove(pull_request);
+        self.derive();
+    }
+
+    /// Makes what follows from the pull requests follow from them: their number, the current one (open before merged before closed, then the
+    /// newest) with its conflict, and the binding.
+    pub fn derive(&mut self) {
+        self.pull_requests.retain(|key, _| key.parts().is_some());
+        while self.pull_requests.len() > NEWEST {
+            let oldest = self.pull_requests.iter().min_by_key(|(key, linked)| (linked.created_at, key.parts()));
+            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else { break };
+            self.pull_requests.remove(&oldest);
+        }
         let current =
-            self.pull_requests.iter().max_by_key(|(key, linked)| (rank(linked.state), linked.created_at, *key));
+            self.pull_requests.iter().max_by_key(|(key, linked)| (rank(linked.state), linked.created_at, key.parts()));
         self.pull_request = current.map(|(key, _)| key.clone());
         let linked = current.map(|(_, linked)| linked);
         self.has_merge_conflict = linked.and_then(LinkedPullRequest::has_merge_conflict);
         self.conflict_checked_at = linked.and_then(|linked| linked.checked_at);
         let conflicting = self.has_merge_conflict == Some(true);
         self.conflict_caused_by = linked.filter(|_| conflicting).and_then(|linked| linked.caused_by.clone());
+        if self.pull_requests.is_empty() {
+            if let Some(bound) = self.bound_name.take().filter(|bound| self.repository.as_ref() == Some(bound)) {
+                drop(bound);
+                self.repository = None;
+            }
+            self.repository_id = None;
+        }
+    }
+
+    /// What the merge of a linked pull request may do now. `read_at`: when a read of the repository's open pull requests began, all of which
+    /// are linked by now, epoch seconds.
+    ///
+    /// The board's last word decides. A task that was in `pr_submitted` when the merge happened is what was merged; one that came there later
+    /// may be about other work, and is left to the pull request of that work if there is one.
+    pub fn merge(&self, pull_request: &PullRequest, read_at: Option<i64>) -> Merge {
+        let key = pull_request.key();
+        let merged_at = pull_request.snapshot.merged_at().unwrap_or(i64::MAX);
+        if self.is_spent(&key) {
+            return Merge::Spent;
+        }
+        match self.status {
+            Status::PrSubmitted => {}
+            Status::Done => return Merge::FoundDone,
+            _ => return Merge::NotSubmitted,
+        }
+        let newer_than = |at: Timestamp| self.newer_open(&key, at);
+        let merged = Timestamp::from_second(merged_at).unwrap_or(Timestamp::MAX);
+        match self.board_wrote(merged_at) {
+            BoardWrote::Before => Merge::Moves,
+            BoardWrote::NotKnown => newer_than(merged).map_or(Merge::Moves, Merge::NewerIsOpen),
+            BoardWrote::After(at) => {
+                let created = pull_request.snapshot.created_at;
+                if let Some(newer) = newer_than(created) {
+                    Merge::NewerIsOpen(newer)
+                } else if self.last_completion().is_some_and(|completed| created.as_second() < completed) {
+                    Merge::CompletedSince
+                } else if read_at.is_some_and(|read| read >= at + CLOCK_SKEW) {
+                    Merge::Moves
+                } else {
+                    Merge::AwaitsRead(at + CLOCK_SKEW)
+                }
+            }
+        }
+    }
+
+    /// Notes that a merge has done what it could do.
+    pub fn spend(&mut self, pull_request: &PullRequest) {
+        self.completed_by.insert(pull_request.key());
+        while self.completed_by.len() > NEWEST {
+            let Some(oldest) = self.completed_by.iter().min_by_key(|key| key.parts()).cloned() else { break };
+            self.completed_by.remove(&oldest);
+        }
+        self.completed_at = self.completed_at.max(pull_request.snapshot.merged_at());
+    }
+
+    /// When the task was last completed, as far as that is known. Earlier versions did not write it down: the merges that completed it were opened
+    /// before that at least.
+    fn last_completion(&self) -> Option<i64> {
+        let opened = || {
+            let completed = self.completed_by.iter().filter_map(|key| self.pull_requests.get(key));
+            completed.map(|linked| linked.created_at.as_second()).max()
+        };
+        self.completed_at.or_else(opened)
+    }
+
+    /// A merge that is older than all that a full record holds was in it once.
+    fn is_spent(&self, key: &PullRequestKey) -> bool {
+        let full = self.completed_by.len() >= NEWEST;
+        self.completed_by.contains(key)
+            || (full
+                && self.completed_by.iter().map(PullRequestKey::parts).min().is_some_and(|oldest| key.parts() < oldest))
+    }
+
+    /// The newest open pull request that was opened after `at`, other than `key`.
+    fn newer_open(&self, key: &PullRequestKey, at: Timestamp) -> Option<PullRequestKey> {
+        let open = self.pull_requests.iter().filter(|(_, linked)| linked.state == State::Open);
+        let newer = open.filter(|(other, linked)| (linked.created_at, other.parts()) > (at, key.parts()));
+        newer.max_by_key(|(_, linked)| linked.created_at).map(|(key, _)| key.clone())
+    }
+
+    fn board_wrote(&self, merged_at: i64) -> BoardWrote {
+        let Some(at) = self.updated_at.map(Timestamp::as_second) else { return BoardWrote::NotKnown };
+        if at + CLOCK_SKEW < merged_at {
+            BoardWrote::Before
+        } else if at - CLOCK_SKEW > merged_at {
+            BoardWrote::After(at)
+        } else {
+            BoardWrote::NotKnown
+        }
     }
 }
 

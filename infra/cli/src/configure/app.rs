@@ -7,9 +7,10 @@ use secrecy::SecretString;
 
 use crate::failure::Failure;
 use crate::github_app::{GitHubApp, missing, suspended};
-use crate::output::{Progress, printable};
+use crate::output::Progress;
 use crate::prompt;
 use crate::secret::{Current, Secret, Written};
+use crate::text::printable;
 
 /// The value of the App's secret.
 pub(crate) struct AppSecretValue(SecretString);

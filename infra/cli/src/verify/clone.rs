@@ -17,10 +17,10 @@ use super::report::{Failed, Found};
 use crate::NAME;
 use crate::aws::Account;
 use crate::credential::USER;
-use crate::failure::one_line;
 use crate::github_app::{once_known, refused, web_host};
 use crate::output::Progress;
 use crate::stack::Stack;
+use crate::text::one_line;
 use crate::token_function::{Answer, Refusal, TokenFunction, explanation, wants_repositories};
 
 /// A clone of one commit without its files takes seconds.

@@ -7,9 +7,11 @@ use reqwest::header::{HeaderMap, LINK};
 use reqwest::{Method, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+
+use serde_json::Value;
 
 use super::error::is_page;
+use super::graphql::{self, Queried, Query};
 use super::http::Bearer;
 use super::{Error, Refusal, http};
 
@@ -130,19 +132,17 @@ impl Client {
         self.send(Method::DELETE, self.url(path)?, Some(bearer), None).await.map(drop)
     }
 
-    /// Posts a GraphQL query and gives the whole answer, `data` and `errors`: both may be there.
+    /// Asks GraphQL. What the answer lacks is in [`Queried`], each part with its own reason.
     /// <https://docs.github.com/en/graphql/guides/forming-calls-with-graphql>
     ///
     /// # Errors
-    /// See [`Error`]; errors of GraphQL's own are in the body.
-    pub async fn graphql<T: DeserializeOwned>(
-        &self,
-        bearer: &dyn Bearer,
-        query: &str,
-        variables: &impl Serialize,
-    ) -> Result<Answer<T>, Error> {
+    /// See [`Error`]: a limit, which comes with status 200 here, or that there is no part at all.
+    pub async fn graphql(&self, bearer: &dyn Bearer, query: &Query) -> Result<Queried, Error> {
         let url = Url::parse(&graphql_url(&self.base)).map_err(unexpected)?;
-        self.write(Method::POST, url, bearer, &json!({ "query": query, "variables": variables })).await
+        let body = serde_json::to_vec(query).map_err(unexpected)?;
+        let reply = self.send(Method::POST, url, Some(bearer), Some(body)).await?;
+        let headers = reply.headers.clone();
+        decode::<graphql::Body>(reply)?.body.queried(&headers)
     }
 
     async fn write<T: DeserializeOwned>(

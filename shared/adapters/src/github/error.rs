@@ -159,7 +159,7 @@ struct Body {
 
 /// What a sentence of GitHub's means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meaning {
+pub(super) enum Meaning {
     InvalidKey,
     AppNotFound,
     ClockSkew,
@@ -221,7 +221,7 @@ impl Error {
         }
     }
 
-    fn meant(meaning: Meaning, headers: &HeaderMap, refusal: Refusal) -> Self {
+    pub(super) fn meant(meaning: Meaning, headers: &HeaderMap, refusal: Refusal) -> Self {
         match meaning {
             Meaning::InvalidKey => Self::InvalidKey(refusal),
             Meaning::AppNotFound => Self::AppNotFound(refusal),
@@ -249,7 +249,7 @@ impl Error {
     }
 }
 
-fn meaning(status: u16, said: &str) -> Option<Meaning> {
+pub(super) fn meaning(status: u16, said: &str) -> Option<Meaning> {
     let said = said.to_lowercase();
     let fits = |(statuses, part, _): &&(&[u16], &str, Meaning)| statuses.contains(&status) && said.contains(part);
     SENTENCES.iter().find(fits).map(|(_, _, meaning)| *meaning)

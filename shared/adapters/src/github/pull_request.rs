@@ -7,7 +7,9 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use domain::pull_request::{FactSource, Facts, InstallationId, Mergeability, PullRequestNumber, RepositoryId, State};
+use domain::ids::{InstallationId, PullRequestNumber, RepositoryId, RepositoryName};
+use domain::pull_request::{Mergeability, Snapshot, State};
+use domain::report::{Facts, Source};
 
 /// A pull request as GitHub shows it now.
 #[derive(Debug, Clone)]
@@ -24,7 +26,7 @@ pub struct Repository {
     /// Its id.
     pub id: RepositoryId,
     /// `owner/name`.
-    pub full_name: String,
+    pub full_name: RepositoryName,
 }
 
 /// Who opened it. GitHub shows the account `ghost` for one that is deleted, or null.
@@ -93,8 +95,7 @@ impl Pull {
             (false, "open") => State::Open,
             _ => State::Closed,
         };
-        let facts = Facts {
-            source: FactSource::Api,
+        let snapshot = Snapshot {
             fork: self.head.is_fork_of(self.base.repo.id),
             repository_id: self.base.repo.id,
             repository: self.base.repo.full_name,
@@ -108,9 +109,10 @@ impl Pull {
             draft: self.draft,
             author: self.user.map(|user| user.login).unwrap_or_default(),
             created_at: self.created_at,
-            ended_at: self.merged_at.or(self.closed_at),
+            ended_at: self.merged_at.or(self.closed_at).map(Timestamp::as_second),
             updated_at: self.updated_at,
         };
+        let facts = Facts { snapshot, source: Source::Api { title_at_merge: None } };
         let mergeability = match self.mergeable {
             Some(true) => Mergeability::Mergeable,
             Some(false) => Mergeability::Conflicting,

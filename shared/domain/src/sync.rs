@@ -1,0 +1,130 @@
+//! Resyncs: how far what GitHub has was read, of a repository and of an installation's list of repositories.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{InstallationId, PullRequestNumber, RepositoryId, RepositoryName, repository_id_as_text};
+use crate::schedule::Schedule;
+
+/// How far the pull requests of a repository have been read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepositorySync {
+    /// The repository.
+    #[serde(with = "repository_id_as_text")]
+    pub repository_id: RepositoryId,
+    /// The repository's name when last listed.
+    pub repository: RepositoryName,
+    /// The installation whose token reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installation_id: Option<InstallationId>,
+    /// Everything GitHub stamped with this second or an earlier one has been seen; absent before the first resync.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<Timestamp>,
+    /// Where a resync that ran out of time goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resume>,
+    /// The bases of its open linked pull requests, and where each was when it was last read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bases: BTreeMap<String, Tip>,
+    /// Pull requests that a page did not show, and that are to be read alone.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub missed: BTreeSet<PullRequestNumber>,
+    /// When its cards were last compared with its pull requests, epoch seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared_at: Option<i64>,
+    /// When the next resync is due; off once the repository has left the installation.
+    #[serde(flatten)]
+    pub schedule: Schedule,
+    /// Counts the writes of this item.
+    #[serde(default)]
+    pub version: u64,
+}
+
+impl RepositorySync {
+    /// One of which nothing has been read yet, and that is not due.
+    pub fn new(repository_id: RepositoryId, repository: RepositoryName, installation: Option<InstallationId>) -> Self {
+        Self {
+            repository_id,
+            repository,
+            installation_id: installation,
+            cursor: None,
+            resume: None,
+            bases: BTreeMap::new(),
+            missed: BTreeSet::new(),
+            compared_at: None,
+            schedule: Schedule::default(),
+            version: 0,
+        }
+    }
+}
+
+/// Where a branch was when it was last read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tip {
+    /// The commit; absent before the first read, and of a branch that is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oid: Option<String>,
+    /// When it was read, epoch seconds; 0 before the first read.
+    pub read_at: i64,
+}
+
+/// A resync under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// Whether it reads the open pull requests, as the first resync does before it reads those of every state.
+    pub open: bool,
+    /// GitHub's cursor behind the last page that was applied; absent at the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// What the repository's cursor becomes once this resync is through.
+    pub until: Timestamp,
+}
+
+/// That an installation's repositories are to be listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstallationSync {
+    /// The installation; absent for the one that the token function serves by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installation_id: Option<InstallationId>,
+    /// The next page of a list that ran out of time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<String>,
+    /// That nothing is to be asked for it: every execution environment heeds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<Blocked>,
+    /// When the list is due; off once the installation is gone.
+    #[serde(flatten)]
+    pub schedule: Schedule,
+    /// Counts the writes of this item.
+    #[serde(default)]
+    pub version: u64,
+}
+
+impl InstallationSync {
+    /// The list of an installation, due at once.
+    pub fn new(installation: Option<InstallationId>, now: Timestamp) -> Self {
+        Self {
+            installation_id: installation,
+            resume: None,
+            blocked: None,
+            schedule: Schedule::turn(installation, now.as_second()),
+            version: 0,
+        }
+    }
+}
+
+/// Why nothing is asked for an installation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocked {
+    /// Since when, epoch seconds.
+    pub since: i64,
+    /// Until when, epoch seconds: GitHub's own time where it named one.
+    pub until: i64,
+    /// How often it was tried since.
+    #[serde(default)]
+    pub attempts: u32,
+    /// What was said last.
+    pub because: String,
+}
