@@ -332,7 +332,7 @@ async fn the_webhooks_secret_has_to_be_one_and_to_have_reached_github() {
         let found = verify(&operator, &[]).await;
         found.assert_only(
             "webhook-secret",
-            &["served-installations", "webhook-secret-at-github"],
+            &["webhook-secret-at-github", "served-installations"],
             seen,
             &["--rotate webhook-secret"],
         );
