@@ -54,10 +54,10 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
     let evidence = evidence::gather(&stack, &arguments.subject, Progress::BesideJson).await?;
     let now = clock::now();
     let verdict = verdict::decide(&evidence, now);
-    output::write(if arguments.json {
-        format!("{}\n", view::json(&evidence, &verdict)?)
+    if arguments.json {
+        output::write_json(view::json(&evidence, &verdict)?.to_string())?;
     } else {
-        view::sections(&evidence, &verdict, Terminal::of_stdout(), now)
-    })?;
+        output::write(view::sections(&evidence, &verdict, Terminal::of_stdout(), now))?;
+    }
     if verdict.cause == Cause::Unexplained { Err(Failure::new(verdict.explanation.sentence)) } else { Ok(()) }
 }

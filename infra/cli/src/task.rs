@@ -151,7 +151,7 @@ async fn create(arguments: Create, account: &Account) -> Result<(), Failure> {
     };
     let card = tasks.create(&new).await?;
     if arguments.json {
-        return output::write(format!("{}\n", card.json()?));
+        return output::write_json(card.json()?.to_string());
     }
     let tag = tasks.shortest_tag(&card.task.id).await?;
     output::write(format!("{} {}\n", card.task.id, written(&tag)))
@@ -170,7 +170,7 @@ async fn list(arguments: List, account: &Account) -> Result<(), Failure> {
     cards.sort_by(|one, other| one.rank().cmp(&other.rank()));
     if arguments.json {
         let cards = cards.iter().map(Card::json).collect::<Result<Vec<_>, _>>()?;
-        return output::write(format!("{}\n", Value::Array(cards)));
+        return output::write_json(Value::Array(cards).to_string());
     }
     output::write(match Terminal::of_stdout() {
         Some(terminal) => view::board(&cards, &arguments, terminal),
@@ -182,7 +182,7 @@ async fn show(arguments: Show, account: &Account) -> Result<(), Failure> {
     let tasks = open(&arguments.table, account).await?;
     let card = tasks.one(&arguments.task).await?;
     if arguments.json {
-        return output::write(format!("{}\n", card.json()?));
+        return output::write_json(card.json()?.to_string());
     }
     let tag = tasks.shortest_tag(&card.task.id).await?;
     output::write(view::card(&card, &written(&tag)))

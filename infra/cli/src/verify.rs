@@ -81,7 +81,6 @@ async fn all(report: &mut Report, stack: &Given<Stack>, arguments: &Arguments, a
 
     let webhook_secret = report.learn("webhook-secret", async { app::webhook_secret(stack?).await }).await;
     let webhook_secret = webhook_secret.as_ref();
-    report.check("served-installations", async { app::served(webhook_secret?).await }).await;
     let told = async {
         webhook_secret?;
         app::told(stack?).await
@@ -89,6 +88,11 @@ async fn all(report: &mut Report, stack: &Given<Stack>, arguments: &Arguments, a
     let told = report.learn("webhook-secret-at-github", told).await;
     let app_secret = report.learn("app-secret", async { app::app_secret(stack?).await }).await;
     let app_secret = app_secret.as_ref();
+    let served = async {
+        app_secret?;
+        app::served(webhook_secret?)
+    };
+    report.check("served-installations", served).await;
     let key = report.learn("key", async { app::key(app_secret?) }).await;
     let app = report.learn("app", async { app::identify(stack?, app_secret?, key?, progress).await }).await;
     let app = app.as_ref();
