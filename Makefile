@@ -6,8 +6,12 @@ RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 # What each role called in the tests, for `infra/check/run --calls`.
 CALLS = target/calls
 FUNCTIONS = webhook reconcile token
+# No path of the machine that builds gets into a function: the same commit and tools make the same bytes in any folder. An executable
+# names the files of its sources where it panics.
+SOURCES = $(CURDIR)=/src $(abspath $(or $(CARGO_TARGET_DIR),target))=/target $(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
+PORTABLE = RUSTFLAGS="$(RUSTFLAGS) $(addprefix --remap-path-prefix=,$(SOURCES))"
 # Ends before its folder: the template takes the functions from `target/lambda`, wherever cargo keeps its own files.
-BUILD = $(CARGO) lambda build --release --locked $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64) --lambda-dir
+BUILD = $(PORTABLE) $(CARGO) lambda build --release --locked $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64) --lambda-dir
 # Where Debian puts the libraries that arm64 executables are started with.
 ARM64 = /usr/aarch64-linux-gnu
 
@@ -18,34 +22,34 @@ ifneq ($(wildcard $(CHECK_VENV)/bin/python),)
 export CARGO_ZIGBUILD_PYTHON_PATH := $(abspath $(CHECK_VENV))/bin/python
 endif
 
-.PHONY: help demo run test browser lint conformance histories bench install build deploy deploy-function soak destroy template cargo-lambda
+.PHONY: help demo run test browser lint conformance histories bench install build dist deploy deploy-function soak destroy template cargo-lambda
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: ## Start the local stack, move a task with signed webhooks, clone with a minted token, and say so
 	$(CARGO) build --workspace --bins
-	$(CARGO) run --quiet --package tests --bin stack -- demo
+	$(CARGO) run --quiet --package stack --bin stack -- demo
 
 run: ## Keep the local stack up on port 9000 and print its URLs
 	$(CARGO) build --workspace --bins
-	$(CARGO) run --quiet --package tests --bin stack -- run
+	$(CARGO) run --quiet --package stack --bin stack -- run
 
 test: ## The whole test suite
 	@mkdir -p $(dir $(CALLS)) && rm -f $(CALLS)
 	RECORDED_CALLS="$(CURDIR)/$(CALLS)" $(CARGO) test --workspace
 
 browser: ## The page of `create` in headless Chromium (needs chromium and chromedriver)
-	$(CARGO) test --package tests --test e2e -- --ignored chromium
+	$(CARGO) test --package e2e --test e2e -- --ignored chromium
 
 histories: ## Two thousand true histories whose deliveries are lost, doubled and swapped, optimised (some minutes to build)
-	HISTORIES=$(or $(HISTORIES),2000) $(CARGO) test --profile stack --package tests --test e2e -- histories
+	HISTORIES=$(or $(HISTORIES),2000) $(CARGO) test --profile stack --package e2e --test e2e -- histories
 
 bench: ## Measure the release functions side by side with empty ones (some minutes)
 	$(CARGO) build --release --package webhook --bin webhook --example empty_http
 	$(CARGO) build --release --package token --bin token --example empty
 	$(CARGO) build --release --package reconcile --bin reconcile
-	$(CARGO) run --quiet --profile stack --package tests --bin stack -- bench "$(RELEASE)"
+	$(CARGO) run --quiet --profile stack --package stack --bin stack -- bench "$(RELEASE)"
 
 install: ## Put the command konduktor-github-app on the PATH
 	$(CARGO) install --path infra/cli --locked
@@ -53,7 +57,10 @@ install: ## Put the command konduktor-github-app on the PATH
 build: cargo-lambda ## Build the functions for Lambda with cargo-lambda (ARCHITECTURE=arm64 for the other)
 	$(BUILD) target/lambda $(addprefix --package ,$(FUNCTIONS))
 
-deploy: ## Create or update the stack with what was built (needs the AWS SAM CLI and credentials)
+dist: build ## Zips of a release with checksums and bills of materials, the same bytes of the same commit (needs cargo-cyclonedx)
+	infra/dist --bom target/dist/$(or $(ARCHITECTURE),x86_64)
+
+deploy: ## Create or update the stack with what was built, or with a release's: ZIPS=DIR (needs the AWS SAM CLI and credentials)
 	@infra/deploy
 
 deploy-function: cargo-lambda ## Build one function and push its code alone: F=webhook (needs the same)
@@ -71,10 +78,10 @@ soak: cargo-lambda ## Build for arm64, and show the main job with that, emulated
 	@test -e $(ARM64)/lib/ld-linux-aarch64.so.1 || { echo "arm64's C library is missing: apt-get install libc6-arm64-cross" >&2; exit 1; }
 	$(BUILD) target/lambda-arm64 $(addprefix --package ,$(FUNCTIONS))
 	$(CARGO) build --workspace --bins
-	$(CARGO) run --quiet --package tests --bin stack -- demo target/lambda-arm64 qemu-aarch64 -L $(ARM64)
+	$(CARGO) run --quiet --package stack --bin stack -- demo target/lambda-arm64 qemu-aarch64 -L $(ARM64)
 
-destroy: ## Delete the stack; the Tasks table stays (needs the AWS SAM CLI and credentials)
-	cd infra && sam delete --no-prompts $(if $(STACK),--stack-name $(STACK))
+destroy: ## Delete the stack; the Tasks table stays (needs credentials)
+	@infra/deploy --destroy
 
 template: ## Lint the template, plant mistakes in it, deploy it into a local AWS (needs Python 3.11)
 	infra/check/run

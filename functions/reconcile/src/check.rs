@@ -4,56 +4,68 @@
 //! one pull request, and for several a list, page by page, with single reads for the few that the list leaves open. Whatever an
 //! answer says about the pull request itself counts first, as a webhook's would; its mergeability is then that of the very head
 //! and base it came with.
+//!
+//! - A part that fails takes nothing else with it: one pull request is given up alone, a page is asked for with less in it and at last
+//!   its pull requests one by one.
+//! - A base is settled when each pull request on it has an answer that was asked for after the move, or a due row of its own.
+//! - GitHub may show the answer of before a move for some seconds, so what is asked right after one is asked once more a minute later.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use adapters::board::Work;
-use adapters::github::pull_request::{Observed, Pull};
-use domain::kid_tag::KidTag;
-use domain::lifecycle::{self, Finding};
-use domain::pull_request::{
-    BaseMove, InstallationId, Mergeability, PullRequest, PullRequestNumber, RepositoryId, State,
-};
+use adapters::github::graphql::{self, Listed, Page};
+use adapters::github::pull_request::Observed;
+use domain::base::BaseMove;
+use domain::ids::{InstallationId, PullRequestNumber, RepositoryId, RepositoryName};
+use domain::item::Item;
+use domain::kid_tag::Tags;
+use domain::lifecycle::is_news;
+use domain::outcome::Outcome;
+use domain::pull_request::{Mergeability, PullRequest, State};
+use domain::report::{Answer, Look, Report};
+use domain::schedule::Schedule;
 use futures_util::{StreamExt, stream};
 
-use crate::github::{self, Failure, One};
-use crate::run::{Run, add};
+use crate::github::{self, Failure};
+use crate::resync;
+use crate::run::{Patience, Run, add};
 
-/// Up to so many pull requests are read one by one; a list costs one request for a hundred.
+/// Up to so many pull requests are read one by one in a round; a list costs one request for a hundred.
 const SINGLE_READS: usize = 20;
 
-/// Groups that are asked about at the same time, and reads of one group. GitHub allows 100 requests at once for an App and
-/// everything else it does. <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#about-secondary-rate-limits>
-const GROUPS_AT_ONCE: usize = 6;
-const READS_AT_ONCE: usize = 4;
+/// Groups that are asked about at the same time. Requests have a room of their own.
+const GROUPS_AT_ONCE: usize = 16;
 
 /// Tables take more than GitHub does.
 const WRITES_AT_ONCE: usize = 16;
+
+/// For how many seconds GitHub may show the answer of before a move.
+const SHOWS_THE_OLD: i64 = 60;
 
 /// The open pull requests of one base that an answer is owed for.
 #[derive(Debug)]
 struct Group {
     repository_id: RepositoryId,
-    repository: String,
+    repository: RepositoryName,
     installation: Option<InstallationId>,
     base: String,
     /// The base's own item, if it moved: then every open pull request on it is asked about.
     moved: Option<Box<BaseMove>>,
     /// What was claimed and is not settled yet.
     claimed: BTreeMap<PullRequestNumber, PullRequest>,
-    left: Left,
+    /// When the first question was asked, epoch seconds.
+    began: Option<i64>,
+    /// Whether the list is to be read: at first, and again while many are left open in it.
+    list: bool,
+    /// What the list leaves open.
+    unknown: BTreeSet<PullRequestNumber>,
+    /// What only a single read can tell: what no list shows, or shows in part.
+    alone: BTreeSet<PullRequestNumber>,
     /// The heads of which something doubtful was heard once.
     doubts: HashMap<PullRequestNumber, String>,
+    /// What failed alone.
+    failed: BTreeMap<PullRequestNumber, Failure>,
+    /// What failed for all of it.
     failure: Option<Failure>,
-}
-
-/// What a group still lacks.
-#[derive(Debug)]
-enum Left {
-    /// Nothing was asked yet.
-    All,
-    /// An answer for these.
-    These(BTreeSet<PullRequestNumber>),
 }
 
 /// What came of one answer.
@@ -66,11 +78,19 @@ enum Step {
     Doubted(Option<Box<PullRequest>>, String),
 }
 
-/// Settles claimed pull requests and bases, or leaves them due.
-pub(crate) async fn run(run: &Run<'_>, pull_requests: Vec<PullRequest>, bases: Vec<BaseMove>) {
-    let (merged, others): (Vec<_>, Vec<_>) = pull_requests.into_iter().partition(|item| item.state == State::Merged);
-    stream::iter(merged).for_each_concurrent(WRITES_AT_ONCE, |item| settle_merged(run, item)).await;
-    let mut groups = group(others, bases);
+/// Settles claimed pull requests and bases of an installation, or leaves them due.
+pub(crate) async fn run(run: &Run<'_>, installation: Option<InstallationId>, claimed: Vec<Item>) {
+    let (mut merged, mut others, mut bases) = (Vec::new(), Vec::new(), Vec::new());
+    for item in claimed {
+        match item {
+            Item::PullRequest(row) if row.snapshot.state == State::Merged => merged.push(*row),
+            Item::PullRequest(row) => others.push(*row),
+            Item::Base(base) => bases.push(base),
+            Item::Repository(_) | Item::Installation(_) | Item::Scan(_) => {}
+        }
+    }
+    stream::iter(merged).for_each_concurrent(WRITES_AT_ONCE, |row| settle_merged(run, installation, row)).await;
+    let mut groups = group(installation, others, bases);
     for offset in run.rounds() {
         if groups.iter().all(Group::is_done) || !run.reach(*offset).await {
             break;
@@ -78,101 +98,160 @@ pub(crate) async fn run(run: &Run<'_>, pull_requests: Vec<PullRequest>, bases: V
         let waiting = groups.iter_mut().filter(|group| !group.is_done());
         stream::iter(waiting).for_each_concurrent(GROUPS_AT_ONCE, |group| group.round(run)).await;
     }
-    for group in groups {
-        group.close(run).await;
-    }
+    stream::iter(groups).for_each_concurrent(GROUPS_AT_ONCE, |group| group.close(run)).await;
 }
 
-fn group(pull_requests: Vec<PullRequest>, bases: Vec<BaseMove>) -> Vec<Group> {
-    let mut groups: BTreeMap<(String, String, Option<PullRequestNumber>), Group> = BTreeMap::new();
+fn group(installation: Option<InstallationId>, rows: Vec<PullRequest>, bases: Vec<Box<BaseMove>>) -> Vec<Group> {
+    let mut groups: BTreeMap<(RepositoryId, String, Option<PullRequestNumber>), Group> = BTreeMap::new();
     for base in bases {
-        let Ok(id) = base.repository_id.parse() else { continue };
-        let key = (base.repository_id.clone(), base.base.clone(), None);
-        let mut group = Group::new(RepositoryId(id), &base.repository, base.installation_id, &base.base);
-        group.moved = Some(Box::new(base));
+        let key = (base.repository_id, base.base.clone(), None);
+        let mut group = Group::new(base.repository_id, base.repository.clone(), installation, &base.base);
+        group.moved = Some(base);
         groups.insert(key, group);
     }
-    for item in pull_requests {
-        let Ok(id) = item.repository_id.parse() else { continue };
+    for row in rows {
+        let about = &row.snapshot;
         // A closed one is in no list of open ones. It is read all the same: it may have been reopened in the same second.
-        let alone = (item.state != State::Open).then_some(item.number);
-        let key = (item.repository_id.clone(), item.base.clone(), alone);
+        let alone = (about.state != State::Open).then_some(about.number);
+        let key = (about.repository_id, about.base.clone(), alone);
         let group = groups
             .entry(key)
-            .or_insert_with(|| Group::new(RepositoryId(id), &item.repository, item.installation_id, &item.base));
-        group.claimed.insert(item.number, item);
+            .or_insert_with(|| Group::new(about.repository_id, about.repository.clone(), installation, &about.base));
+        group.claimed.insert(about.number, row);
     }
-    groups.into_values().collect()
+    let mut groups: Vec<_> = groups.into_values().collect();
+    for group in &mut groups {
+        if group.moved.is_none() && group.claimed.len() == 1 {
+            group.list = false;
+            group.alone = group.claimed.keys().copied().collect();
+        }
+    }
+    groups
 }
 
-/// A merge that is known is final: what is left is that its tasks agree, and GitHub need not be asked for that.
-async fn settle_merged(run: &Run<'_>, item: PullRequest) {
-    let outcome = if awaits_permission(&item) {
-        add(&run.tally.checked, 1);
-        read(run, &item.repository, item.number, item.installation_id, &item).await
-    } else {
-        run.record(&item, &Finding::Nothing).await
-    };
-    if let Err(failure) = outcome {
-        let repository = item.repository.clone();
-        run.give_up(&repository, &Work::PullRequest(Box::new(item)), &failure).await;
+/// A merge whose title is known is final: what is left is that its tasks agree, and GitHub need not be asked for that. A merge that a board has
+/// written after counts once the open pull requests of its repository were read.
+async fn settle_merged(run: &Run<'_>, installation: Option<InstallationId>, row: PullRequest) {
+    if let Err(failure) = try_to_settle_merged(run, installation, &row).await {
+        run.give_up(&Item::PullRequest(Box::new(row)), &failure).await;
     }
 }
 
-async fn read(
+async fn try_to_settle_merged(
     run: &Run<'_>,
-    repository: &str,
-    number: PullRequestNumber,
     installation: Option<InstallationId>,
-    item: &PullRequest,
+    row: &PullRequest,
 ) -> Result<(), Failure> {
-    let observed = run.ask::<Pull>(installation, &github::pull(repository, number)).await?.body.observed(installation);
-    match permit(run, item.clone(), &observed).await? {
-        Some(item) => run.record(&item, &Finding::Nothing).await,
-        None => Ok(()),
+    let about = &row.snapshot;
+    if row.title_unconfirmed || row.awaits_permission() {
+        add(&run.tally.checked, 1);
+        let seen = one_of(run, installation, about.repository_id, &about.repository, about.number).await?;
+        return consider(run, installation, Some(row.clone()), seen, None, None).await.map(drop);
+    }
+    let compare = || Report::compare(about.repository_id, about.number);
+    let applied = run.apply(compare().looked(Look::default())).await?;
+    let submitted_since = |task: &domain::outcome::TaskOutcome| task.outcome == Outcome::SubmittedSince;
+    if applied.tasks.iter().any(submitted_since) {
+        let began = run.now().as_second();
+        resync::read_open(run, installation, about.repository_id, &about.repository).await?;
+        run.apply(compare().looked(Look { open_read_at: Some(began), ..Look::default() })).await?;
+    }
+    Ok(())
+}
+
+/// Reads one pull request alone, and if it is merged its title at the merge.
+pub(crate) async fn read_one(
+    run: &Run<'_>,
+    installation: Option<InstallationId>,
+    repository: &RepositoryName,
+    number: PullRequestNumber,
+) -> Result<Observed, Failure> {
+    let seen = run.ask(installation, &github::pull(repository, number)).await?.body.observed(installation);
+    if seen.facts.snapshot.state == State::Merged {
+        with_title(run, installation, repository, number).await
+    } else {
+        Ok(seen)
     }
 }
 
-fn awaits_permission(item: &PullRequest) -> bool {
-    !item.may_link() && !KidTag::all_in(&item.title).is_empty()
+async fn with_title(
+    run: &Run<'_>,
+    installation: Option<InstallationId>,
+    repository: &RepositoryName,
+    number: PullRequestNumber,
+) -> Result<Observed, Failure> {
+    let answer = run.ask(installation, &graphql::one(repository, number)).await?;
+    answer.pull_request(installation).map_err(|refused| Failure::of(&refused, run.now()))
 }
 
-/// Links a fork's pull request if its author may write to the repository. `None`: the item changed meanwhile.
-async fn permit(run: &Run<'_>, item: PullRequest, observed: &Observed) -> Result<Option<PullRequest>, Failure> {
-    let request = github::permission(&item.repository, &item.author);
-    let may_write = match run.ask::<github::Permission>(item.installation_id, &request).await {
-        Ok(answer) => answer.body.may_write(),
+/// The same of a repository that may have another name by now, or whose name may be another one's.
+pub(crate) async fn one_of(
+    run: &Run<'_>,
+    installation: Option<InstallationId>,
+    id: RepositoryId,
+    repository: &RepositoryName,
+    number: PullRequestNumber,
+) -> Result<Observed, Failure> {
+    match read_one(run, installation, repository, number).await {
+        Ok(seen) if seen.facts.snapshot.repository_id == id => Ok(seen),
+        Err(failure) if !matches!(failure, Failure::Gone(_)) => Err(failure),
+        // A name that is gone, or another repository's.
+        answer => match name_of(run, installation, id).await? {
+            name if name == *repository => Err(answer.err().unwrap_or_else(|| not_this(repository))),
+            name => read_one(run, installation, &name, number).await,
+        },
+    }
+}
+
+/// What a repository is called now.
+pub(crate) async fn name_of(
+    run: &Run<'_>,
+    installation: Option<InstallationId>,
+    id: RepositoryId,
+) -> Result<RepositoryName, Failure> {
+    Ok(run.ask(installation, &github::repository(id)).await?.body.full_name)
+}
+
+fn not_this(repository: &RepositoryName) -> Failure {
+    Failure::Gone(format!("{repository} is another repository"))
+}
+
+/// Asks whether the author of a fork may write to the repository.
+async fn may_write(
+    run: &Run<'_>,
+    installation: Option<InstallationId>,
+    repository: &RepositoryName,
+    author: &str,
+) -> Result<bool, Failure> {
+    match run.ask(installation, &github::permission(repository, author)).await {
+        Ok(answer) => Ok(answer.body.may_write()),
         // Of the two that could be missing, the repository was there a moment ago.
-        Err(Failure::Gone) => false,
-        Err(failure) => return Err(failure),
-    };
-    if !may_write {
-        return Ok(Some(item));
-    }
-    let allowed = run.app.board.allow_author(&item).await.map_err(|error| run.table_failed(error))?;
-    match allowed {
-        Some(_) => run.apply(&observed.facts).await,
-        None => Ok(None),
+        Err(Failure::Gone(_)) => Ok(false),
+        Err(failure) => Err(failure),
     }
 }
 
 impl Group {
-    fn new(id: RepositoryId, repository: &str, installation: Option<InstallationId>, base: &str) -> Self {
+    fn new(id: RepositoryId, repository: RepositoryName, installation: Option<InstallationId>, base: &str) -> Self {
         Self {
             repository_id: id,
-            repository: repository.to_owned(),
+            repository,
             installation,
             base: base.to_owned(),
             moved: None,
             claimed: BTreeMap::new(),
-            left: Left::All,
+            began: None,
+            list: true,
+            unknown: BTreeSet::new(),
+            alone: BTreeSet::new(),
             doubts: HashMap::new(),
+            failed: BTreeMap::new(),
             failure: None,
         }
     }
 
     fn is_done(&self) -> bool {
-        self.failure.is_some() || matches!(&self.left, Left::These(numbers) if numbers.is_empty())
+        self.failure.is_some() || (!self.list && self.unknown.is_empty() && self.alone.is_empty())
     }
 
     async fn round(&mut self, run: &Run<'_>) {
@@ -182,227 +261,343 @@ impl Group {
     }
 
     async fn ask(&mut self, run: &Run<'_>) -> Result<(), Failure> {
-        match &self.left {
-            Left::All if self.moved.is_none() && self.claimed.len() == 1 => {
-                let numbers: Vec<_> = self.claimed.keys().copied().collect();
-                self.left = Left::These(BTreeSet::new());
-                self.read_each(run, numbers).await
-            }
-            Left::These(numbers) if numbers.len() <= SINGLE_READS => {
-                let numbers = numbers.iter().copied().collect();
-                self.read_each(run, numbers).await
-            }
-            Left::All | Left::These(_) => self.list(run).await,
+        self.began.get_or_insert(run.now().as_second());
+        let lists = self.list || self.unknown.len() > SINGLE_READS;
+        if lists {
+            self.list(run).await?;
         }
+        // A list says UNKNOWN where a single read knows; a doubt that it raised is for a later round.
+        let few = self.unknown.len() <= SINGLE_READS;
+        let unknown = self.unknown.iter().filter(|number| few && !(lists && self.doubts.contains_key(number)));
+        let wanted: Vec<_> = self.alone.iter().chain(unknown).copied().take(SINGLE_READS).collect();
+        self.read_each(run, wanted).await
     }
 
+    /// Reads each alone. What fails of them fails alone.
     async fn read_each(&mut self, run: &Run<'_>, numbers: Vec<PullRequestNumber>) -> Result<(), Failure> {
-        let (installation, repository) = (self.installation, self.repository.clone());
+        let (installation, id, repository) = (self.installation, self.repository_id, self.repository.clone());
         let reads = numbers.into_iter().map(|number| {
-            let request = github::pull(&repository, number);
-            async move { run.ask::<Pull>(installation, &request).await.map(|answer| answer.body.observed(installation)) }
+            let repository = &repository;
+            async move { (number, one_of(run, installation, id, repository, number).await) }
         });
-        let answers: Vec<_> = stream::iter(reads).buffer_unordered(READS_AT_ONCE).collect().await;
-        let observed = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let answers: Vec<_> = stream::iter(reads).buffer_unordered(SINGLE_READS).collect().await;
+        let mut observed = Vec::new();
+        for (number, answer) in answers {
+            match answer {
+                Ok(seen) => observed.push(seen),
+                Err(failure) if failure.is_wide() => return Err(failure),
+                Err(failure) => {
+                    self.forget(number);
+                    self.failed.insert(number, failure);
+                }
+            }
+        }
         self.take_in(run, observed).await
     }
 
     /// Reads the list page by page and lets go of each: of thousands of pull requests only the open questions are kept.
     async fn list(&mut self, run: &Run<'_>) -> Result<(), Failure> {
-        self.left = Left::These(BTreeSet::new());
+        self.list = false;
+        self.unknown.clear();
         let mut absent: BTreeSet<_> = self.claimed.keys().copied().collect();
+        let mut shown = BTreeSet::new();
         let mut after = None;
+        let mut whole = true;
         loop {
-            let request = github::on_base(&self.repository, &self.base, after.as_deref());
-            let listed = run.query::<One>(self.installation, &request).await?.repository.ok_or(Failure::Gone)?;
-            let (id, name) = (listed.database_id, listed.name_with_owner);
-            let nodes = listed.pull_requests.nodes.into_iter().flatten();
-            let mut observed: Vec<_> = nodes.map(|node| node.observed(id, &name, self.installation)).collect();
-            observed.iter().for_each(|seen| {
-                absent.remove(&seen.facts.number);
-            });
+            let Some(page) = self.page(run, after.as_deref()).await? else {
+                whole = false;
+                break;
+            };
+            let mut observed = Vec::new();
+            for listed in page.listed {
+                match listed {
+                    Listed::Seen(seen) => observed.push(*seen),
+                    Listed::Missing { number: Some(number), .. } => {
+                        self.alone.insert(number);
+                        absent.remove(&number);
+                        shown.insert(number);
+                    }
+                    Listed::Missing { number: None, .. } => whole = false,
+                }
+            }
+            shown.extend(observed.iter().map(|seen| seen.facts.snapshot.number));
+            absent.retain(|number| !shown.contains(number));
             if self.moved.is_none() {
-                observed.retain(|seen| self.claimed.contains_key(&seen.facts.number));
+                observed.retain(|seen| self.claimed.contains_key(&seen.facts.snapshot.number));
             }
             self.take_in(run, observed).await?;
-            after = listed.pull_requests.page_info.next();
+            after = page.next;
             if after.is_none() || (self.moved.is_none() && absent.is_empty()) {
                 break;
             }
         }
         // Closed, merged or retargeted since: a list of the base's open ones does not show them.
-        self.keep_asking(absent);
-        match &self.left {
-            // A list says UNKNOWN where a single read knows; a doubt is for a later round.
-            Left::These(numbers) if numbers.len() <= SINGLE_READS => {
-                let unknown = numbers.iter().filter(|number| !self.doubts.contains_key(number)).copied().collect();
-                self.read_each(run, unknown).await
+        self.alone.extend(absent);
+        if whole {
+            run.app.pages.grow(self.repository_id);
+        } else if self.moved.is_some() {
+            let hidden = self.stored(run).await?.into_iter().filter(|number| !shown.contains(number));
+            self.alone.extend(hidden);
+        }
+        Ok(())
+    }
+
+    /// One page, asked for with less in it where GitHub cannot answer it. `None`: not even the least is answered.
+    async fn page(&mut self, run: &Run<'_>, after: Option<&str>) -> Result<Option<Page>, Failure> {
+        let mut renamed = false;
+        loop {
+            let size = run.app.pages.size(self.repository_id);
+            let query = graphql::on_base(&self.repository, &self.base, size, after);
+            let answer = run.ask_with(Patience::None, self.installation, &query).await;
+            let page = answer
+                .and_then(|answer| answer.page(self.installation).map_err(|refused| Failure::of(&refused, run.now())));
+            let page = match page {
+                Ok(page) if page.repository_id != self.repository_id => Err(not_this(&self.repository)),
+                page => page,
+            };
+            match page {
+                Ok(page) if page.is_too_large() && run.app.pages.shrink(self.repository_id, size) => {
+                    add(&run.tally.pages_shrunk, 1);
+                }
+                Ok(page) => return Ok(Some(page)),
+                Err(Failure::Unavailable(_)) if run.app.pages.shrink(self.repository_id, size) => {
+                    add(&run.tally.pages_shrunk, 1);
+                }
+                Err(Failure::Unavailable(_)) => return Ok(None),
+                Err(failure @ Failure::Gone(_)) if !renamed => {
+                    renamed = true;
+                    let name = name_of(run, self.installation, self.repository_id).await?;
+                    if name == self.repository {
+                        return Err(failure);
+                    }
+                    self.repository = name;
+                }
+                Err(failure) => return Err(failure),
             }
-            _ => Ok(()),
         }
     }
 
-    fn keep_asking(&mut self, numbers: impl IntoIterator<Item = PullRequestNumber>) {
-        if let Left::These(left) = &mut self.left {
-            left.extend(numbers);
-        }
+    /// The open linked pull requests on the base, as far as they are stored.
+    async fn stored(&self, run: &Run<'_>) -> Result<Vec<PullRequestNumber>, Failure> {
+        let rows = resync::stored(run, self.repository_id).await?;
+        let on_base = |row: &PullRequest| row.snapshot.state == State::Open && row.snapshot.base == self.base;
+        Ok(rows.iter().filter(|row| on_base(row)).map(|row| row.snapshot.number).collect())
     }
 
     async fn take_in(&mut self, run: &Run<'_>, observed: Vec<Observed>) -> Result<(), Failure> {
         add(&run.tally.checked, observed.len());
-        let strangers =
-            observed.iter().map(|seen| seen.facts.number).filter(|number| !self.claimed.contains_key(number));
-        let strangers: Vec<_> = strangers.collect();
+        let numbers = observed.iter().map(|seen| seen.facts.snapshot.number);
+        let strangers: Vec<_> = numbers.filter(|number| !self.claimed.contains_key(number)).collect();
         let stored = run.app.board.pull_requests(self.repository_id, &strangers).await;
         let mut stored = stored.map_err(|error| run.table_failed(error))?;
+        let installation = self.installation;
         let asked = observed.into_iter().map(|seen| {
-            let number = seen.facts.number;
-            let item = self.claimed.get(&number).cloned().or_else(|| stored.remove(&number));
+            let number = seen.facts.snapshot.number;
+            let row = self.claimed.get(&number).cloned().or_else(|| stored.remove(&number));
             let doubt = self.doubts.get(&number).cloned();
             let moved = self.moved.as_deref();
-            async move { (number, consider(run, item, seen, doubt, moved).await) }
+            async move { (number, consider(run, installation, row, seen, doubt, moved).await) }
         });
         let steps: Vec<_> = stream::iter(asked).buffer_unordered(WRITES_AT_ONCE).collect().await;
-        let mut failed = None;
+        let mut wide = None;
         for (number, step) in steps {
             match step {
                 Ok(step) => self.note(number, step),
-                Err(failure) => failed = Some(failure),
+                Err(failure) if failure.is_wide() => wide = Some(failure),
+                Err(failure) => {
+                    self.forget(number);
+                    self.failed.insert(number, failure);
+                }
             }
         }
-        failed.map_or(Ok(()), Err)
+        wide.map_or(Ok(()), Err)
+    }
+
+    /// Asks no more about one.
+    fn forget(&mut self, number: PullRequestNumber) {
+        self.doubts.remove(&number);
+        self.unknown.remove(&number);
+        self.alone.remove(&number);
     }
 
     fn note(&mut self, number: PullRequestNumber, step: Step) {
-        let (item, doubt) = match step {
+        let (row, doubt) = match step {
             Step::Settled => {
                 self.claimed.remove(&number);
-                self.doubts.remove(&number);
-                if let Left::These(left) = &mut self.left {
-                    left.remove(&number);
-                }
-                return;
+                return self.forget(number);
             }
-            Step::Again(item) => (item, None),
-            Step::Doubted(item, head) => (item, Some(head)),
+            Step::Again(row) => (row, None),
+            Step::Doubted(row, head) => (row, Some(head)),
         };
-        if let (Some(item), Some(claimed)) = (item, self.claimed.get_mut(&number)) {
-            *claimed = *item;
+        if let (Some(row), Some(claimed)) = (row, self.claimed.get_mut(&number)) {
+            *claimed = *row;
         }
         match doubt {
             Some(head) => self.doubts.insert(number, head),
             None => self.doubts.remove(&number),
         };
-        self.keep_asking([number]);
+        self.alone.remove(&number);
+        self.unknown.insert(number);
     }
 
-    /// Leaves on the work list what has no answer, and takes the base off it if all have one.
-    async fn close(self, run: &Run<'_>) {
-        let complete = matches!(&self.left, Left::These(numbers) if numbers.is_empty()) && self.failure.is_none();
-        let failure = self.failure;
-        let repository = &self.repository;
-        stream::iter(self.claimed.into_values())
-            .for_each_concurrent(WRITES_AT_ONCE, |item| {
-                let failure = failure.as_ref();
-                async move {
-                    match failure {
-                        Some(failure) => run.give_up(repository, &Work::PullRequest(Box::new(item)), failure).await,
-                        None => drop(run.record(&item, &Finding::Pending { until: None }).await),
-                    }
-                }
-            })
-            .await;
-        let Some(base) = self.moved else { return };
-        let settled = match (&failure, complete) {
-            (None, true) => run.app.board.settle_base(&base).await,
-            (None, false) => run.app.board.postpone(&Work::Base(base), None, run.now()).await.map(|_| false),
-            (Some(failure), _) => return run.give_up(repository, &Work::Base(base), failure).await,
-        };
-        match settled {
-            Ok(settled) => add(if settled { &run.tally.settled } else { &run.tally.deferred }, 1),
-            Err(error) => drop(run.table_failed(error)),
+    /// Leaves on the work list what has no answer, and takes the base off it if all have one or are on the list themselves.
+    async fn close(mut self, run: &Run<'_>) {
+        if let Some(failure) = self.failure.take() {
+            for row in std::mem::take(&mut self.claimed).into_values() {
+                run.give_up(&Item::PullRequest(Box::new(row)), &failure).await;
+            }
+            if let Some(base) = self.moved {
+                run.give_up(&Item::Base(base), &failure).await;
+            }
+            return;
         }
+        let left: Vec<_> = self.unknown.iter().chain(&self.alone).chain(self.failed.keys()).copied().collect();
+        let owed = self.owe(run, &left).await;
+        let Some(base) = self.moved else { return };
+        let again_at = base.moved_at + SHOWS_THE_OLD;
+        let base = Item::Base(base);
+        match owed {
+            Err(Failure::Table) => {}
+            Err(failure) => run.give_up(&base, &failure).await,
+            // The list was never read.
+            Ok(()) if self.list => run.give_up(&base, &Failure::OutOfTime).await,
+            Ok(()) if self.began.is_none_or(|began| began < again_at) => {
+                run.reschedule(&base, &base.schedule().moved_to(again_at.max(run.now().as_second()))).await;
+            }
+            Ok(()) => settle_base(run, base).await,
+        }
+    }
+
+    /// Sees to it that each of these is due by its own row, if it is one of ours and open.
+    async fn owe(&self, run: &Run<'_>, left: &[PullRequestNumber]) -> Result<(), Failure> {
+        let strangers: Vec<_> = left.iter().filter(|number| !self.claimed.contains_key(number)).copied().collect();
+        let stored = run.app.board.pull_requests(self.repository_id, &strangers).await;
+        let mut rows = stored.map_err(|error| run.table_failed(error))?;
+        rows.retain(|_, row| row.snapshot.state == State::Open && !row.task_ids.is_empty() && !row.schedule.is_due());
+        rows.extend(self.claimed.clone());
+        let each = rows.into_iter().map(|(number, row)| async move {
+            let claimed = self.claimed.contains_key(&number);
+            match self.failed.get(&number) {
+                Some(failure) => run.give_up(&Item::PullRequest(Box::new(row)), failure).await,
+                // There was no turn for it: that says nothing about how hard it is to settle.
+                None if self.alone.contains(&number) => {
+                    let soon = Schedule::at(run.now().as_second(), row.schedule.attempts);
+                    run.reschedule(&Item::PullRequest(Box::new(row)), &soon).await;
+                }
+                None if claimed => {
+                    let report = Report::compare(self.repository_id, number).looked(Look::default());
+                    run.apply(report).await?;
+                }
+                None => {
+                    let again = Schedule::again(0, run.now());
+                    run.reschedule(&Item::PullRequest(Box::new(row)), &again).await;
+                }
+            }
+            Ok(())
+        });
+        let owed: Vec<Result<(), Failure>> = stream::iter(each).buffer_unordered(WRITES_AT_ONCE).collect().await;
+        owed.into_iter().collect()
     }
 }
 
-/// What one answer makes of the item it is about.
+async fn settle_base(run: &Run<'_>, base: Item) {
+    let Item::Base(base) = base else { return };
+    match run.app.board.settle_base(&base).await {
+        Ok(settled) => add(if settled { &run.tally.settled } else { &run.tally.deferred }, 1),
+        Err(error) => drop(run.table_failed(error)),
+    }
+}
+
+/// What one answer makes of the row it is about.
 async fn consider(
     run: &Run<'_>,
-    item: Option<PullRequest>,
-    seen: Observed,
+    installation: Option<InstallationId>,
+    row: Option<PullRequest>,
+    mut seen: Observed,
     doubt: Option<String>,
     moved: Option<&BaseMove>,
 ) -> Result<Step, Failure> {
+    let ours = row.is_some() || !Tags::of(&seen.facts.snapshot.title).named.is_empty();
+    if !ours {
+        return Ok(Step::Settled);
+    }
+    let merged = seen.facts.snapshot.state == State::Merged;
+    if merged && seen.facts.title_at_merge().is_none() && !row.as_ref().is_some_and(PullRequest::is_merge_known) {
+        let about = &seen.facts.snapshot;
+        seen = with_title(run, installation, &about.repository, about.number).await?;
+    }
     let facts = &seen.facts;
-    let mut item = match item {
-        Some(item) => item,
-        // Its webhook never came.
-        None if !KidTag::all_in(&facts.title).is_empty() => match run.apply(facts).await? {
-            Some(item) => item,
+    let heard_twice = doubt.as_ref() == Some(&facts.snapshot.head_sha);
+    if let Some(row) = &row {
+        let (said, known) = (&facts.snapshot, &row.snapshot);
+        if said.updated_at < known.updated_at && said.state != State::Merged {
+            return Ok(Step::Again(Some(Box::new(row.clone()))));
+        }
+        // Of one second, with another head: it may be an answer from before the push, which a later read does not repeat.
+        if said.updated_at == known.updated_at && said.head_sha != known.head_sha && !heard_twice {
+            return Ok(Step::Doubted(Some(Box::new(row.clone())), said.head_sha.clone()));
+        }
+    }
+    let news = row.as_ref().is_none_or(|row| is_news(row, facts));
+    let row = match row {
+        Some(row) if !news => row,
+        // Its webhook never came, or another one did.
+        _ => match run.apply(Report::facts(facts.clone())).await?.pull_request {
+            Some(row) if facts.snapshot.updated_at >= row.snapshot.updated_at || merged => row,
+            Some(row) => return Ok(Step::Again(Some(Box::new(row)))),
             None => return Ok(Step::Settled),
         },
-        None => return Ok(Step::Settled),
     };
-    if facts.updated_at < item.github_updated_at {
-        return Ok(Step::Again(Some(Box::new(item))));
+    let mut look = Look::default();
+    if row.awaits_permission() {
+        let about = &row.snapshot;
+        look.author_may_write = Some(may_write(run, installation, &about.repository, &about.author).await?);
     }
-    let heard_twice = doubt.as_ref() == Some(&facts.head_sha);
-    // Of one second, with another head: it may be an answer from before the push, which a later read does not repeat.
-    if facts.updated_at == item.github_updated_at && facts.head_sha != item.head_sha && !heard_twice {
-        return Ok(Step::Doubted(Some(Box::new(item)), facts.head_sha.clone()));
-    }
-    if lifecycle::is_news(&item, facts) {
-        match run.apply(facts).await? {
-            Some(applied) if facts.updated_at >= applied.github_updated_at => item = applied,
-            applied => return Ok(Step::Again(applied.map(Box::new))),
-        }
-    }
-    if awaits_permission(&item) {
-        match permit(run, item, &seen).await? {
-            Some(permitted) => item = permitted,
-            None => return Ok(Step::Settled),
-        }
-    }
-    let has_tasks = !item.task_ids.is_empty() || !item.unlinked_task_ids.is_empty();
-    if item.state != State::Open || !has_tasks {
-        if item.due.is_some() {
-            run.record(&item, &Finding::Nothing).await?;
+    let linked = !row.task_ids.is_empty() || look.author_may_write == Some(true);
+    if row.snapshot.state != State::Open || !linked {
+        if row.schedule.is_due() || look.author_may_write.is_some() {
+            run.apply(Report::facts(facts.clone()).looked(look)).await?;
         }
         return Ok(Step::Settled);
     }
-    weigh(run, item, &seen, heard_twice, moved).await
+    weigh(run, row, &seen, look, heard_twice, moved).await
 }
 
-/// Takes or leaves an answer to "does it merge" for the item's own head and base.
+/// Takes or leaves an answer to "does it merge" for the row's own head and base.
 async fn weigh(
     run: &Run<'_>,
-    item: PullRequest,
+    row: PullRequest,
     seen: &Observed,
+    mut look: Look,
     heard_twice: bool,
     moved: Option<&BaseMove>,
 ) -> Result<Step, Failure> {
     let mergeability = seen.mergeability;
-    let new_head = lifecycle::asks_about_a_new_head(&item);
-    if mergeability == Mergeability::Unknown {
-        return Ok(Step::Again(Some(Box::new(item))));
-    }
+    let new_head = row.asks_about_a_new_head();
     // GitHub may show the answer for the head before the push.
-    if mergeability == Mergeability::Conflicting && new_head && !heard_twice {
-        let head = seen.facts.head_sha.clone();
-        return Ok(Step::Doubted(Some(Box::new(item)), head));
+    let doubted = mergeability == Mergeability::Conflicting && new_head && !heard_twice;
+    if mergeability == Mergeability::Unknown || doubted {
+        let row = match look.author_may_write {
+            // What is known of the author is kept: it is not asked again with every round.
+            Some(true) => run.apply(Report::facts(seen.facts.clone()).looked(look)).await?.pull_request,
+            _ => Some(row),
+        };
+        let row = row.map(Box::new);
+        return Ok(if doubted { Step::Doubted(row, seen.facts.snapshot.head_sha.clone()) } else { Step::Again(row) });
     }
-    if item.due.is_none() && item.mergeability == mergeability && !new_head {
+    if !row.schedule.is_due() && row.mergeability == mergeability && !new_head && look.author_may_write.is_none() {
         return Ok(Step::Settled);
     }
-    let begins = mergeability == Mergeability::Conflicting && item.mergeability == Mergeability::Mergeable && !new_head;
+    let begins = mergeability == Mergeability::Conflicting && row.mergeability == Mergeability::Mergeable && !new_head;
     let base = match moved {
         Some(base) => Some(Box::new(base.clone())),
         None if begins => {
-            let base = run.app.board.base(&item.repository_id, &item.base).await;
+            let base = run.app.board.base(row.snapshot.repository_id, &row.snapshot.base).await;
             base.map_err(|error| run.table_failed(error))?.map(Box::new)
         }
         None => None,
     };
-    run.record(&item, &Finding::Answer { mergeability, base }).await?;
+    look.answer = Some(Answer { mergeability, base });
+    run.apply(Report::facts(seen.facts.clone()).looked(look)).await?;
     Ok(Step::Settled)
 }

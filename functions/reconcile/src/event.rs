@@ -6,9 +6,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use adapters::board::WorkKey;
 use adapters::deadline::time_left;
-use domain::pull_request::{InstallationId, PullRequestNumber};
+use domain::ids::{InstallationId, PullRequestNumber, RepositoryName};
+use domain::item::ItemKey;
+use domain::schedule::RESYNC_SHARDS;
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
@@ -20,13 +21,16 @@ use crate::App;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// Items whose `check` became `now`, each once.
-    Stream(BTreeSet<WorkKey>),
+    Stream(BTreeSet<ItemKey>),
     /// A minute has passed.
-    Due,
+    Due {
+        /// The part of the work list that this invocation sees to, counted from 0; all of it if absent.
+        shard: Option<u64>,
+    },
     /// An operator asks for one pull request.
     PullRequest {
-        /// `owner/name`.
-        repository: String,
+        /// The repository.
+        repository: RepositoryName,
         /// Its number.
         number: PullRequestNumber,
         /// Whose token reads it, if not the default installation's.
@@ -34,8 +38,8 @@ pub enum Event {
     },
     /// An operator asks for a repository to be read again.
     Resync {
-        /// `owner/name`; every known one if absent.
-        repository: Option<String>,
+        /// The repository; every known one if absent.
+        repository: Option<RepositoryName>,
         /// Whose token reads it, if not the default installation's.
         installation_id: Option<InstallationId>,
     },
@@ -58,6 +62,8 @@ enum Shape {
     },
     Schedule {
         schedule: String,
+        #[serde(default)]
+        shard: Option<u64>,
     },
     PullRequest {
         repository: String,
@@ -107,19 +113,25 @@ impl Event {
             Shape::Stream { records } => {
                 let keys = records.into_iter().map(|record| record.dynamodb.keys);
                 // A resync is never asked for through the stream.
-                let keys = keys.map(|keys| WorkKey { partition: keys.repository_id.text, item: keys.item.text });
+                let keys = keys.map(|keys| ItemKey { partition: keys.repository_id.text, item: keys.item.text });
                 Self::Stream(keys.filter(|key| !key.is_sync()).collect())
             }
-            Shape::Schedule { schedule } if schedule == "due" => Self::Due,
-            Shape::Schedule { .. } => return Err(NotAnEvent("the only schedule is \"due\"".to_owned())),
+            Shape::Schedule { schedule, shard }
+                if schedule == "due" && shard.is_none_or(|shard| shard < RESYNC_SHARDS) =>
+            {
+                Self::Due { shard }
+            }
+            Shape::Schedule { .. } => {
+                return Err(NotAnEvent(format!("the only schedule is \"due\", with a shard below {RESYNC_SHARDS}")));
+            }
             Shape::PullRequest { repository, number, installation_id } => {
-                Self::PullRequest { repository: full_name(repository)?, number, installation_id }
+                Self::PullRequest { repository: full_name(&repository)?, number, installation_id }
             }
             Shape::Resync { resync, installation_id: None } if resync == "all" => {
                 Self::Resync { repository: None, installation_id: None }
             }
             Shape::Resync { resync, installation_id } => {
-                Self::Resync { repository: Some(full_name(resync)?), installation_id }
+                Self::Resync { repository: Some(full_name(&resync)?), installation_id }
             }
         })
     }
@@ -128,7 +140,7 @@ impl Event {
     pub(crate) fn trigger(&self) -> &'static str {
         match self {
             Self::Stream(_) => "stream",
-            Self::Due => "schedule",
+            Self::Due { .. } => "schedule",
             Self::PullRequest { .. } => "pull_request",
             Self::Resync { .. } => "resync",
         }
@@ -136,17 +148,8 @@ impl Event {
 }
 
 /// The name becomes part of a URL, so it is taken only if it can be one.
-fn full_name(name: String) -> Result<String, NotAnEvent> {
-    let plain = |part: &str| {
-        !part.is_empty()
-            && part != "."
-            && part != ".."
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-    };
-    match name.split_once('/') {
-        Some((owner, repository)) if plain(owner) && plain(repository) => Ok(name),
-        _ => Err(NotAnEvent("a repository is named owner/name".to_owned())),
-    }
+fn full_name(name: &str) -> Result<RepositoryName, NotAnEvent> {
+    name.parse().map_err(|_| NotAnEvent("a repository is named owner/name".to_owned()))
 }
 
 /// What one invocation did; the log's summary has the same fields.
@@ -156,7 +159,7 @@ pub struct Summary {
     /// batch at once. <https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html>
     #[serde(rename = "batchItemFailures")]
     pub batch_item_failures: Vec<Value>,
-    /// `done`, or what kept some of the work from being done: `rate_limited`, `unavailable`, `failed`.
+    /// `done`, or what kept some of the work from being done: `failed`, `rate_limited`, `refused`, `unavailable`.
     pub outcome: &'static str,
     /// Why, where a person asked.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -179,10 +182,55 @@ pub struct Summary {
     pub tasks_moved: usize,
     /// Requests to GitHub.
     pub github_requests: usize,
+    /// Pages that GitHub answered only after they were asked for with less in them.
+    pub pages_shrunk: usize,
+    /// What could not be served: installations that are not to be asked for, repositories that could not be resynced.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unserved: Vec<Unserved>,
+    /// For how long the longest of them has not been served.
+    pub unserved_seconds: i64,
     /// For how long the longest overdue item has been due, 0 if nothing is. Only a scheduled run looks, and each says so: an alarm
     /// takes silence for a schedule that stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_due_seconds: Option<i64>,
+}
+
+/// Something that could not be served.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Unserved {
+    /// What.
+    pub what: String,
+    /// For how long by now.
+    pub seconds: i64,
+    /// What was said last.
+    pub because: String,
+}
+
+impl Summary {
+    /// One line an invocation: what the metric filters count.
+    pub(crate) fn log(&self, trigger: &str) {
+        for Unserved { what, seconds, because } in &self.unserved {
+            tracing::warn!(what, seconds, because, "not served");
+        }
+        tracing::info!(
+            trigger,
+            outcome = self.outcome,
+            reason = self.reason.as_deref(),
+            claimed = self.claimed,
+            checked = self.checked,
+            settled = self.settled,
+            deferred = self.deferred,
+            applied = self.applied,
+            conflicts_found = self.conflicts_found,
+            conflicts_cleared = self.conflicts_cleared,
+            tasks_moved = self.tasks_moved,
+            github_requests = self.github_requests,
+            pages_shrunk = self.pages_shrunk,
+            unserved_seconds = self.unserved_seconds,
+            oldest_due_seconds = self.oldest_due_seconds,
+            "reconcile"
+        );
+    }
 }
 
 /// The time of an invocation that came without a real deadline: what the template gives.

@@ -1,29 +1,43 @@
 //! Resync: what GitHub has that no webhook told.
 //!
-//! Every repository of every installation served is asked, each quarter of an hour, when a pull request of it was last touched;
-//! fifty quiet ones cost one query. Of the others, the pull requests are read from the last touched back to the cursor. So a
-//! webhook that was off for a week costs time and nothing else.
+//! Every repository of every installation served is asked, each quarter of an hour, when a pull request of it was last touched and where the
+//! bases of its open linked pull requests are; fifty quiet ones cost one query. Of the others, the pull requests are read from the last
+//! touched back to the cursor, and every card is compared with its pull requests. So a webhook that was off for a week costs time and
+//! nothing else, and a push to a base is found without any event.
+//!
+//! Each repository fails alone: a query that GitHub cannot answer is halved, a page is asked for with less in it, and a pull request that it
+//! does not show is read alone, now and at every later turn.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use adapters::board::Work;
+use adapters::github::graphql::{self, Asked, Listed, Page, Touched};
 use adapters::github::pull_request::Observed;
-use domain::kid_tag::KidTag;
-use domain::lifecycle;
-use domain::pull_request::{
-    BaseMove, DUE, InstallationId, InstallationSync, RepositoryId, RepositorySync, Resume, SYNC_ITEM, State,
-};
+use domain::base::BaseMove;
+use domain::ids::{InstallationId, PullRequestNumber, RepositoryId, RepositoryName};
+use domain::item::Item;
+use domain::kid_tag::Tags;
+use domain::lifecycle::is_news;
+use domain::pull_request::{PullRequest, State};
+use domain::report::Report;
+use domain::schedule::Schedule;
+use domain::sync::{InstallationSync, RepositorySync, Resume, Tip};
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::github::{self, Failure, One, Repositories, Touched};
-use crate::run::{Run, add};
+use crate::github::{self, Failure};
+use crate::run::{Patience, Run, add};
+use crate::{check, scan};
 
-/// How often a repository is asked, and an installation's list read, seconds.
-pub(crate) const PERIOD: i64 = 15 * 60;
+/// How often a repository is asked, and an installation's list read, seconds: less than a quarter of an hour by the minute that a schedule
+/// may come late, so that a push to a base is found within it; and half a minute off the minute, so that what is claimed together stays
+/// together.
+const PERIOD: i64 = 14 * 60 - 30;
 
 /// Repositories in one query.
 const ALIASED: usize = 50;
+
+/// Bases of a repository whose tips are read in one turn; the others have theirs in the next ones.
+const TIPS: usize = 10;
 
 /// How far back the first resync goes for what is no longer open.
 const FIRST_RESYNC: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -32,229 +46,363 @@ const FIRST_RESYNC: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// stamped with the cursor's second is surely seen.
 const LISTS_LAG: SignedDuration = SignedDuration::from_secs(60);
 
+/// How often the cards of a quiet repository are compared with its pull requests, seconds.
+const COMPARED: i64 = 24 * 60 * 60;
+
+/// How many pull requests that no page shows are kept to be read alone.
+const MISSED: usize = 100;
+
 const WRITES_AT_ONCE: usize = 8;
 
-/// Bases that merges without a tag moved, the end of the last of them, and whose they were.
+/// Repositories of one installation that are read back at the same time.
+const READ_AT_ONCE: usize = 4;
+
+/// Bases that merges without a tag moved, and the end of the last of them, epoch seconds.
 type Moves = BTreeMap<String, (i64, BaseMove)>;
 
-/// Lists the repositories of claimed installations, so that each has a resync of its own.
-pub(crate) async fn installations(run: &Run<'_>, claimed: Vec<InstallationSync>) {
-    for sync in claimed {
+/// When what is claimed now has its next turn, epoch seconds.
+pub(crate) fn next_turn(started: Timestamp) -> i64 {
+    started.as_second() + PERIOD
+}
+
+/// Lists and resyncs what is claimed of an installation.
+pub(crate) async fn run(run: &Run<'_>, installation: Option<InstallationId>, claimed: Vec<Item>) {
+    let (mut lists, mut repositories) = (Vec::new(), Vec::new());
+    for item in claimed {
+        match item {
+            Item::Installation(sync) => lists.push(*sync),
+            Item::Repository(sync) => repositories.push(*sync),
+            Item::Scan(item) => scan::run(run, *item).await,
+            Item::PullRequest(_) | Item::Base(_) => {}
+        }
+    }
+    for sync in lists {
+        let mut page = sync.resume.clone();
         let listed = match sync.installation_id {
-            Some(installation) => list(run, installation).await,
+            Some(installation) => list(run, installation, &mut page).await,
             None => find_default(run).await,
         };
-        match listed {
-            Ok(()) => {}
-            // The default one is a question of configuration, which may be answered tomorrow.
-            Err(Failure::Gone | Failure::NoInstallation(_)) if sync.installation_id.is_none() => {
-                tracing::warn!("the token function's own installation is not there");
-            }
-            Err(failure) => {
-                let name = sync.repository_id.clone();
-                run.give_up(&name, &Work::Installation(Box::new(sync)), &failure).await;
-            }
-        }
+        listed_to(run, sync, page, listed.err()).await;
+    }
+    while !repositories.is_empty() {
+        let rest = repositories.split_off(repositories.len().min(ALIASED));
+        together(run, installation, repositories).await;
+        repositories = rest;
     }
 }
 
 /// Which installation the default one is: its repositories are listed under its own id, like those of any other.
 async fn find_default(run: &Run<'_>) -> Result<(), Failure> {
     let held = run.token(None).await?;
-    match held.installation_id {
-        Some(installation) => run.know(Some(installation)).await,
-        None => Ok(()),
-    }
+    run.know(Some(held.installation_id)).await
 }
 
-async fn list(run: &Run<'_>, installation: InstallationId) -> Result<(), Failure> {
-    let mut page = None;
-    loop {
-        let answer = run.ask::<Repositories>(Some(installation), &github::repositories(page)).await?;
-        let listed: HashMap<RepositoryId, String> =
+/// Reads the list of an installation's repositories from `page` on, which is then the page to go on with.
+async fn list(run: &Run<'_>, installation: InstallationId, page: &mut Option<String>) -> Result<(), Failure> {
+    while run.has_time() {
+        let answer = match run.ask(Some(installation), &github::repositories(page.as_deref())).await {
+            // The list has become shorter than that: from the beginning.
+            Err(Failure::Gone(_)) if page.is_some() => {
+                *page = None;
+                continue;
+            }
+            answer => answer?,
+        };
+        let listed: HashMap<RepositoryId, RepositoryName> =
             answer.body.repositories.into_iter().map(|repository| (repository.id, repository.full_name)).collect();
         let ids: Vec<_> = listed.keys().copied().collect();
         let known = run.app.board.repository_syncs(&ids).await.map_err(|error| run.table_failed(error))?;
-        let known: HashMap<String, RepositorySync> =
-            known.into_iter().map(|sync| (sync.repository_id.clone(), sync)).collect();
+        let known: HashMap<_, _> = known.into_iter().map(|sync| (sync.repository_id, sync)).collect();
         let changed = listed.into_iter().filter_map(|(id, name)| {
-            let before = known.get(&id.to_string());
+            let before = known.get(&id);
             let sync = listed_sync(before, id, name, installation, run.now());
-            (before != Some(&sync)).then_some(sync)
+            (before != Some(&sync)).then_some(Item::Repository(Box::new(sync)))
         });
-        let written = stream::iter(changed).map(|sync| async move { run.app.board.put_repository_sync(&sync).await });
+        let written = stream::iter(changed).map(|sync| async move { run.app.board.put(&sync).await });
         let written: Vec<_> = written.buffer_unordered(WRITES_AT_ONCE).collect().await;
         written.into_iter().collect::<adapters::Result<Vec<_>>>().map_err(|error| run.table_failed(error))?;
-        page = answer.next;
+        *page = answer.next;
         if page.is_none() {
             return Ok(());
         }
     }
+    Err(Failure::OutOfTime)
 }
 
-/// The resync of a listed repository: as it is, or due now if it is new or was away.
+/// Writes down how far the list of an installation was read, if that is not what claiming it wrote.
+async fn listed_to(run: &Run<'_>, sync: InstallationSync, page: Option<String>, failure: Option<Failure>) {
+    let known = Item::Installation(Box::new(sync.clone()));
+    let next = match failure {
+        Some(failure) => {
+            run.give_up(&known, &failure).await;
+            let stored = run.app.board.installation(sync.installation_id).await.ok().flatten();
+            stored.map(|stored| InstallationSync { resume: page, ..stored })
+        }
+        None => {
+            let schedule = Schedule::turn(sync.installation_id, next_turn(run.started()));
+            Some(InstallationSync { resume: page, schedule, ..sync })
+        }
+    };
+    let Some(next) = next.map(|next| Item::Installation(Box::new(next))) else { return };
+    if next == known {
+        return;
+    }
+    if let Err(error) = run.app.board.put(&next).await {
+        run.table_failed(error);
+    }
+}
+
+/// The resync of a listed repository: as it is, or due now if it is new or was away. What was away is read from the beginning.
 fn listed_sync(
     before: Option<&RepositorySync>,
     id: RepositoryId,
-    name: String,
+    name: RepositoryName,
     installation: InstallationId,
     now: Timestamp,
 ) -> RepositorySync {
-    let mut sync = before.cloned().unwrap_or_else(|| new_sync(id, name.clone(), Some(installation)));
+    let served = before.filter(|before| before.schedule.is_due()).cloned();
+    let mut sync = served.unwrap_or_else(|| RepositorySync {
+        schedule: Schedule::turn(Some(installation), now.as_second()),
+        version: before.map_or(0, |before| before.version),
+        ..RepositorySync::new(id, name.clone(), Some(installation))
+    });
     sync.repository = name;
-    sync.installation_id = Some(installation);
-    if sync.due.is_none() {
-        sync.due = Some(DUE.to_owned());
-        sync.next_check_at = Some(now.as_second());
+    if sync.installation_id != Some(installation) {
+        // Another one refused it until now.
+        sync.installation_id = Some(installation);
+        sync.schedule = Schedule::turn(Some(installation), now.as_second());
     }
     sync
 }
 
-fn new_sync(id: RepositoryId, name: String, installation: Option<InstallationId>) -> RepositorySync {
-    RepositorySync {
-        repository_id: id.to_string(),
-        item: SYNC_ITEM.to_owned(),
-        repository: name,
-        installation_id: installation,
-        cursor: None,
-        resume: None,
-        due: None,
-        next_check_at: None,
-        version: 0,
-    }
-}
-
-/// Looks a repository up by its name, for an operator, and makes sure that it has a resync.
+/// Looks a repository up by its name, for an operator, and makes sure that it has a resync, of the cards as well.
 pub(crate) async fn find(
     run: &Run<'_>,
-    repository: &str,
-    installation: Option<InstallationId>,
+    repository: &RepositoryName,
+    installation: InstallationId,
 ) -> Result<RepositoryId, Failure> {
-    let touched = last_touched(run, installation, &[repository]).await?.pop().flatten().ok_or(Failure::Gone)?;
-    let installation = installation.or(run.token(None).await?.installation_id);
-    let mut sync = new_sync(touched.database_id, touched.name_with_owner, installation);
-    sync.due = Some(DUE.to_owned());
-    sync.next_check_at = Some(run.now().as_second());
-    // `false`: it has one.
-    run.app.board.put_repository_sync(&sync).await.map_err(|error| run.table_failed(error))?;
-    Ok(touched.database_id)
+    let asked = [Asked { repository, branches: &[] }];
+    let answer = run.ask(Some(installation), &graphql::last_touched(&asked)).await?;
+    let touched = answer.touched(&asked).pop().unwrap_or_else(|| Err(nothing()));
+    let touched = touched.map_err(|refused| Failure::of(&refused, run.now()))?;
+    let known = run.app.board.repository_syncs(&[touched.repository_id]).await;
+    let known = known.map_err(|error| run.table_failed(error))?.pop();
+    let mut sync = listed_sync(known.as_ref(), touched.repository_id, touched.repository, installation, run.now());
+    sync.compared_at = None;
+    // `false`: somebody is at it.
+    run.app.board.put(&Item::Repository(Box::new(sync))).await.map_err(|error| run.table_failed(error))?;
+    Ok(touched.repository_id)
 }
 
-async fn last_touched(
+fn nothing() -> adapters::github::Error {
+    adapters::github::Error::Unexpected("nothing was answered".into())
+}
+
+/// Resyncs claimed repositories of one installation. Claiming has moved each to its next turn, so a quiet one needs no write at all.
+async fn together(run: &Run<'_>, installation: Option<InstallationId>, syncs: Vec<RepositorySync>) {
+    let mut groups = vec![syncs];
+    while let Some(syncs) = groups.pop() {
+        let bases: Vec<Vec<String>> = syncs.iter().map(|sync| wanted_tips(run, sync)).collect();
+        let asked: Vec<_> =
+            syncs.iter().zip(&bases).map(|(sync, branches)| Asked { repository: &sync.repository, branches }).collect();
+        let patience = if syncs.len() > 1 { Patience::None } else { Patience::Some };
+        let reads_branches = run.token(installation).await.is_ok_and(|token| token.reads_branches);
+        let asked: Vec<_> = asked
+            .into_iter()
+            .map(|asked| if reads_branches { asked } else { Asked { branches: &[], ..asked } })
+            .collect();
+        match run.ask_with(patience, installation, &graphql::last_touched(&asked)).await {
+            Ok(answer) => {
+                let touched = answer.touched(&asked);
+                let each = syncs.into_iter().zip(&bases).zip(touched);
+                let each = stream::iter(each).map(|((sync, bases), touched)| {
+                    let bases = if reads_branches { bases.as_slice() } else { &[] };
+                    resync(run, installation, sync, bases, touched)
+                });
+                each.buffer_unordered(READ_AT_ONCE).collect::<Vec<()>>().await;
+            }
+            // One of them may be too much for it.
+            Err(Failure::Unavailable(_)) if syncs.len() > 1 && run.blocked(installation).is_none() => {
+                let mut first = syncs;
+                let second = first.split_off(first.len() / 2);
+                groups.extend([second, first]);
+            }
+            Err(failure) => {
+                for sync in syncs {
+                    run.give_up(&Item::Repository(Box::new(sync)), &failure).await;
+                }
+            }
+        }
+    }
+}
+
+/// The bases whose tips are to be read: those that were not read for the longest time.
+fn wanted_tips(_run: &Run<'_>, sync: &RepositorySync) -> Vec<String> {
+    let mut bases: Vec<_> = sync.bases.iter().collect();
+    bases.sort_by_key(|(_, tip)| tip.read_at);
+    bases.into_iter().take(TIPS).map(|(base, _)| base.clone()).collect()
+}
+
+/// Resyncs one repository as far as it needs it.
+async fn resync(
     run: &Run<'_>,
     installation: Option<InstallationId>,
-    names: &[&str],
-) -> Result<Vec<Option<Touched>>, Failure> {
-    let request = github::last_touched(names.iter().copied());
-    let mut answer: HashMap<String, Option<Touched>> = run.query(installation, &request).await?;
-    Ok((0..names.len()).map(|at| answer.remove(&format!("r{at}")).flatten()).collect())
-}
-
-/// Resyncs claimed repositories. Claiming has moved each to its next turn, so a quiet one needs no write at all.
-pub(crate) async fn repositories(run: &Run<'_>, claimed: Vec<RepositorySync>) {
-    let mut by_installation: BTreeMap<Option<InstallationId>, Vec<RepositorySync>> = BTreeMap::new();
-    for sync in claimed {
-        by_installation.entry(sync.installation_id).or_default().push(sync);
-    }
-    for (installation, mut syncs) in by_installation {
-        while !syncs.is_empty() {
-            let rest = syncs.split_off(syncs.len().min(ALIASED));
-            together(run, installation, syncs).await;
-            syncs = rest;
-        }
-    }
-}
-
-async fn together(run: &Run<'_>, installation: Option<InstallationId>, syncs: Vec<RepositorySync>) {
-    let names: Vec<_> = syncs.iter().map(|sync| sync.repository.as_str()).collect();
-    let touched = match last_touched(run, installation, &names).await {
+    mut sync: RepositorySync,
+    bases: &[String],
+    touched: Result<Touched, adapters::github::Error>,
+) {
+    let known = Item::Repository(Box::new(sync.clone()));
+    let touched = match own(run, installation, &mut sync, touched).await {
         Ok(touched) => touched,
-        Err(failure) => {
-            for sync in syncs {
-                let name = sync.repository.clone();
-                run.give_up(&name, &Work::Repository(Box::new(sync)), &failure).await;
-            }
-            return;
-        }
+        Err(failure) => return run.give_up(&known, &failure).await,
     };
-    for (sync, touched) in syncs.into_iter().zip(touched) {
-        let name = sync.repository.clone();
-        // The name may be another repository's by now; the installation's list has the new one.
-        let touched = touched.filter(|touched| touched.database_id.to_string() == sync.repository_id);
-        let Some(touched) = touched else {
-            run.give_up(&name, &Work::Repository(Box::new(sync)), &Failure::Gone).await;
-            continue;
-        };
-        let quiet = sync.resume.is_none()
-            && sync.cursor.is_some_and(|cursor| touched.newest().is_none_or(|newest| newest <= cursor));
-        if !quiet {
-            read_back(run, sync, touched.newest()).await;
+    match at_a_turn(run, &mut sync, bases, touched).await {
+        Ok(()) => {
+            sync.schedule = Schedule::turn(sync.installation_id, next_turn(run.started()));
+            if sync.resume.is_some() {
+                add(&run.tally.deferred, 1);
+                sync.schedule = sync.schedule.moved_to(run.now().as_second());
+            }
+        }
+        Err(Failure::Table) => return,
+        Err(failure) => {
+            // Where it stopped is kept, and when it goes on is the failure's.
+            run.give_up(&known, &failure).await;
+            let stored = run.app.board.repository_syncs(&[sync.repository_id]).await.unwrap_or_default().pop();
+            let Some(stored) = stored.filter(|stored| stored.version == known.version() + 1) else { return };
+            (sync.schedule, sync.version) = (stored.schedule, stored.version);
         }
     }
+    // A quiet one is as it was claimed.
+    if Item::Repository(Box::new(sync.clone())) == known {
+        return;
+    }
+    // `false`: its claim ran out and somebody else goes on from where this one began.
+    if let Err(error) = run.app.board.put(&Item::Repository(Box::new(sync))).await {
+        run.table_failed(error);
+    }
+}
+
+/// The answer for the very repository, under whatever name.
+async fn own(
+    run: &Run<'_>,
+    installation: Option<InstallationId>,
+    sync: &mut RepositorySync,
+    touched: Result<Touched, adapters::github::Error>,
+) -> Result<Touched, Failure> {
+    let failure = match touched {
+        Ok(touched) if touched.repository_id == sync.repository_id => return Ok(touched),
+        Ok(_) => Failure::Gone(format!("{} is another repository", sync.repository)),
+        Err(refused) => Failure::of(&refused, run.now()),
+    };
+    if !matches!(failure, Failure::Gone(_)) {
+        return Err(failure);
+    }
+    let name = check::name_of(run, installation, sync.repository_id).await?;
+    if name == sync.repository {
+        return Err(failure);
+    }
+    sync.repository = name;
+    let asked = [Asked { repository: &sync.repository, branches: &[] }];
+    let answer = run.ask(installation, &graphql::last_touched(&asked)).await?;
+    let touched = answer.touched(&asked).pop().unwrap_or_else(|| Err(nothing()));
+    let mut touched = touched.map_err(|refused| Failure::of(&refused, run.now()))?;
+    // Its tips are read with its next turn.
+    touched.tips = Vec::new();
+    Ok(touched)
+}
+
+/// Does what a repository's turn is for.
+async fn at_a_turn(
+    run: &Run<'_>,
+    sync: &mut RepositorySync,
+    bases: &[String],
+    touched: Touched,
+) -> Result<(), Failure> {
+    let quiet = sync.resume.is_none()
+        && sync.missed.is_empty()
+        && sync.cursor.is_some_and(|cursor| touched.newest.is_none_or(|newest| newest <= cursor));
+    compare_tips(run, sync, bases, &touched).await?;
+    if !quiet {
+        read_missed(run, sync).await?;
+        read_back(run, sync, touched.newest).await?;
+    }
+    let compared = sync.compared_at.is_some_and(|at| run.now().as_second() < at + COMPARED);
+    if (!quiet || !compared) && sync.resume.is_none() {
+        compare_cards(run, sync).await?;
+    }
+    Ok(())
+}
+
+/// Marks the bases as moved whose tips are not where they were.
+async fn compare_tips(
+    run: &Run<'_>,
+    sync: &mut RepositorySync,
+    bases: &[String],
+    touched: &Touched,
+) -> Result<(), Failure> {
+    for (base, tip) in bases.iter().zip(&touched.tips) {
+        // An error is about this branch alone: it is read in its next turn.
+        let Ok(oid) = tip else { continue };
+        let Some(known) = sync.bases.get(base).filter(|known| known.oid != *oid) else { continue };
+        let stored = run.app.board.base(sync.repository_id, base).await.map_err(|error| run.table_failed(error))?;
+        // A base that is met for the first time may have moved before: its pull requests are asked about once.
+        let explained = stored.is_some_and(|stored| stored.moved_at >= known.read_at);
+        let moved = BaseMove::pushed(sync, base, explained, run.now());
+        run.app.board.push_base(&moved).await.map_err(|error| run.table_failed(error))?;
+        let tip = Tip { oid: oid.clone(), read_at: run.started().as_second() };
+        sync.bases.insert(base.clone(), tip);
+    }
+    // With more bases than are read in one turn, it is told whose turn is next.
+    if sync.bases.len() > TIPS {
+        let read_at = run.started().as_second();
+        bases.iter().filter_map(|base| sync.bases.get_mut(base).map(|tip| tip.read_at = read_at)).for_each(drop);
+    }
+    Ok(())
 }
 
 /// Reads a repository back to its cursor, or for as long as there is time.
-async fn read_back(run: &Run<'_>, mut sync: RepositorySync, newest: Option<Timestamp>) {
+async fn read_back(run: &Run<'_>, sync: &mut RepositorySync, newest: Option<Timestamp>) -> Result<(), Failure> {
     let lagging = run.started() - LISTS_LAG;
     // Of a repository without pull requests nothing is known but that: whatever comes first, however it is stamped, is new.
     let until = newest.map_or(Timestamp::UNIX_EPOCH, |newest| newest.min(lagging));
     let mut at = sync.resume.take().unwrap_or(Resume { open: sync.cursor.is_none(), after: None, until });
     let mut moves = Moves::new();
-    let read = pages(run, &sync, &mut at, &mut moves).await;
+    let read = pages(run, sync, &mut at, &mut moves).await;
     // Before the cursor: what it passes is not looked at again.
-    let read = match move_bases(run, moves).await {
-        Ok(()) => read,
-        Err(failure) => Err(failure),
-    };
-    match read {
-        Ok(true) => {
+    let moved = move_bases(run, moves).await;
+    match (read, moved) {
+        (Ok(true), Ok(())) => {
             sync.cursor = Some(sync.cursor.map_or(at.until, |cursor| cursor.max(at.until)));
-            sync.next_check_at = Some(run.now().as_second() + PERIOD);
+            run.app.pages.grow(sync.repository_id);
+            Ok(())
         }
-        Ok(false) | Err(Failure::OutOfTime) => {
+        (Ok(false) | Err(Failure::OutOfTime), Ok(())) => {
             sync.resume = Some(at);
-            sync.next_check_at = Some(run.now().as_second());
+            Ok(())
         }
-        Err(Failure::Limited { until }) => {
+        (Err(failure), Ok(())) | (_, Err(failure)) => {
             sync.resume = Some(at);
-            sync.next_check_at = Some(until);
+            Err(failure)
         }
-        Err(Failure::Unavailable(_)) => {
-            sync.resume = Some(at);
-            sync.next_check_at = Some(lifecycle::look_again(0, run.now()));
-        }
-        Err(failure) => {
-            let name = sync.repository.clone();
-            return run.give_up(&name, &Work::Repository(Box::new(sync)), &failure).await;
-        }
-    }
-    if sync.resume.is_some() {
-        add(&run.tally.deferred, 1);
-    }
-    // `false`: its claim ran out and somebody else goes on from where this one began.
-    if let Err(error) = run.app.board.put_repository_sync(&sync).await {
-        run.table_failed(error);
     }
 }
 
 /// Applies page after page; `at` says how far it came. `false`: there is more, and no time for it.
-async fn pages(run: &Run<'_>, sync: &RepositorySync, at: &mut Resume, moves: &mut Moves) -> Result<bool, Failure> {
+async fn pages(run: &Run<'_>, sync: &mut RepositorySync, at: &mut Resume, moves: &mut Moves) -> Result<bool, Failure> {
     let back_to = sync.cursor.unwrap_or(at.until - FIRST_RESYNC);
     loop {
         if !run.has_time() {
             return Ok(false);
         }
-        let request = github::by_update(&sync.repository, at.open, at.after.as_deref());
-        let listed = run.query::<One>(sync.installation_id, &request).await?.repository.ok_or(Failure::Gone)?;
-        let (id, name) = (listed.database_id, listed.name_with_owner);
-        let nodes = listed.pull_requests.nodes.into_iter().flatten();
-        let observed: Vec<_> = nodes.map(|node| node.observed(id, &name, sync.installation_id)).collect();
+        let page = page(run, sync.installation_id, sync.repository_id, &sync.repository, at).await?;
+        let observed = seen(run, sync, page.listed).await?;
         add(&run.tally.checked, observed.len());
         // The cursor's own second is read again: its list may have been cut within that second.
-        let passed = !at.open && observed.last().is_some_and(|last| last.facts.updated_at < back_to);
-        let wanted = observed.into_iter().filter(|seen| at.open || seen.facts.updated_at >= back_to).collect();
-        apply(run, id, wanted, moves).await?;
-        match listed.pull_requests.page_info.next() {
+        let passed = !at.open && observed.last().is_some_and(|last| last.facts.snapshot.updated_at < back_to);
+        let wanted = observed.into_iter().filter(|seen| at.open || seen.facts.snapshot.updated_at >= back_to);
+        apply(run, sync.repository_id, wanted.collect(), moves).await?;
+        match page.next {
             Some(next) if !passed => at.after = Some(next),
             _ if at.open => *at = Resume { open: false, after: None, until: at.until },
             _ => return Ok(true),
@@ -262,31 +410,149 @@ async fn pages(run: &Run<'_>, sync: &RepositorySync, at: &mut Resume, moves: &mu
     }
 }
 
-async fn apply(run: &Run<'_>, id: RepositoryId, seen: Vec<Observed>, moves: &mut Moves) -> Result<(), Failure> {
-    let numbers: Vec<_> = seen.iter().map(|seen| seen.facts.number).collect();
-    let stored = run.app.board.pull_requests(id, &numbers).await.map_err(|error| run.table_failed(error))?;
-    let mut news = Vec::new();
-    for Observed { facts, .. } in seen {
-        match stored.get(&facts.number) {
-            Some(known) if lifecycle::is_news(known, &facts) => news.push(facts),
-            Some(_) => {}
-            None if !KidTag::all_in(&facts.title).is_empty() => news.push(facts),
-            None if facts.state == State::Merged => {
-                let ended = facts.ended_at.unwrap_or(facts.updated_at).as_second();
-                let (last, base_move) =
-                    moves.entry(facts.base.clone()).or_insert_with(|| (ended, lifecycle::base_move(&facts, run.now())));
-                *last = ended.max(*last);
-                // Of two it is not known which caused a conflict, and of thousands neither.
-                if base_move.movers.len() < 2 {
-                    base_move.movers.insert(facts.url);
+/// One page, asked for with less in it where GitHub cannot answer it.
+async fn page(
+    run: &Run<'_>,
+    installation: Option<InstallationId>,
+    id: RepositoryId,
+    repository: &RepositoryName,
+    at: &Resume,
+) -> Result<Page, Failure> {
+    loop {
+        let size = run.app.pages.size(id);
+        let query = graphql::by_update(repository, at.open, size, at.after.as_deref());
+        let answer = run.ask_with(Patience::None, installation, &query).await;
+        let page =
+            answer.and_then(|answer| answer.page(installation).map_err(|refused| Failure::of(&refused, run.now())));
+        match page {
+            Ok(page) if page.repository_id != id => {
+                return Err(Failure::Gone(format!("{repository} is another repository")));
+            }
+            Ok(page) if page.is_too_large() && run.app.pages.shrink(id, size) => add(&run.tally.pages_shrunk, 1),
+            Err(Failure::Unavailable(_)) if run.app.pages.shrink(id, size) => add(&run.tally.pages_shrunk, 1),
+            page => return page,
+        }
+    }
+}
+
+/// What a page shows, and what it does not show read alone. What cannot be read alone either is kept for later turns.
+async fn seen(run: &Run<'_>, sync: &mut RepositorySync, listed: Vec<Listed>) -> Result<Vec<Observed>, Failure> {
+    let mut observed = Vec::with_capacity(listed.len());
+    for listed in listed {
+        match listed {
+            Listed::Seen(seen) => observed.push(*seen),
+            Listed::Missing { number: Some(number), .. } => {
+                if let Some(seen) = alone(run, sync, number).await? {
+                    observed.push(seen);
                 }
+            }
+            Listed::Missing { number: None, error } => {
+                let failure = Failure::of(&error, run.now());
+                tracing::warn!(
+                    repository = sync.repository.as_str(),
+                    said = failure.said(),
+                    "a pull request is not shown at all"
+                );
+                run.unserved(format!("{} pull requests", sync.repository_id), run.now().as_second(), failure.said());
+            }
+        }
+    }
+    Ok(observed)
+}
+
+async fn alone(
+    run: &Run<'_>,
+    sync: &mut RepositorySync,
+    number: PullRequestNumber,
+) -> Result<Option<Observed>, Failure> {
+    match check::read_one(run, sync.installation_id, &sync.repository, number).await {
+        Ok(seen) if seen.facts.snapshot.repository_id == sync.repository_id => {
+            sync.missed.remove(&number);
+            Ok(Some(seen))
+        }
+        Err(failure) if failure.is_wide() => Err(failure),
+        _ => {
+            sync.missed.insert(number);
+            while sync.missed.len() > MISSED {
+                sync.missed.pop_first();
+            }
+            Ok(None)
+        }
+    }
+}
+
+async fn read_missed(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Failure> {
+    let mut observed = Vec::new();
+    for number in sync.missed.clone() {
+        observed.extend(alone(run, sync, number).await?);
+    }
+    let mut moves = Moves::new();
+    apply(run, sync.repository_id, observed, &mut moves).await?;
+    move_bases(run, moves).await
+}
+
+/// Reads the open pull requests of a repository, so that each that is newer than a merge is known.
+pub(crate) async fn read_open(
+    run: &Run<'_>,
+    installation: Option<InstallationId>,
+    id: RepositoryId,
+    repository: &RepositoryName,
+) -> Result<(), Failure> {
+    let mut at = Resume { open: true, after: None, until: run.started() };
+    let mut sync = RepositorySync::new(id, repository.clone(), installation);
+    loop {
+        let page = page(run, installation, id, repository, &at).await?;
+        let observed = seen(run, &mut sync, page.listed).await?;
+        if !sync.missed.is_empty() {
+            return Err(Failure::Refused("an open pull request of the repository is not shown".to_owned()));
+        }
+        apply(run, id, observed, &mut Moves::new()).await?;
+        at.after = page.next;
+        if at.after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+async fn apply(run: &Run<'_>, id: RepositoryId, seen: Vec<Observed>, moves: &mut Moves) -> Result<(), Failure> {
+    let numbers: Vec<_> = seen.iter().map(|seen| seen.facts.snapshot.number).collect();
+    let stored = run.app.board.pull_requests(id, &numbers).await.map_err(|error| run.table_failed(error))?;
+    let (mut news, mut forgotten) = (Vec::new(), Vec::new());
+    for Observed { facts, .. } in seen {
+        let about = &facts.snapshot;
+        let counts = facts.title_at_merge().unwrap_or(&about.title);
+        match stored.get(&about.number) {
+            Some(known) if is_news(known, &facts) => news.push(facts),
+            // It had left the work list without an answer, and is listed again.
+            Some(known) if is_forgotten(known) => forgotten.push(Item::PullRequest(Box::new(known.clone()))),
+            Some(_) => {}
+            None if !Tags::of(counts).named.is_empty() => news.push(facts),
+            None if about.state == State::Merged => {
+                let ended = about.merged_at().unwrap_or_default();
+                let (last, moved) = moves
+                    .entry(about.base.clone())
+                    .or_insert_with(|| (ended, no_moves(BaseMove::by(about, run.now()))));
+                *last = ended.max(*last);
+                moved.moves += 1;
             }
             None => {}
         }
     }
-    let applied = stream::iter(news).map(|facts| async move { run.apply(&facts).await.map(drop) });
+    for item in forgotten {
+        run.write_schedule(&item, &Schedule::at_once(run.now())).await;
+    }
+    let applied = stream::iter(news).map(|facts| async move { run.apply(Report::facts(facts)).await.map(drop) });
     let applied: Vec<_> = applied.buffer_unordered(WRITES_AT_ONCE).collect().await;
     applied.into_iter().collect()
+}
+
+fn is_forgotten(known: &PullRequest) -> bool {
+    let unanswered = known.snapshot.state == State::Open && !known.task_ids.is_empty() && known.asks_about_a_new_head();
+    (unanswered || known.title_unconfirmed) && !known.schedule.is_due()
+}
+
+fn no_moves(base: BaseMove) -> BaseMove {
+    BaseMove { moves: 0, ..base }
 }
 
 async fn move_bases(run: &Run<'_>, moves: Moves) -> Result<(), Failure> {
@@ -296,12 +562,34 @@ async fn move_bases(run: &Run<'_>, moves: Moves) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The installations of these items that were not met before.
-pub(crate) fn installations_of(work: &[Work]) -> BTreeSet<InstallationId> {
-    let ids = work.iter().filter_map(|work| match work {
-        Work::PullRequest(item) => item.installation_id,
-        Work::Base(item) => item.installation_id,
-        Work::Repository(_) | Work::Installation(_) => None,
+/// Every pull request that is stored of a repository.
+pub(crate) async fn stored(run: &Run<'_>, repository: RepositoryId) -> Result<Vec<PullRequest>, Failure> {
+    let mut rows = Vec::new();
+    let mut after = None;
+    loop {
+        let (page, next) = run.app.board.stored_in(repository, after).await.map_err(|error| run.table_failed(error))?;
+        rows.extend(page);
+        after = next;
+        if after.is_none() {
+            return Ok(rows);
+        }
+    }
+}
+
+/// Compares the cards of a repository with its pull requests, and learns which bases its open linked ones have.
+async fn compare_cards(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Failure> {
+    let rows = stored(run, sync.repository_id).await?;
+    let open = |row: &&PullRequest| row.snapshot.state == State::Open && !row.task_ids.is_empty();
+    let bases: BTreeSet<_> = rows.iter().filter(open).map(|row| row.snapshot.base.clone()).collect();
+    sync.bases.retain(|base, _| bases.contains(base));
+    for base in bases {
+        sync.bases.entry(base).or_default();
+    }
+    let compared = rows.into_iter().map(|row| async move {
+        run.apply(Report::compare(row.snapshot.repository_id, row.snapshot.number)).await.map(drop)
     });
-    ids.collect()
+    let compared: Vec<_> = stream::iter(compared).buffer_unordered(WRITES_AT_ONCE).collect().await;
+    compared.into_iter().collect::<Result<Vec<()>, _>>()?;
+    sync.compared_at = Some(run.now().as_second());
+    Ok(())
 }

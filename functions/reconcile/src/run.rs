@@ -1,27 +1,40 @@
 //! One invocation: its clock, what it counts, and how it asks GitHub.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use adapters::Error;
-use adapters::board::{Recorded, Work};
-use adapters::github::{self, Answer};
-use domain::lifecycle::Finding;
-use domain::pull_request::{Facts, InstallationId, PullRequest};
+use adapters::github;
+use domain::ids::InstallationId;
+use domain::item::Item;
+use domain::outcome::{Applied, Change};
+use domain::report::Report;
+use domain::schedule::{Refusal, Schedule};
+use domain::sync::Blocked;
 use jiff::{SignedDuration, Timestamp};
-use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::App;
-use crate::event::Summary;
-use crate::github::{Failure, Graphql, Request};
+use crate::event::{Summary, Unserved};
+use crate::github::{Ask, Failure};
 use crate::token::Held;
 
 /// What is kept of an invocation's time for writing down what is left.
 const MARGIN: Duration = Duration::from_secs(4);
+
+/// Requests that are under way at the same time: GitHub allows 100 for an App and everything else it does.
+/// <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#about-secondary-rate-limits>
+const REQUESTS_AT_ONCE: usize = 80;
+
+/// Those of one installation. One whose GitHub hangs holds so many and no more, so that the others go on.
+const REQUESTS_OF_ONE: usize = 12;
+
+/// After so many requests of an installation in a row that had no answer, the rest of its work waits for a later invocation.
+const OUTAGE: usize = 3;
 
 /// The counts of the summary.
 #[derive(Debug, Default)]
@@ -31,6 +44,7 @@ pub(crate) struct Tally {
     pub(crate) settled: AtomicUsize,
     pub(crate) deferred: AtomicUsize,
     pub(crate) applied: AtomicUsize,
+    pub(crate) pages_shrunk: AtomicUsize,
     conflicts_found: AtomicUsize,
     conflicts_cleared: AtomicUsize,
     tasks_moved: AtomicUsize,
@@ -52,17 +66,60 @@ pub(crate) struct Run<'a> {
     started: Timestamp,
     since: Instant,
     ends: Instant,
+    room: Semaphore,
     trouble: Mutex<Trouble>,
 }
 
-/// What went wrong. One limit, or one missing repository, concerns many items, and is met and told once.
+/// What went wrong. One limit concerns many items, and is met and told once.
 #[derive(Debug, Default)]
 struct Trouble {
-    /// Installations that are not to be asked for again in this invocation, and why.
-    blocked: HashMap<Option<InstallationId>, Failure>,
+    installations: HashMap<Option<InstallationId>, Of>,
+    /// What could not be served, and since when.
+    unserved: BTreeMap<String, Unserved>,
     told: HashSet<String>,
+    limited: bool,
+    refused: bool,
     unavailable: bool,
     table: Option<Error>,
+}
+
+/// What is known of one installation in this invocation.
+#[derive(Debug, Clone)]
+struct Of {
+    room: Arc<Semaphore>,
+    /// Why it is not to be asked for again.
+    blocked: Option<Failure>,
+    /// Requests in a row that had no answer.
+    unanswered: usize,
+    /// Whether GitHub has answered at all.
+    answered: bool,
+}
+
+impl Trouble {
+    /// Notes what kind of failure kept some of the work from being done.
+    fn met(&mut self, failure: &Failure) {
+        match failure {
+            Failure::Table => {}
+            Failure::Limited { .. } => self.limited = true,
+            Failure::NoToken { .. } | Failure::Gone(_) | Failure::Refused(_) => self.refused = true,
+            Failure::Unavailable(_) | Failure::OutOfTime => self.unavailable = true,
+        }
+    }
+}
+
+impl Default for Of {
+    fn default() -> Self {
+        Self { room: Arc::new(Semaphore::new(REQUESTS_OF_ONE)), blocked: None, unanswered: 0, answered: false }
+    }
+}
+
+/// How often a request is tried again that GitHub could not serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// As often as the pace says.
+    Some,
+    /// Not at all: something smaller can be asked for instead.
+    None,
 }
 
 impl<'a> Run<'a> {
@@ -76,6 +133,7 @@ impl<'a> Run<'a> {
             since,
             // A test may give all the time there is.
             ends: since + left.saturating_sub(MARGIN).min(Duration::from_secs(900)),
+            room: Semaphore::new(REQUESTS_AT_ONCE),
             trouble: Mutex::default(),
         }
     }
@@ -132,56 +190,40 @@ impl<'a> Run<'a> {
     ///
     /// A refusal is asked about again only where that can help: a new token may take seconds to be known everywhere, a revoked
     /// one is replaced once, and GitHub's own errors pass. Never on a rate limit: GitHub bans who goes on asking.
-    pub(crate) async fn ask<T: DeserializeOwned>(
+    pub(crate) async fn ask<A: Ask>(
         &self,
         installation: Option<InstallationId>,
-        request: &Request,
-    ) -> Result<Answer<T>, Failure> {
-        self.ask_with_patience(installation, request).await.inspect_err(|failure| self.note(installation, failure))
+        request: &A,
+    ) -> Result<A::Answer, Failure> {
+        self.ask_with(Patience::Some, installation, request).await
     }
 
-    /// Asks GraphQL, whose own refusals come with status 200.
-    pub(crate) async fn query<T: DeserializeOwned>(
+    /// The same, with the patience that is wanted.
+    pub(crate) async fn ask_with<A: Ask>(
         &self,
+        patience: Patience,
         installation: Option<InstallationId>,
-        request: &Request,
-    ) -> Result<T, Failure> {
-        let answer = self.ask::<Graphql<T>>(installation, request).await?;
-        answer.body.data(self.now()).inspect_err(|failure| self.note(installation, failure))
+        request: &A,
+    ) -> Result<A::Answer, Failure> {
+        let of = self.trouble().installations.entry(installation).or_default().room.clone();
+        // Closed by nobody.
+        let (Ok(_own), Ok(_all)) = (of.acquire().await, self.room.acquire().await) else {
+            return Err(Failure::OutOfTime);
+        };
+        let answer = self.ask_patiently(patience, installation, request).await;
+        self.note(installation, answer.as_ref().err());
+        answer
     }
 
-    fn note(&self, installation: Option<InstallationId>, failure: &Failure) {
-        let mut trouble = self.trouble();
-        match failure {
-            Failure::Limited { .. } | Failure::NoInstallation(_) => {
-                trouble.blocked.insert(installation, failure.clone());
-            }
-            Failure::Unavailable(_) | Failure::OutOfTime => trouble.unavailable = true,
-            Failure::Gone | Failure::Refused(_) | Failure::Table => {}
-        }
-    }
-
-    /// A token, unless there is known to be none.
-    pub(crate) async fn token(&self, installation: Option<InstallationId>) -> Result<Held, Failure> {
-        self.unless_blocked(installation)?;
-        let token = self.app.tokens.get(installation, self.now()).await;
-        if let Err(failure @ (Failure::Limited { .. } | Failure::NoInstallation(_) | Failure::Refused(_))) = &token {
-            self.trouble().blocked.insert(installation, failure.clone());
-        }
-        token
-    }
-
-    fn unless_blocked(&self, installation: Option<InstallationId>) -> Result<(), Failure> {
-        self.trouble().blocked.get(&installation).cloned().map_or(Ok(()), Err)
-    }
-
-    async fn ask_with_patience<T: DeserializeOwned>(
+    async fn ask_patiently<A: Ask>(
         &self,
+        patience: Patience,
         installation: Option<InstallationId>,
-        request: &Request,
-    ) -> Result<Answer<T>, Failure> {
+        request: &A,
+    ) -> Result<A::Answer, Failure> {
         let pace = &self.app.pace;
-        let (mut for_token, mut for_github) = (pace.fresh_token.iter(), pace.retries.iter());
+        let retries = if patience == Patience::Some { pace.retries.as_slice() } else { &[] };
+        let (mut for_token, mut for_github) = (pace.fresh_token.iter(), retries.iter());
         let mut replaced = false;
         let mut token = self.token(installation).await?;
         loop {
@@ -198,7 +240,7 @@ impl<'a> Run<'a> {
             };
             match refused {
                 _ if refused.may_be_a_new_token() && token.is_fresh(self.now()) => {
-                    let Some(wait) = for_token.next() else { return Err(failure(&refused, self.now())) };
+                    let Some(wait) = for_token.next() else { return Err(Failure::of(&refused, self.now())) };
                     self.pause(*wait).await?;
                 }
                 // Nothing else is about the token: another one would be refused as well.
@@ -207,24 +249,96 @@ impl<'a> Run<'a> {
                     token = self.app.tokens.replace(installation, &token, self.now()).await?;
                 }
                 github::Error::Unavailable(_) => {
-                    let Some(wait) = for_github.next() else { return Err(failure(&refused, self.now())) };
+                    let Some(wait) = for_github.next() else { return Err(Failure::of(&refused, self.now())) };
                     self.pause(jittered(*wait)).await?;
                 }
-                _ => return Err(failure(&refused, self.now())),
+                _ => return Err(Failure::of(&refused, self.now())),
             }
         }
     }
 
-    /// Says once that a repository cannot be reached any more.
-    pub(crate) fn warn_gone(&self, repository: &str) {
-        if self.trouble().told.insert(repository.to_owned()) {
-            tracing::warn!(repository, "not there for this installation any more; its items leave the work list");
+    /// A token, unless there is known to be none.
+    pub(crate) async fn token(&self, installation: Option<InstallationId>) -> Result<Held, Failure> {
+        self.unless_blocked(installation)?;
+        let left = self.ends.saturating_duration_since(Instant::now());
+        let token = tokio::time::timeout(left, self.app.tokens.get(installation, self.now())).await;
+        token.map_err(|_| Failure::OutOfTime)?.inspect_err(|failure| self.note(installation, Some(failure)))
+    }
+
+    fn unless_blocked(&self, installation: Option<InstallationId>) -> Result<(), Failure> {
+        let trouble = self.trouble();
+        let blocked = trouble.installations.get(&installation).and_then(|of| of.blocked.clone());
+        blocked.map_or(Ok(()), Err)
+    }
+
+    fn note(&self, installation: Option<InstallationId>, failure: Option<&Failure>) {
+        let mut trouble = self.trouble();
+        let of = trouble.installations.entry(installation).or_default();
+        match failure {
+            None | Some(Failure::Gone(_) | Failure::Refused(_)) => {
+                of.answered = true;
+                of.unanswered = 0;
+            }
+            Some(failure @ (Failure::Limited { .. } | Failure::NoToken { .. })) => of.blocked = Some(failure.clone()),
+            Some(failure @ Failure::Unavailable(_)) => {
+                of.unanswered += 1;
+                if of.unanswered >= OUTAGE {
+                    of.blocked.get_or_insert_with(|| failure.clone());
+                }
+            }
+            Some(Failure::OutOfTime | Failure::Table) => {}
+        }
+        // What is not there may be what was to be found out.
+        if let Some(failure) = failure.filter(|failure| !matches!(failure, Failure::Gone(_))) {
+            trouble.met(failure);
         }
     }
 
-    fn warn_refused(&self, repository: &str, said: &str) {
-        if self.trouble().told.insert(repository.to_owned()) {
-            tracing::warn!(repository, said, "GitHub cannot be asked; the items stay due");
+    /// What every environment is to know of an installation after this invocation. `None`: as before.
+    pub(crate) fn verdict(
+        &self,
+        installation: Option<InstallationId>,
+        before: Option<&Blocked>,
+    ) -> Option<Option<Blocked>> {
+        let of = self.trouble().installations.get(&installation).cloned()?;
+        let now = self.now();
+        let since = before.map_or(now.as_second(), |before| before.since);
+        match of.blocked {
+            Some(Failure::Limited { until, said }) => Some(Some(Blocked { since, until, attempts: 0, because: said })),
+            Some(Failure::NoToken { said, .. }) => {
+                let attempts = before.map_or(0, |before| before.attempts);
+                let again = Schedule::at(0, attempts).refused(Refusal::Other, &said, now);
+                let until = again.and_then(|again| again.next_check_at).unwrap_or(now.as_second() + 60);
+                Some(Some(Blocked { since, until, attempts: attempts + 1, because: said }))
+            }
+            _ if of.answered && before.is_some() => Some(None),
+            _ => None,
+        }
+    }
+
+    /// Heeds what another invocation has noted.
+    pub(crate) fn heed(&self, installation: Option<InstallationId>, blocked: &Blocked) {
+        let mut trouble = self.trouble();
+        trouble.limited = true;
+        let failure = Failure::Limited { until: blocked.until, said: blocked.because.clone() };
+        trouble.installations.entry(installation).or_default().blocked = Some(failure);
+    }
+
+    /// Why an installation is not to be asked for again in this invocation.
+    pub(crate) fn blocked(&self, installation: Option<InstallationId>) -> Option<Failure> {
+        self.unless_blocked(installation).err()
+    }
+
+    /// Notes that something could not be served, and since when.
+    pub(crate) fn unserved(&self, what: String, since: i64, because: &str) {
+        let seconds = (self.now().as_second() - since).max(0);
+        let mut trouble = self.trouble();
+        trouble.unserved.entry(what.clone()).or_insert_with(|| Unserved { what, seconds, because: because.to_owned() });
+    }
+
+    fn warn_once(&self, what: &str, warn: impl FnOnce()) {
+        if self.trouble().told.insert(what.to_owned()) {
+            warn();
         }
     }
 
@@ -237,64 +351,75 @@ impl<'a> Run<'a> {
         Failure::Table
     }
 
-    /// Lets facts read from GitHub count. Gives the pull request as it is then, `None` if it is none of ours.
-    pub(crate) async fn apply(&self, facts: &Facts) -> Result<Option<PullRequest>, Failure> {
-        add(&self.tally.applied, 1);
-        let applied = self.app.board.apply(facts, self.now()).await.map_err(|error| self.table_failed(error))?;
-        let moved =
-            |task: &&adapters::board::TaskOutcome| matches!(task.outcome, adapters::board::Outcome::Moved { .. });
-        add(&self.tally.tasks_moved, applied.tasks.iter().filter(moved).count());
-        Ok(applied.pull_request)
-    }
-
-    /// Writes down what was found about a pull request.
-    pub(crate) async fn record(&self, known: &PullRequest, finding: &Finding) -> Result<(), Failure> {
-        let recorded = self.app.board.record(known, finding, self.now()).await;
-        match recorded.map_err(|error| self.table_failed(error))? {
-            Recorded::Written { owed, moved, conflicts_found, conflicts_cleared } => {
-                add(if owed { &self.tally.deferred } else { &self.tally.settled }, 1);
-                add(&self.tally.tasks_moved, moved);
-                add(&self.tally.conflicts_found, conflicts_found);
-                add(&self.tally.conflicts_cleared, conflicts_cleared);
-            }
-            Recorded::Overtaken => add(&self.tally.deferred, 1),
+    /// Lets a report count.
+    pub(crate) async fn apply(&self, report: Report) -> Result<Applied, Failure> {
+        let looked = report.look.is_some();
+        if report.facts.is_some() {
+            add(&self.tally.applied, 1);
         }
-        Ok(())
+        // Whatever was read was read since this run began.
+        let report = report.read_at(self.started().as_second());
+        let applied = self.app.board.apply(report, self.now()).await.map_err(|error| self.table_failed(error))?;
+        let count = |counts: fn(&Change) -> bool| applied.changes.iter().filter(|change| counts(change)).count();
+        add(&self.tally.tasks_moved, count(Change::moves));
+        add(&self.tally.conflicts_found, count(Change::finds_conflict));
+        add(&self.tally.conflicts_cleared, count(Change::clears_conflict));
+        if let Some(row) = applied.pull_request.as_ref().filter(|_| looked) {
+            add(if row.schedule.is_due() { &self.tally.deferred } else { &self.tally.settled }, 1);
+        }
+        Ok(applied)
     }
 
-    /// Leaves what could not be done on the work list, or takes it off where it cannot be done any more.
-    pub(crate) async fn give_up(&self, repository: &str, work: &Work, failure: &Failure) {
-        let done = match failure {
+    /// Leaves an item on the work list after it could not be done: until GitHub's own time where it named one, ever more rarely where it did
+    /// not. Only what GitHub says for days is not there leaves.
+    pub(crate) async fn give_up(&self, item: &Item, failure: &Failure) {
+        let known = item.schedule();
+        let now = self.now();
+        self.trouble().met(failure);
+        let (refusal, said) = match failure {
             // Its lease brings it back.
             Failure::Table => return,
-            Failure::Gone | Failure::NoInstallation(_) => {
-                self.warn_gone(repository);
-                add(&self.tally.settled, 1);
-                self.app.board.drop_from_list(work).await
-            }
-            Failure::Limited { until } => self.later(work, Some(*until)).await,
-            Failure::Refused(said) | Failure::Unavailable(said) => {
-                self.warn_refused(repository, said);
-                self.later(work, None).await
-            }
-            Failure::OutOfTime => self.later(work, None).await,
+            Failure::OutOfTime => return self.reschedule(item, &known.moved_to(now.as_second())).await,
+            Failure::Limited { until, .. } => return self.reschedule(item, &known.moved_to(*until)).await,
+            // Whether an App is installed is also a question of its configuration, which may be answered tomorrow.
+            Failure::NoToken { said, .. } if matches!(item, Item::Installation(_)) => (Refusal::Other, said),
+            Failure::Gone(said) => (Refusal::Gone, said),
+            Failure::NoToken { refusal, said } => (*refusal, said),
+            Failure::Refused(said) | Failure::Unavailable(said) => (Refusal::Other, said),
         };
-        if let Err(error) = done {
-            self.table_failed(error);
+        let key = item.key();
+        let what = format!("{} {}", key.partition, key.item);
+        match known.refused(refusal, said, now) {
+            Some(next) => {
+                self.warn_once(&what, || tracing::warn!(item = what, said, "GitHub cannot be asked; it stays due"));
+                if let Some(failing) = next.failing.as_ref().filter(|_| key.is_sync()) {
+                    self.unserved(what, failing.since, said);
+                }
+                self.reschedule(item, &next).await;
+            }
+            None => {
+                tracing::warn!(
+                    item = what,
+                    said,
+                    "GitHub has said for three days that it is not there; it leaves the work list"
+                );
+                add(&self.tally.settled, 1);
+                self.write_schedule(item, &Schedule::default()).await;
+            }
         }
     }
 
-    async fn later(&self, work: &Work, until: Option<i64>) -> adapters::Result<bool> {
-        if let Work::PullRequest(known) = work {
-            let _logged = self.record(known, &Finding::Pending { until }).await;
-            return Ok(true);
-        }
+    /// Leaves an item on the work list.
+    pub(crate) async fn reschedule(&self, item: &Item, schedule: &Schedule) {
         add(&self.tally.deferred, 1);
-        // A resync has its next turn since it was claimed.
-        if until.is_none() && work.key().is_sync() {
-            return Ok(true);
+        self.write_schedule(item, schedule).await;
+    }
+
+    pub(crate) async fn write_schedule(&self, item: &Item, schedule: &Schedule) {
+        // `false`: somebody changed it meanwhile, and left it owed or settled.
+        if let Err(error) = self.app.board.reschedule(item, schedule).await {
+            self.table_failed(error);
         }
-        self.app.board.postpone(work, until, self.now()).await
     }
 
     /// The summary of what was done.
@@ -305,14 +430,14 @@ impl<'a> Run<'a> {
         let mut trouble = self.trouble();
         let outcome = match &*trouble {
             Trouble { table: Some(_), .. } => "failed",
-            Trouble { blocked, .. } if blocked.values().any(|why| matches!(why, Failure::Limited { .. })) => {
-                "rate_limited"
-            }
+            Trouble { limited: true, .. } => "rate_limited",
+            Trouble { refused: true, .. } => "refused",
             Trouble { unavailable: true, .. } => "unavailable",
             _ => "done",
         };
         let read = |count: &AtomicUsize| count.load(Ordering::Relaxed);
         let tally = &self.tally;
+        let unserved: Vec<_> = std::mem::take(&mut trouble.unserved).into_values().collect();
         let summary = Summary {
             batch_item_failures: Vec::new(),
             outcome,
@@ -326,25 +451,13 @@ impl<'a> Run<'a> {
             conflicts_cleared: read(&tally.conflicts_cleared),
             tasks_moved: read(&tally.tasks_moved),
             github_requests: read(&tally.github_requests),
+            pages_shrunk: read(&tally.pages_shrunk),
+            unserved_seconds: unserved.iter().map(|unserved| unserved.seconds).max().unwrap_or(0),
+            unserved,
             oldest_due_seconds: tally.oldest_due_seconds.get().copied(),
         };
-        log(self.trigger, &summary);
+        summary.log(self.trigger);
         trouble.table.take().map_or(Ok(summary), Err)
-    }
-}
-
-fn failure(refused: &github::Error, now: Timestamp) -> Failure {
-    let said = || adapters::error::chain(refused);
-    if let Some(wait) = refused.wait() {
-        return Failure::Limited {
-            until: now.as_second().saturating_add(i64::try_from(wait.as_secs()).unwrap_or(3600)),
-        };
-    }
-    match refused {
-        github::Error::NotFound(_) => Failure::Gone,
-        github::Error::InstallationNotFound(_) => Failure::NoInstallation(said()),
-        github::Error::Unavailable(_) | github::Error::Unexpected(_) => Failure::Unavailable(said()),
-        _ => Failure::Refused(said()),
     }
 }
 
@@ -352,24 +465,4 @@ fn failure(refused: &github::Error, now: Timestamp) -> Failure {
 fn jittered(time: Duration) -> Duration {
     let random = RandomState::new().hash_one(0_u8) % 512;
     time / 2 + time * u32::try_from(random).unwrap_or(0) / 1024
-}
-
-/// One line an invocation: what the dashboard counts.
-fn log(trigger: &str, summary: &Summary) {
-    tracing::info!(
-        trigger,
-        outcome = summary.outcome,
-        reason = summary.reason.as_deref(),
-        claimed = summary.claimed,
-        checked = summary.checked,
-        settled = summary.settled,
-        deferred = summary.deferred,
-        applied = summary.applied,
-        conflicts_found = summary.conflicts_found,
-        conflicts_cleared = summary.conflicts_cleared,
-        tasks_moved = summary.tasks_moved,
-        github_requests = summary.github_requests,
-        oldest_due_seconds = summary.oldest_due_seconds,
-        "reconcile"
-    );
 }

@@ -1,14 +1,15 @@
 //! Installation tokens, from the token function, kept until shortly before they end.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use aws_sdk_lambda::error::DisplayErrorContext;
 use aws_sdk_lambda::primitives::Blob;
-use domain::pull_request::InstallationId;
+use domain::contract::token::{ErrorType, Level, Permissions, Refusal as Said, Request, Scope, Token};
+use domain::ids::InstallationId;
+use domain::schedule::Refusal;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
@@ -23,14 +24,19 @@ const LIFETIME: SignedDuration = SignedDuration::from_hours(1);
 /// For how long a new token may be refused before every machine of GitHub's knows it.
 const SPREADS_WITHIN: SignedDuration = SignedDuration::from_secs(10);
 
-/// How long to ask nothing where the token function was told to slow down: its errors carry no time.
+/// How long to ask nothing where the token function was told to slow down and did not say for how long.
 const UNSTATED_WAIT: i64 = 60;
+
+/// What reconcile reads: pull requests, and the tips of branches if the installation grants them.
+const WANTED: [&[&str]; 2] = [&["contents", "metadata", "pull_requests"], &["metadata", "pull_requests"]];
 
 /// A token and whose it is.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
     pub(crate) token: SecretString,
-    pub(crate) installation_id: Option<InstallationId>,
+    pub(crate) installation_id: InstallationId,
+    /// Whether it reads the tips of branches.
+    pub(crate) reads_branches: bool,
     expires_at: Timestamp,
     fresh_until: Timestamp,
 }
@@ -47,27 +53,9 @@ impl Held {
 pub(crate) struct Tokens {
     client: aws_sdk_lambda::Client,
     function: String,
-    /// Locked while a token is asked for: several groups of work start at once, and one token serves them all.
-    held: Mutex<HashMap<Option<InstallationId>, Held>>,
-}
-
-#[derive(Deserialize)]
-struct Minted {
-    token: SecretString,
-    expires_at: Timestamp,
-    #[serde(default)]
-    installation_id: Option<InstallationId>,
-    #[serde(default)]
-    cached: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Refused {
-    #[serde(default)]
-    error_type: String,
-    #[serde(default)]
-    error_message: String,
+    /// Each is locked while it is asked for: one token serves all the work of its installation, and no installation waits for the token of
+    /// another.
+    held: Mutex<HashMap<Option<InstallationId>, Arc<Mutex<Option<Held>>>>>,
 }
 
 impl Tokens {
@@ -75,15 +63,18 @@ impl Tokens {
         Self { client, function, held: Mutex::default() }
     }
 
+    async fn place(&self, installation: Option<InstallationId>) -> Arc<Mutex<Option<Held>>> {
+        Arc::clone(self.held.lock().await.entry(installation).or_default())
+    }
+
     /// A token of an installation; of the token function's own one for `None`.
     pub(crate) async fn get(&self, installation: Option<InstallationId>, now: Timestamp) -> Result<Held, Failure> {
-        let mut held = self.held.lock().await;
-        if let Some(known) = held.get(&installation).filter(|known| known.expires_at - LEAST_LIFE > now) {
+        let place = self.place(installation).await;
+        let mut held = place.lock().await;
+        if let Some(known) = held.as_ref().filter(|known| known.expires_at - LEAST_LIFE > now) {
             return Ok(known.clone());
         }
-        let fresh = self.ask(installation, now).await?;
-        held.insert(installation, fresh.clone());
-        Ok(fresh)
+        Ok(held.insert(self.ask(installation, now).await?).clone())
     }
 
     /// Another token than this one, which GitHub refuses though it should not have ended: it was revoked.
@@ -93,76 +84,96 @@ impl Tokens {
         refused: &Held,
         now: Timestamp,
     ) -> Result<Held, Failure> {
-        let mut held = self.held.lock().await;
-        let known = held.get(&installation).filter(|known| {
+        let place = self.place(installation).await;
+        let mut held = place.lock().await;
+        let known = held.as_ref().filter(|known| {
             known.token.expose_secret() != refused.token.expose_secret() && known.expires_at - LEAST_LIFE > now
         });
         if let Some(known) = known {
             return Ok(known.clone());
         }
-        held.remove(&installation);
-        let mut request = scope(installation);
-        request["action"] = json!("invalidate");
-        request["token_sha256"] = json!(hex::encode(Sha256::digest(refused.token.expose_secret())));
-        self.invoke(&request, now).await?;
-        let fresh = self.ask(installation, now).await?;
-        held.insert(installation, fresh.clone());
-        Ok(fresh)
+        *held = None;
+        let sha256 = Sha256::digest(refused.token.expose_secret()).into();
+        self.invoke(&Request::Invalidate(sha256)).await?.map_err(|said| failure(&said, now))?;
+        Ok(held.insert(self.ask(installation, now).await?).clone())
     }
 
+    /// Asks for as much as is granted of what reconcile reads.
     async fn ask(&self, installation: Option<InstallationId>, now: Timestamp) -> Result<Held, Failure> {
-        let answer = self.invoke(&scope(installation), now).await?;
-        // serde's message may quote what it stumbled over, and that may be the token.
-        let minted: Minted = serde_json::from_slice(&answer)
-            .map_err(|_| Failure::Refused("the token function's answer is not of the documented shape".to_owned()))?;
-        let minted_at = if minted.cached { minted.expires_at - LIFETIME } else { now };
-        Ok(Held {
-            token: minted.token,
-            installation_id: minted.installation_id.or(installation),
-            expires_at: minted.expires_at,
-            fresh_until: minted_at + SPREADS_WITHIN,
-        })
+        let mut refused = None;
+        for (less, permissions) in WANTED.into_iter().enumerate() {
+            let answer = match self.invoke(&request(installation, permissions)).await? {
+                Ok(answer) => answer,
+                Err(said) if said.error_type == ErrorType::PermissionNotGranted => {
+                    refused = Some(said);
+                    continue;
+                }
+                Err(said) => return Err(failure(&said, now)),
+            };
+            // serde's message may quote what it stumbled over, and that may be the token.
+            let minted: Token = serde_json::from_slice(&answer).map_err(|_| {
+                Failure::Unavailable("the token function's answer is not of the documented shape".to_owned())
+            })?;
+            let minted_at = if minted.cached { minted.expires_at - LIFETIME } else { now };
+            return Ok(Held {
+                token: minted.token,
+                installation_id: minted.installation_id,
+                reads_branches: less == 0,
+                expires_at: minted.expires_at,
+                fresh_until: minted_at + SPREADS_WITHIN,
+            });
+        }
+        Err(refused
+            .map_or_else(|| Failure::Unavailable("nothing was asked for".to_owned()), |said| failure(&said, now)))
     }
 
-    async fn invoke(&self, request: &Value, now: Timestamp) -> Result<Vec<u8>, Failure> {
+    /// The function's answer, or its refusal.
+    async fn invoke(&self, request: &Request) -> Result<Result<Vec<u8>, Said>, Failure> {
         let answer = self
             .client
             .invoke()
             .function_name(&self.function)
-            .payload(Blob::new(request.to_string()))
+            .payload(Blob::new(request.to_json().to_string()))
             .send()
             .await
             .map_err(|error| Failure::Unavailable(DisplayErrorContext(error).to_string()))?;
         let failed = answer.function_error.is_some();
         let payload = answer.payload.map(Blob::into_inner).unwrap_or_default();
-        if failed { Err(refusal(&payload, now)) } else { Ok(payload) }
+        if !failed {
+            return Ok(Ok(payload));
+        }
+        let unknown = |kind: String| Failure::Unavailable(format!("the token function failed: {kind}"));
+        Said::parse(&payload).map(Err).map_err(unknown)
     }
 }
 
 /// Exactly what reconcile needs, and the same each time: the scope is what tokens are cached under.
-fn scope(installation: Option<InstallationId>) -> Value {
-    let mut scope = json!({"permissions": {"pull_requests": "read", "metadata": "read"}});
-    if let Some(installation) = installation {
-        scope["installation_id"] = json!(installation);
-    }
-    scope
+fn request(installation_id: Option<InstallationId>, permissions: &[&str]) -> Request {
+    let permissions: Permissions = permissions.iter().map(|name| ((*name).to_owned(), Level::Read)).collect();
+    Request::Mint(Scope { installation_id, permissions: Some(permissions), ..Scope::default() })
 }
 
-/// The token function's typed errors, as far as something different is done about them.
-fn refusal(payload: &[u8], now: Timestamp) -> Failure {
-    let Ok(refused) = serde_json::from_slice::<Refused>(payload) else {
-        return Failure::Unavailable("the token function failed".to_owned());
-    };
-    let said = format!("{}: {}", refused.error_type, refused.error_message);
-    match refused.error_type.as_str() {
-        "RateLimited" => Failure::Limited { until: now.as_second() + UNSTATED_WAIT },
-        "InstallationNotFound" => Failure::NoInstallation(said),
-        "NotConfigured"
-        | "InvalidRequest"
-        | "InvalidKey"
-        | "ClockSkew"
-        | "InstallationSuspended"
-        | "PermissionNotGranted" => Failure::Refused(said),
-        _ => Failure::Unavailable(said),
+/// The token function's refusals, as far as something different is done about them.
+fn failure(said: &Said, now: Timestamp) -> Failure {
+    let text = format!("{}: {}", said.error_type.name(), said.error_message);
+    let no_token = |refusal| Failure::NoToken { refusal, said: text.clone() };
+    match said.error_type {
+        ErrorType::RateLimited | ErrorType::LockedOut => {
+            let wait = said.retry_after().and_then(|wait| i64::try_from(wait).ok()).unwrap_or(UNSTATED_WAIT);
+            Failure::Limited { until: now.as_second().saturating_add(wait), said: text }
+        }
+        ErrorType::InstallationNotFound => no_token(Refusal::Gone),
+        ErrorType::NotConfigured
+        | ErrorType::InvalidRequest
+        | ErrorType::InvalidKey
+        | ErrorType::AppNotFound
+        | ErrorType::ClockSkew
+        | ErrorType::InstallationSuspended
+        | ErrorType::PermissionNotGranted
+        | ErrorType::IpAllowList
+        | ErrorType::SamlEnforced
+        | ErrorType::Blocked
+        | ErrorType::Refused => no_token(Refusal::Other),
+        ErrorType::GitHubUnavailable | ErrorType::Busy => Failure::Unavailable(text),
     }
 }

@@ -16,6 +16,7 @@ mod prompt;
 mod secret;
 mod stack;
 mod task;
+mod text;
 mod token;
 mod token_function;
 mod verify;

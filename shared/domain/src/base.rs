@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{InstallationId, PullRequestNumber, RepositoryId, RepositoryName, repository_id_as_text};
 use crate::pull_request::Snapshot;
 use crate::schedule::Schedule;
+use crate::sync::RepositorySync;
 
 /// How long after its last move a base is kept, seconds.
 const KEEP: i64 = 90 * 24 * 60 * 60;
@@ -60,6 +61,25 @@ impl BaseMove {
             moved_by: merged.number,
             moved_by_url: Some(merged.url.clone()),
             moves: 1,
+            movers: BTreeSet::new(),
+            schedule: Schedule::at_once(now),
+            ttl: now.as_second() + KEEP,
+            version: 0,
+        }
+    }
+
+    /// A push to a base, heard of now. It names no pull request and may hold several merges, so it is counted as two moves: nobody is
+    /// blamed. One that a merge explains, which was heard of since the branch was last read, is no further move.
+    pub fn pushed(sync: &RepositorySync, base: &str, explained: bool, now: Timestamp) -> Self {
+        Self {
+            repository_id: sync.repository_id,
+            repository: sync.repository.clone(),
+            installation_id: sync.installation_id,
+            base: base.to_owned(),
+            moved_at: now.as_second(),
+            moved_by: PullRequestNumber(0),
+            moved_by_url: None,
+            moves: if explained { 0 } else { 2 },
             movers: BTreeSet::new(),
             schedule: Schedule::at_once(now),
             ttl: now.as_second() + KEEP,

@@ -1,13 +1,17 @@
-//! The items of the table of pull requests: their keys, and the four kinds there are.
+//! The items of the table of pull requests that reconcile looks at: their keys, and the kinds there are.
 
 use crate::base::BaseMove;
 use crate::ids::{InstallationId, PullRequestKey, PullRequestNumber, RepositoryId};
 use crate::pull_request::PullRequest;
+use crate::scan::TaskScan;
 use crate::schedule::Schedule;
 use crate::sync::{InstallationSync, RepositorySync};
 
 /// The sort key of the item of a resync: a repository's, or an installation's list of repositories.
 const SYNC: &str = "sync";
+
+/// The key of the daily scan of the tasks.
+const SCAN: (&str, &str) = ("tasks", "scan");
 
 /// The prefix of a base branch's sort key.
 const BASE: &str = "base#";
@@ -38,6 +42,8 @@ pub enum Kind {
     Repository,
     /// An installation's list of repositories.
     Installation,
+    /// The daily scan of the tasks.
+    Scan,
 }
 
 impl ItemKey {
@@ -62,9 +68,16 @@ impl ItemKey {
         Self { partition: format!("{INSTALLATION}{name}"), item: SYNC.to_owned() }
     }
 
+    /// The daily scan of the tasks'.
+    pub fn scan() -> Self {
+        Self { partition: SCAN.0.to_owned(), item: SCAN.1.to_owned() }
+    }
+
     /// What the item is about; `None` for a key that none of them has.
     pub fn kind(&self) -> Option<Kind> {
-        if self.item == SYNC {
+        if (self.partition.as_str(), self.item.as_str()) == SCAN {
+            Some(Kind::Scan)
+        } else if self.item == SYNC {
             let installation = self.partition.starts_with(INSTALLATION);
             Some(if installation { Kind::Installation } else { Kind::Repository })
         } else if self.item.starts_with(BASE) {
@@ -97,6 +110,8 @@ pub enum Item {
     Repository(Box<RepositorySync>),
     /// An installation's list of repositories.
     Installation(Box<InstallationSync>),
+    /// The daily scan of the tasks.
+    Scan(Box<TaskScan>),
 }
 
 impl Item {
@@ -107,6 +122,7 @@ impl Item {
             Self::Base(item) => ItemKey::base(item.repository_id, &item.base),
             Self::Repository(item) => ItemKey::repository(item.repository_id),
             Self::Installation(item) => ItemKey::installation(item.installation_id),
+            Self::Scan(_) => ItemKey::scan(),
         }
     }
 
@@ -117,6 +133,7 @@ impl Item {
             Self::Base(item) => item.version,
             Self::Repository(item) => item.version,
             Self::Installation(item) => item.version,
+            Self::Scan(item) => item.version,
         }
     }
 
@@ -127,6 +144,7 @@ impl Item {
             Self::Base(item) => &item.schedule,
             Self::Repository(item) => &item.schedule,
             Self::Installation(item) => &item.schedule,
+            Self::Scan(item) => &item.schedule,
         }
     }
 
@@ -137,6 +155,7 @@ impl Item {
             Self::Base(item) => item.installation_id,
             Self::Repository(item) => item.installation_id,
             Self::Installation(item) => item.installation_id,
+            Self::Scan(_) => None,
         }
     }
 }

@@ -4,15 +4,18 @@
 //! written. So every rule is tested beside itself, and `tests/model` runs this very code through every order of table calls.
 
 pub mod base;
+pub mod compare;
 pub mod contract;
 pub mod ids;
 pub mod item;
 pub mod kid_tag;
 pub mod lifecycle;
 pub mod outcome;
+pub mod policy;
 pub mod protocol;
 pub mod pull_request;
 pub mod report;
+pub mod scan;
 pub mod schedule;
 pub mod served;
 pub mod sync;

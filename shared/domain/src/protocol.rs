@@ -236,3 +236,24 @@ impl Protocol {
         self.tasks.extend(tasks);
     }
 }
+
+/// What a report would make of what `read` tells, were it written. `None`: what is told contradicts itself.
+pub fn foresee(report: Report, now: Timestamp, read: impl Fn(&Read) -> Found) -> Option<Applied> {
+    let (mut protocol, mut next) = Protocol::start(report, now);
+    // The row and its tags, and once more what they lead to.
+    for _ in 0..3 {
+        next = match next {
+            Next::Read(reads) => {
+                let found: Vec<_> = reads.into_iter().map(|wanted| (wanted.clone(), read(&wanted))).collect();
+                protocol.found(found)
+            }
+            Next::Write(_) => protocol.written(Written::Done),
+            Next::Done(applied) => return Some(*applied),
+            Next::GiveUp => return None,
+        };
+    }
+    match next {
+        Next::Done(applied) => Some(*applied),
+        _ => None,
+    }
+}

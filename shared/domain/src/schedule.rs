@@ -6,11 +6,34 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::ids::InstallationId;
+
 /// After how many minutes an item is looked at again that could not be settled; the last one goes on.
 const BACKOFF_MINUTES: [i64; 5] = [1, 2, 5, 10, 15];
 
-/// The one value of the attribute `due`, the partition key of the sparse index of what is owed an answer.
+/// The same where GitHub refuses: what a person has to end is not asked for every quarter of an hour for ever, and yet each hour says that
+/// it lasts.
+const REFUSED_MINUTES: [i64; 7] = [1, 2, 5, 10, 15, 30, 60];
+
+/// For how long GitHub must have said that something is not there before it is believed, seconds.
+pub const CONFIRMED_GONE: i64 = 3 * 24 * 60 * 60;
+
+/// The value of the attribute `due`, the partition key of the sparse index, of pull requests and bases that are owed an answer. Those of
+/// resyncs have partitions of their own, [`resync_shard`], so that nothing that is owed waits behind thousands of them.
 pub const DUE: &str = "open";
+
+/// How many partitions of the index the resyncs are spread over. The template schedules one invocation for each.
+pub const RESYNC_SHARDS: u64 = 4;
+
+/// The `due` of an installation's resyncs: all in one shard, since fifty repositories of one installation cost one query.
+pub fn resync_shard(installation: Option<InstallationId>) -> String {
+    resync_shard_at(installation.map_or(0, |id| id.0) % RESYNC_SHARDS)
+}
+
+/// The `due` of a shard, counted from 0.
+pub fn resync_shard_at(shard: u64) -> String {
+    format!("resync-{shard}")
+}
 
 /// What `check` of an item says; the stream's filter matches `now`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,6 +60,30 @@ pub struct Schedule {
     /// How often reconcile has looked since the last question without settling it.
     #[serde(default)]
     pub attempts: u32,
+    /// Since when it could not be done, if the last try failed. Whoever changes the question takes it off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Failing>,
+}
+
+/// That something could not be done, try after try.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Failing {
+    /// Since when, epoch seconds.
+    pub since: i64,
+    /// Since when GitHub says that it is not there, epoch seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_since: Option<i64>,
+    /// What was said last.
+    pub because: String,
+}
+
+/// How a try failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// GitHub says that it is not there, or not for us.
+    Gone,
+    /// Anything else.
+    Other,
 }
 
 impl Schedule {
@@ -47,12 +94,42 @@ impl Schedule {
 
     /// At this second.
     pub fn at(second: i64, attempts: u32) -> Self {
-        Self { check: Some(Check::Later), due: Some(DUE.to_owned()), next_check_at: Some(second), attempts }
+        let due = Some(DUE.to_owned());
+        Self { check: Some(Check::Later), due, next_check_at: Some(second), attempts, failing: None }
     }
 
-    /// As [`Self::at`], for items that the stream never asks for.
-    pub fn turn(second: i64) -> Self {
-        Self { check: None, ..Self::at(second, 0) }
+    /// As [`Self::at`], for the resyncs of an installation, which the stream never asks for.
+    pub fn turn(installation: Option<InstallationId>, second: i64) -> Self {
+        Self { check: None, due: Some(resync_shard(installation)), ..Self::at(second, 0) }
+    }
+
+    /// The same item at another second.
+    #[must_use]
+    pub fn moved_to(&self, second: i64) -> Self {
+        Self { next_check_at: Some(second), ..self.clone() }
+    }
+
+    /// After a try that failed: ever more rarely. `None` once GitHub has said for [`CONFIRMED_GONE`] that it is not there.
+    pub fn refused(&self, refusal: Refusal, because: &str, now: Timestamp) -> Option<Self> {
+        let now = now.as_second();
+        let known = self.failing.as_ref();
+        // An outage in between says nothing about whether it is there.
+        let gone_since = known.and_then(|known| known.gone_since).or((refusal == Refusal::Gone).then_some(now));
+        if refusal == Refusal::Gone && gone_since.is_some_and(|since| now - since >= CONFIRMED_GONE) {
+            return None;
+        }
+        let wait = REFUSED_MINUTES[(REFUSED_MINUTES.len() - 1).min(self.attempts as usize)];
+        Some(Self {
+            check: self.check.map(|_| Check::Later),
+            due: self.due.clone().or_else(|| Some(DUE.to_owned())),
+            next_check_at: Some(now + 60 * wait),
+            attempts: self.attempts.saturating_add(1),
+            failing: Some(Failing {
+                since: known.map_or(now, |known| known.since),
+                gone_since,
+                because: because.to_owned(),
+            }),
+        })
     }
 
     /// Once more, ever more rarely.
@@ -75,4 +152,45 @@ impl Schedule {
 pub fn look_again(attempts: u32, now: Timestamp) -> i64 {
     let last = BACKOFF_MINUTES.len() - 1;
     now.as_second() + 60 * BACKOFF_MINUTES[last.min(attempts as usize)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn a_refusal_is_asked_about_ever_more_rarely_and_ends_nothing_before_three_days() {
+        let (mut schedule, mut now, mut asked) = (Schedule::at(0, 0), 0, Vec::new());
+        while let Some(next) = schedule.refused(Refusal::Gone, "404", at(now)) {
+            let then = next.next_check_at.unwrap();
+            asked.push((then - now) / 60);
+            (schedule, now) = (next, then);
+        }
+        assert_eq!(asked[..7], [1, 2, 5, 10, 15, 30, 60]);
+        assert!(asked[7..].iter().all(|minutes| *minutes == 60), "{asked:?}");
+        assert!((CONFIRMED_GONE..CONFIRMED_GONE + 60 * 60).contains(&now), "gone after {now} s");
+        assert_eq!(schedule.failing.unwrap().since, 0);
+    }
+
+    #[test]
+    fn an_outage_never_ends_anything_and_does_not_count_as_gone() {
+        let failing = Some(Failing { since: 0, gone_since: None, because: String::new() });
+        let long_ago = Schedule { failing, ..Schedule::at(0, 30) };
+        let now = 10 * CONFIRMED_GONE;
+        assert!(long_ago.refused(Refusal::Other, "502", at(now)).is_some());
+        let gone = long_ago.refused(Refusal::Gone, "404", at(now)).unwrap().failing.unwrap();
+        assert_eq!((gone.since, gone.gone_since), (0, Some(now)));
+    }
+
+    #[test]
+    fn a_refused_resync_stays_in_its_shard_and_a_settled_row_becomes_due() {
+        let resync = Schedule::turn(Some(InstallationId(7)), 0).refused(Refusal::Other, "", at(60)).unwrap();
+        assert_eq!((resync.due.as_deref(), resync.check), (Some("resync-3"), None));
+        let settled = Schedule::default().refused(Refusal::Other, "", at(60)).unwrap();
+        assert_eq!(settled.due.as_deref(), Some(DUE));
+    }
 }

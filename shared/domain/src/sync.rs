@@ -1,9 +1,11 @@
 //! Resyncs: how far what GitHub has was read, of a repository and of an installation's list of repositories.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{InstallationId, RepositoryId, RepositoryName, repository_id_as_text};
+use crate::ids::{InstallationId, PullRequestNumber, RepositoryId, RepositoryName, repository_id_as_text};
 use crate::schedule::Schedule;
 
 /// How far the pull requests of a repository have been read.
@@ -23,6 +25,12 @@ pub struct RepositorySync {
     /// Where a resync that ran out of time goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
+    /// The bases of its open linked pull requests, and where each was when it was last read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bases: BTreeMap<String, Tip>,
+    /// Pull requests that a page did not show, and that are to be read alone.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub missed: BTreeSet<PullRequestNumber>,
     /// When its cards were last compared with its pull requests, epoch seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compared_at: Option<i64>,
@@ -43,11 +51,23 @@ impl RepositorySync {
             installation_id: installation,
             cursor: None,
             resume: None,
+            bases: BTreeMap::new(),
+            missed: BTreeSet::new(),
             compared_at: None,
             schedule: Schedule::default(),
             version: 0,
         }
     }
+}
+
+/// Where a branch was when it was last read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tip {
+    /// The commit; absent before the first read, and of a branch that is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oid: Option<String>,
+    /// When it was read, epoch seconds; 0 before the first read.
+    pub read_at: i64,
 }
 
 /// A resync under way.
@@ -68,6 +88,12 @@ pub struct InstallationSync {
     /// The installation; absent for the one that the token function serves by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installation_id: Option<InstallationId>,
+    /// The next page of a list that ran out of time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<String>,
+    /// That nothing is to be asked for it: every execution environment heeds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<Blocked>,
     /// When the list is due; off once the installation is gone.
     #[serde(flatten)]
     pub schedule: Schedule,
@@ -79,6 +105,26 @@ pub struct InstallationSync {
 impl InstallationSync {
     /// The list of an installation, due at once.
     pub fn new(installation: Option<InstallationId>, now: Timestamp) -> Self {
-        Self { installation_id: installation, schedule: Schedule::turn(now.as_second()), version: 0 }
+        Self {
+            installation_id: installation,
+            resume: None,
+            blocked: None,
+            schedule: Schedule::turn(installation, now.as_second()),
+            version: 0,
+        }
     }
+}
+
+/// Why nothing is asked for an installation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocked {
+    /// Since when, epoch seconds.
+    pub since: i64,
+    /// Until when, epoch seconds: GitHub's own time where it named one.
+    pub until: i64,
+    /// How often it was tried since.
+    #[serde(default)]
+    pub attempts: u32,
+    /// What was said last.
+    pub because: String,
 }

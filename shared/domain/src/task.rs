@@ -255,6 +255,13 @@ impl Task {
         self.derive();
     }
 
+    /// Whether what follows from the pull requests follows from them.
+    pub fn is_derived(&self) -> bool {
+        let mut derived = self.clone();
+        derived.derive();
+        derived == *self
+    }
+
     /// Removes a pull request, and with the last one what bound the task.
     pub fn unlink(&mut self, pull_request: &PullRequestKey) {
         self.pull_requests.remove(pull_request);
@@ -263,7 +270,7 @@ impl Task {
 
     /// Makes what follows from the pull requests follow from them: their number, the current one (open before merged before closed, then the
     /// newest) with its conflict, and the binding.
-    fn derive(&mut self) {
+    pub fn derive(&mut self) {
         self.pull_requests.retain(|key, _| key.parts().is_some());
         while self.pull_requests.len() > NEWEST {
             let oldest = self.pull_requests.iter().min_by_key(|(key, linked)| (linked.created_at, key.parts()));
@@ -312,7 +319,7 @@ impl Task {
                 let created = pull_request.snapshot.created_at;
                 if let Some(newer) = newer_than(created) {
                     Merge::NewerIsOpen(newer)
-                } else if self.completed_at.is_some_and(|completed| created.as_second() < completed) {
+                } else if self.last_completion().is_some_and(|completed| created.as_second() < completed) {
                     Merge::CompletedSince
                 } else if read_at.is_some_and(|read| read >= at + CLOCK_SKEW) {
                     Merge::Moves
@@ -331,6 +338,16 @@ impl Task {
             self.completed_by.remove(&oldest);
         }
         self.completed_at = self.completed_at.max(pull_request.snapshot.merged_at());
+    }
+
+    /// When the task was last completed, as far as that is known. Earlier versions did not write it down: the merges that completed it were opened
+    /// before that at least.
+    fn last_completion(&self) -> Option<i64> {
+        let opened = || {
+            let completed = self.completed_by.iter().filter_map(|key| self.pull_requests.get(key));
+            completed.map(|linked| linked.created_at.as_second()).max()
+        };
+        self.completed_at.or_else(opened)
     }
 
     /// A merge that is older than all that a full record holds was in it once.

@@ -5,7 +5,8 @@
 
 use adapters::github::pull_request::Repository;
 use adapters::github::{HookDelivery, HookDeliveryDetail};
-use domain::pull_request::{PullRequestNumber, RepositoryId};
+use domain::contract::webhook::Answer;
+use domain::ids::{PullRequestNumber, RepositoryId};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -53,14 +54,6 @@ pub(super) struct Delivery {
     pub(super) updated_at: Timestamp,
 }
 
-/// The words of the webhook's answer (`functions/webhook/src/answer.rs`).
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Answer {
-    pub(super) outcome: String,
-    #[serde(default)]
-    pub(super) reason: Option<String>,
-}
-
 #[derive(Deserialize)]
 struct Payload {
     number: PullRequestNumber,
@@ -93,7 +86,7 @@ impl Delivery {
             status: listed.status.clone(),
             status_code: listed.status_code,
             answer: serde_json::from_str(&body).ok(),
-            repository: payload.repository.full_name,
+            repository: payload.repository.full_name.to_string(),
             repository_id: payload.repository.id,
             number: payload.number,
             title: payload.pull_request.title.unwrap_or_default(),

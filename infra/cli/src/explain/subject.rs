@@ -1,7 +1,7 @@
 //! What is to be explained, as people name it.
 
-use domain::kid_tag::KidTag;
-use domain::pull_request::PullRequestNumber;
+use domain::ids::PullRequestNumber;
+use domain::kid_tag::{KidTag, Tags};
 
 use crate::task::repository;
 
@@ -16,7 +16,7 @@ const TAKES: &str = "name a pull request, as https://github.com/acme/app/pull/42
 
 pub(super) fn parse(text: &str) -> Result<Subject, String> {
     let text = text.trim();
-    let tags = KidTag::all_in(text);
+    let tags = Tags::of(text).named;
     if tags.len() > 1 {
         return Err("these are several kid tags: ask about one of them, or about their pull request".to_owned());
     }

@@ -5,14 +5,16 @@
 
 use std::collections::HashMap;
 
-use adapters::board::Item;
+use adapters::table::Item;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use domain::ids::TaskId;
 use domain::kid_tag::{KidTag, MIN_DIGITS};
-use domain::task::{Status, Task, TaskId};
+use domain::protocol::Stored;
+use domain::task::{Status, Task};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -55,6 +57,11 @@ impl Card {
         let task = serde_dynamo::from_item(item.clone()).ok()?;
         let board = serde_dynamo::from_item(item.clone()).ok()?;
         Some(Self { task, board, item })
+    }
+
+    /// As the rules read it.
+    pub(crate) fn stored(&self) -> Stored {
+        Stored::Task(Box::new(self.task.clone()))
     }
 
     /// Everything that the table holds of it.

@@ -3,17 +3,17 @@
 //! An item on the work list has `due` and `next_check_at`. Whoever works on it first moves `next_check_at` past its own life,
 //! on condition that nobody else did; if it dies, the item is due again by itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::base::BaseMove;
-use domain::ids::{PullRequestNumber, RepositoryId};
+use domain::ids::{InstallationId, PullRequestKey, PullRequestNumber, RepositoryId, TaskId};
 use domain::item::{Item, ItemKey, Kind};
 use domain::protocol::Written;
 use domain::pull_request::PullRequest;
 use domain::schedule::{DUE, Schedule};
 use domain::served::Served;
-use domain::sync::RepositorySync;
-use domain::task::CLOCK_SKEW;
+use domain::sync::{Blocked, InstallationSync, RepositorySync};
+use domain::task::{CLOCK_SKEW, Task};
 use serde::Deserialize;
 
 use super::{Board, key};
@@ -31,17 +31,19 @@ const TRIES: u32 = 8;
 pub struct Due {
     /// Whose.
     pub key: ItemKey,
+    /// The partition of the index that it stands in.
+    pub due: String,
     /// Since when, epoch seconds.
     pub next_check_at: i64,
 }
 
 /// On what condition an item is claimed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
     /// It asks to be looked at now, as the stream says.
     IfAsked,
-    /// It is still due at this time, as the index says.
-    IfDueAt(i64),
+    /// It is still due as the index says.
+    IfDue(Due),
     /// It exists: an operator asks.
     IfThere,
 }
@@ -54,18 +56,18 @@ struct Entry {
 }
 
 impl Board {
-    /// What is due at `now`, the longest overdue first, at most `limit` entries.
+    /// What is due at `now` of one partition of the index, the longest overdue first, at most `limit` entries.
     ///
     /// # Errors
     /// [`crate::Error::Table`] or [`crate::Error::Item`].
-    pub async fn due(&self, now: i64, limit: usize) -> Result<Vec<Due>> {
+    pub async fn due(&self, partition: &str, now: i64, limit: usize) -> Result<Vec<Due>> {
         let mut found = Vec::new();
         let mut after = None;
         loop {
             let query = Query {
                 index: Some(DUE_INDEX),
                 keys: "due = :due AND next_check_at <= :now",
-                values: vec![(":due", text(DUE)), (":now", number(now))],
+                values: vec![(":due", text(partition)), (":now", number(now))],
                 limit: Some(limit - found.len()),
                 after,
             };
@@ -73,7 +75,7 @@ impl Board {
             for item in page.items {
                 let entry: Entry = self.pull_requests.parse(item)?;
                 let key = ItemKey { partition: entry.repository_id, item: entry.item };
-                found.push(Due { key, next_check_at: entry.next_check_at });
+                found.push(Due { key, due: partition.to_owned(), next_check_at: entry.next_check_at });
             }
             after = page.next;
             if after.is_none() || found.len() >= limit {
@@ -89,21 +91,26 @@ impl Board {
     ///
     /// # Errors
     /// [`crate::Error::Table`] or [`crate::Error::Item`].
-    pub async fn claim(&self, item: &ItemKey, claim: Claim, until: i64) -> Result<Option<Item>> {
+    pub async fn claim(&self, item: &ItemKey, claim: &Claim, until: i64) -> Result<Option<Item>> {
         let mut expression = Expression::default();
+        expression.set("next_check_at", number(until));
+        if !item.is_sync() {
+            expression.set("check", text("later"));
+        }
         match claim {
             Claim::IfAsked => {
                 expression.require("due", Some(&text(DUE)));
                 expression.require("check", Some(&text("now")));
             }
-            Claim::IfDueAt(at) => {
-                expression.require("due", Some(&text(DUE)));
-                expression.require("next_check_at", Some(&number(at)));
+            Claim::IfDue(due) => {
+                expression.require("due", Some(&text(&due.due)));
+                expression.require("next_check_at", Some(&number(due.next_check_at)));
             }
-            Claim::IfThere => expression.require("repository_id", Some(&text(&item.partition))),
+            Claim::IfThere => {
+                expression.set("due", text(DUE));
+                expression.require("repository_id", Some(&text(&item.partition)));
+            }
         }
-        let lease = if item.is_sync() { Schedule::turn(until) } else { Schedule::at(until, 0) };
-        self.schedule(&mut expression, &lease, false)?;
         expression.add("version", 1);
         // A transaction that holds the item is about to change it: whoever does leaves it owed or settled.
         let (_, found) = self.pull_requests.update_and_get(key(item), &expression).await?;
@@ -116,7 +123,7 @@ impl Board {
     /// [`crate::Error::Table`].
     pub async fn reschedule(&self, item: &Item, schedule: &Schedule) -> Result<bool> {
         let mut expression = Expression::default();
-        self.schedule(&mut expression, schedule, true)?;
+        self.schedule(&mut expression, schedule)?;
         self.update_item(item, expression).await
     }
 
@@ -126,19 +133,18 @@ impl Board {
     /// [`crate::Error::Table`].
     pub async fn settle_base(&self, base: &BaseMove) -> Result<bool> {
         let mut expression = Expression::default();
-        self.schedule(&mut expression, &Schedule::default(), true)?;
+        self.schedule(&mut expression, &Schedule::default())?;
         expression.set("moves", number(0));
         expression.set_or_remove("movers", None);
         self.update_item(&Item::Base(Box::new(base.clone())), expression).await
     }
 
-    fn schedule(&self, expression: &mut Expression, schedule: &Schedule, with_attempts: bool) -> Result<()> {
+    fn schedule(&self, expression: &mut Expression, schedule: &Schedule) -> Result<()> {
         expression.set_or_remove("check", self.pull_requests.optional(schedule.check.as_ref())?);
         expression.set_or_remove("due", schedule.due.as_ref().map(text));
         expression.set_or_remove("next_check_at", schedule.next_check_at.map(number));
-        if with_attempts {
-            expression.set("attempts", number(schedule.attempts));
-        }
+        expression.set("attempts", number(schedule.attempts));
+        expression.set_or_remove("failing", self.pull_requests.optional(schedule.failing.as_ref())?);
         Ok(())
     }
 
@@ -160,6 +166,7 @@ impl Board {
             Item::Base(item) => table.item(item)?,
             Item::Repository(item) => table.item(item)?,
             Item::Installation(item) => table.item(item)?,
+            Item::Scan(item) => table.item(item)?,
         };
         written.extend(key(&item.key()));
         written.insert("version".to_owned(), number(item.version() + 1));
@@ -194,6 +201,43 @@ impl Board {
             }
         }
         Err(self.pull_requests.contention())
+    }
+
+    /// Marks a base as moved by a push. It commutes with the moves of merges.
+    ///
+    /// # Errors
+    /// [`crate::Error::Table`], [`crate::Error::Item`] or [`crate::Error::Contention`].
+    pub async fn push_base(&self, base: &BaseMove) -> Result<()> {
+        let operation = self.move_base_operation(base, Expression::default())?;
+        for attempt in 0..TRIES {
+            match self.pull_requests.write(operation.clone()).await? {
+                Written::Busy => tokio::time::sleep(pause(attempt)).await,
+                Written::Done | Written::Lost => return Ok(()),
+            }
+        }
+        Err(self.pull_requests.contention())
+    }
+
+    /// What is known of an installation.
+    ///
+    /// # Errors
+    /// [`crate::Error::Table`] or [`crate::Error::Item`].
+    pub async fn installation(&self, installation: Option<InstallationId>) -> Result<Option<InstallationSync>> {
+        let item = self.pull_requests.get(key(&ItemKey::installation(installation))).await?;
+        item.map(|item| self.pull_requests.parse(item)).transpose()
+    }
+
+    /// Notes for every execution environment that nothing is to be asked for an installation, or that it may be again.
+    ///
+    /// # Errors
+    /// [`crate::Error::Table`] or [`crate::Error::Item`].
+    pub async fn block(&self, installation: Option<InstallationId>, blocked: Option<&Blocked>) -> Result<()> {
+        let item = ItemKey::installation(installation);
+        let mut expression = Expression::default();
+        expression.set_or_remove("blocked", self.pull_requests.optional(blocked)?);
+        expression.add("version", 1);
+        expression.require("repository_id", Some(&text(&item.partition)));
+        self.pull_requests.write(Operation::update(key(&item), expression)).await.map(drop)
     }
 
     /// Notes which installations are served, if that is not what is known already.
@@ -249,7 +293,7 @@ impl Board {
         after: Option<PullRequestNumber>,
     ) -> Result<(Vec<PullRequest>, Option<PullRequestNumber>)> {
         let query = Query {
-            keys: "repository_id = :repository AND begins_with(item, :prefix)",
+            keys: "repository_id = :repository AND begins_with(#item, :prefix)",
             values: vec![(":repository", text(repository.to_string())), (":prefix", text("pr#"))],
             after: after.map(|number| key(&ItemKey::pull_request(repository, number))),
             ..Query::default()
@@ -259,6 +303,58 @@ impl Board {
         let rows = rows.collect::<Result<Vec<_>>>()?;
         let next = page.next.and_then(|_| rows.last().map(|row| row.snapshot.number));
         Ok((rows, next))
+    }
+
+    /// The stored ones of these pull requests of any repositories, read consistently.
+    ///
+    /// # Errors
+    /// [`crate::Error::Table`] or [`crate::Error::Item`].
+    pub async fn rows(
+        &self,
+        wanted: impl IntoIterator<Item = (RepositoryId, PullRequestNumber)>,
+    ) -> Result<BTreeMap<PullRequestKey, PullRequest>> {
+        let wanted: BTreeSet<_> =
+            wanted.into_iter().map(|(repository, number)| ItemKey::pull_request(repository, number)).collect();
+        let items = self.pull_requests.get_many(wanted.iter().map(key).collect()).await?.into_iter();
+        let rows = items.map(|item| self.pull_requests.parse::<PullRequest>(item));
+        rows.map(|row| row.map(|row| (row.key(), row))).collect()
+    }
+
+    /// These tasks, those that can be read.
+    ///
+    /// # Errors
+    /// [`crate::Error::Table`].
+    pub async fn tasks(&self, ids: impl IntoIterator<Item = TaskId>) -> Result<Vec<Task>> {
+        let ids: BTreeSet<_> = ids.into_iter().collect();
+        let items = self.tasks.get_many(ids.iter().map(super::task_key).collect()).await?;
+        Ok(self.readable(items))
+    }
+
+    /// A page of all tasks, those that can be read, and behind which key the next one begins.
+    ///
+    /// # Errors
+    /// [`crate::Error::Table`].
+    pub async fn all_tasks(&self, after: Option<&(String, String)>) -> Result<(Vec<Task>, Option<(String, String)>)> {
+        let after =
+            after.map(|(prefix, id)| HashMap::from([("prefix".to_owned(), text(prefix)), ("id".to_owned(), text(id))]));
+        let page = self.tasks.scan(after).await?;
+        let part = |item: &table::Item, name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+        let next = page.next.as_ref().and_then(|next| Some((part(next, "prefix")?, part(next, "id")?)));
+        Ok((self.readable(page.items), next))
+    }
+
+    fn readable(&self, items: Vec<table::Item>) -> Vec<Task> {
+        let read = |item| self.tasks.parse::<Task>(item);
+        items
+            .into_iter()
+            .map(read)
+            .filter_map(|task| {
+                task.inspect_err(|error| {
+                    tracing::warn!(error = error.chain(), "a task's item cannot be read; it is left out")
+                })
+                .ok()
+            })
+            .collect()
     }
 
     /// The stored resyncs of these repositories.
@@ -278,6 +374,7 @@ impl Board {
             Some(Kind::Base) => Item::Base(Box::new(table.parse(item)?)),
             Some(Kind::Repository) => Item::Repository(Box::new(table.parse(item)?)),
             Some(Kind::Installation) => Item::Installation(Box::new(table.parse(item)?)),
+            Some(Kind::Scan) => Item::Scan(Box::new(table.parse(item)?)),
             None => return Ok(None),
         }))
     }

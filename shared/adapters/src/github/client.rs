@@ -7,9 +7,11 @@ use reqwest::header::{HeaderMap, LINK};
 use reqwest::{Method, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+
+use serde_json::Value;
 
 use super::error::is_page;
+use super::graphql::{self, Queried, Query};
 use super::http::Bearer;
 use super::{Error, Refusal, http};
 
@@ -54,7 +56,25 @@ impl Client {
         decode(self.send(Method::GET, self.url(path)?, Some(bearer), None).await?)
     }
 
-    /// Gets every page of a listing that is a JSON array.
+    /// Gets one page of a listing that is a JSON array. An element of another shape than expected spoils the others not.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn get_page<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        bearer: &dyn Bearer,
+    ) -> Result<Answer<Vec<T>>, Error> {
+        let Answer { body, date, next } = self.get::<Vec<Value>>(path, bearer).await?;
+        let all = body.len();
+        let body: Vec<T> = body.into_iter().filter_map(|element| serde_json::from_value(element).ok()).collect();
+        if body.len() < all {
+            tracing::warn!(path, odd = all - body.len(), "elements of a listing were not understood and are left out");
+        }
+        Ok(Answer { body, date, next })
+    }
+
+    /// Gets every page of a listing, as [`Self::get_page`] does one.
     ///
     /// # Errors
     /// See [`Error`]; [`Error::Unexpected`] for more than 100 pages.
@@ -63,7 +83,7 @@ impl Client {
         let mut next = Some(path.to_owned());
         for _ in 0..MOST_PAGES {
             let Some(path) = next else { return Ok(items) };
-            let page = self.get::<Vec<T>>(&path, bearer).await?;
+            let page = self.get_page::<T>(&path, bearer).await?;
             items.extend(page.body);
             next = page.next;
         }
@@ -112,19 +132,17 @@ impl Client {
         self.send(Method::DELETE, self.url(path)?, Some(bearer), None).await.map(drop)
     }
 
-    /// Posts a GraphQL query and gives the whole answer, `data` and `errors`: both may be there.
+    /// Asks GraphQL. What the answer lacks is in [`Queried`], each part with its own reason.
     /// <https://docs.github.com/en/graphql/guides/forming-calls-with-graphql>
     ///
     /// # Errors
-    /// See [`Error`]; errors of GraphQL's own are in the body.
-    pub async fn graphql<T: DeserializeOwned>(
-        &self,
-        bearer: &dyn Bearer,
-        query: &str,
-        variables: &impl Serialize,
-    ) -> Result<Answer<T>, Error> {
+    /// See [`Error`]: a limit, which comes with status 200 here, or that there is no part at all.
+    pub async fn graphql(&self, bearer: &dyn Bearer, query: &Query) -> Result<Queried, Error> {
         let url = Url::parse(&graphql_url(&self.base)).map_err(unexpected)?;
-        self.write(Method::POST, url, bearer, &json!({ "query": query, "variables": variables })).await
+        let body = serde_json::to_vec(query).map_err(unexpected)?;
+        let reply = self.send(Method::POST, url, Some(bearer), Some(body)).await?;
+        let headers = reply.headers.clone();
+        decode::<graphql::Body>(reply)?.body.queried(&headers)
     }
 
     async fn write<T: DeserializeOwned>(

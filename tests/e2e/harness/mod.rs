@@ -1,0 +1,8 @@
+//! What a test starts, and the verbs it has for it.
+
+pub mod agent;
+pub mod counter;
+pub mod desk;
+pub mod operator;
+pub mod payload;
+pub mod terminal;

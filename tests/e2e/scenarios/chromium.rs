@@ -1,0 +1,211 @@
+//! The page of `create` in a real browser: Chromium, driven by its own driver over WebDriver
+//! (<https://www.w3.org/TR/webdriver2/>). `make browser` runs it; it needs `chromium` and `chromedriver` on the PATH.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::harness::operator::Operator;
+use crate::scenarios::create::{CREATE, DESCRIPTION, PAGE, deployed, install};
+
+/// The heading of a page that has been read to its end.
+const HEADING: &str = "return document.readyState === 'complete' ? document.querySelector('h1')?.textContent : null";
+
+struct Chromium {
+    http: reqwest::Client,
+    session: String,
+    _profile: TempDir,
+    driver: Child,
+}
+
+/// With the browser, which a killed driver leaves running.
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        if let Some(id) = self.driver.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
+            let _ = kill_process_group(id, Signal::KILL);
+        }
+    }
+}
+
+impl Chromium {
+    async fn start() -> Self {
+        let mut driver = Command::new("chromedriver");
+        driver.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+        let mut driver = driver.spawn().expect("chromedriver is on the PATH (Debian: chromium-driver)");
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let port = loop {
+            let line = lines.next_line().await.unwrap().expect("the driver says its port");
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
+                break port.trim_end_matches('.').to_owned();
+            }
+        };
+        // The driver stops at a full pipe.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let profile = tempfile::tempdir().unwrap();
+        let flags = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--window-size=1000,900",
+            &format!("--user-data-dir={}", profile.path().display()),
+        ];
+        let capabilities = json!({"capabilities": {"alwaysMatch": {
+            "browserName": "chrome",
+            "goog:chromeOptions": {"args": flags},
+            "goog:loggingPrefs": {"browser": "ALL"},
+        }}});
+        let http = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
+        let driver_url = format!("http://127.0.0.1:{port}/session");
+        let answer = http.post(&driver_url).json(&capabilities).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        let id = answer["value"]["sessionId"].as_str().unwrap_or_else(|| panic!("{answer}"));
+        Self { session: format!("{driver_url}/{id}"), http, _profile: profile, driver }
+    }
+
+    async fn post(&self, command: &str, body: Value) -> Value {
+        let answer = self.http.post(format!("{}/{command}", self.session)).json(&body).send().await.unwrap();
+        value(answer).await
+    }
+
+    async fn get(&self, what: &str) -> Value {
+        value(self.http.get(format!("{}/{what}", self.session)).send().await.unwrap()).await
+    }
+
+    async fn element(&self, selector: &str) -> String {
+        let found = self.post("element", json!({"using": "css selector", "value": selector})).await;
+        let id = found.as_object().and_then(|found| found.values().next()).and_then(Value::as_str);
+        format!("element/{}", id.unwrap_or_else(|| panic!("no {selector}: {found}")))
+    }
+
+    /// What a person reads.
+    async fn text(&self, selector: &str) -> String {
+        let element = self.element(selector).await;
+        self.get(&format!("{element}/text")).await.as_str().unwrap().to_owned()
+    }
+
+    /// Waits for the page with this heading. The driver's click returns while the next page is on its way, and what is found
+    /// meanwhile may belong to either.
+    async fn shows(&self, heading: &str) {
+        let end = Instant::now() + Duration::from_secs(30);
+        let mut seen = Value::Null;
+        while Instant::now() < end {
+            // A page that goes while the script runs makes an error of it.
+            let asked = self.http.post(format!("{}/execute/sync", self.session));
+            let answer = asked.json(&json!({"script": HEADING, "args": []})).send().await.unwrap();
+            seen = answer.json::<Value>().await.unwrap()["value"].take();
+            if seen == heading {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{heading:?} was not shown: {seen}");
+    }
+
+    /// Keeps a picture where the build keeps its own, for whoever wants to look.
+    async fn picture(&self, name: &str) {
+        let png = BASE64_STANDARD.decode(self.get("screenshot").await.as_str().unwrap()).unwrap();
+        std::fs::write(format!("{}/{name}.png", env!("CARGO_TARGET_TMPDIR")), png).unwrap();
+    }
+}
+
+async fn value(answer: reqwest::Response) -> Value {
+    let (status, mut answer): (_, Value) = (answer.status(), answer.json().await.unwrap());
+    assert!(status.is_success(), "{answer}");
+    answer["value"].take()
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium: make browser"]
+async fn one_click_in_chromium_hands_the_manifest_to_github_and_comes_back_to_an_app() {
+    let stack = deployed().await;
+    let operator = Operator::new(&stack);
+    // Another site than the page's own, as GitHub is: cookies and policies are looked at as there.
+    let api_url = stack.github.url().replace("127.0.0.1", "localhost");
+    let arguments = ["--name", "konduktor-<ours> & \"theirs\"", "--organization", "acme", "--github-api-url", &api_url];
+    let mut running = operator.start(&[&CREATE[..], &arguments].concat());
+    let url = running.shows(PAGE).await;
+
+    let chromium = Chromium::start().await;
+    chromium.post("url", json!({"url": url})).await;
+    chromium.picture("create").await;
+    chromium.shows("Create Konduktor's GitHub App").await;
+    let told = chromium.text("dl").await;
+    for words in [
+        "konduktor-<ours> & \"theirs\"",
+        "the organization acme on localhost:",
+        "its owner's account only",
+        "contents: read, metadata: read, pull_requests: write",
+        "pull_request",
+        &stack.front.url(),
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    // The style is in force: its hash is the one that the policy allows.
+    let button = chromium.element("button").await;
+    assert_eq!(chromium.get(&format!("{button}/css/background-color")).await, "rgba(31, 136, 61, 1)");
+    chromium.post(&format!("{button}/click"), json!({})).await;
+
+    // On GitHub, with the manifest.
+    chromium.shows("Create GitHub App").await;
+    let name = chromium.element("input[name=name]").await;
+    assert_eq!(chromium.get(&format!("{name}/property/value")).await, "konduktor-<ours> & \"theirs\"");
+    let button = chromium.element("button").await;
+    chromium.post(&format!("{button}/click"), json!({})).await;
+
+    chromium.shows("One step is left").await;
+    chromium.picture("created").await;
+    let link = chromium.element("a").await;
+    assert_eq!(
+        chromium.get(&format!("{link}/attribute/href")).await,
+        "https://github.com/apps/konduktor-fake/installations/new"
+    );
+    assert_eq!(
+        stack.github.manifests(),
+        [json!({
+            "name": "konduktor-<ours> & \"theirs\"",
+            "description": DESCRIPTION,
+            "url": "https://github.com/yakkomajuri/konduktor-oss",
+            "hook_attributes": {"url": stack.front.url(), "active": true},
+            "redirect_url": format!("{url}/created"),
+            "public": false,
+            "default_permissions": {"contents": "read", "metadata": "read", "pull_requests": "write"},
+            "default_events": ["pull_request"],
+        })]
+    );
+    let posted = stack.github.requests();
+    let posted = posted.iter().find(|request| request.method == "POST").unwrap();
+    assert_eq!(posted.route, "/organizations/{org}/settings/apps/new");
+
+    // Going back and forth in the browser makes no second App and does not disturb the first.
+    chromium.post("refresh", json!({})).await;
+    chromium.shows("Nothing was changed").await;
+    assert!(chromium.text("body").await.contains("this was done already"));
+    chromium.post("url", json!({"url": url})).await;
+    chromium.shows("Create Konduktor's GitHub App").await;
+    let complaints = chromium.post("se/log", json!({"type": "browser"})).await;
+    let complaints: Vec<&Value> = complaints
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| !entry["message"].to_string().contains("410 (Gone)"))
+        .collect();
+    assert!(complaints.is_empty(), "{complaints:?}");
+    drop(chromium);
+
+    install(&stack).await;
+    let ended = running.ends().await;
+    assert!(ended.ok && ended.stdout.ends_with("GitHub App configured.\n"), "{ended:?}");
+    stack.github.assert_nothing_unexpected();
+}

@@ -1,0 +1,143 @@
+//! How GitHub is asked: headers, pages, redirects, and what never leaves in a message.
+
+use adapters::github::app::AppKey;
+use adapters::github::{Client, Error, graphql_url, redact};
+use fake_github::{Authorization, Fault, FaultKind, GitHub, Selection};
+use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
+use serde_json::Value;
+
+async fn github() -> (GitHub, Client, SecretString) {
+    let github = GitHub::start().await;
+    let client = Client::new(github.url());
+    let jwt = jwt(&github);
+    (github, client, jwt)
+}
+
+fn jwt(github: &GitHub) -> SecretString {
+    let app = github.app();
+    let key = AppKey::from_pem(&SecretString::from(app.pem)).unwrap();
+    assert_eq!(key.fingerprint(), app.fingerprint);
+    key.jwt(&app.client_id, now(), SignedDuration::ZERO).unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the fake GitHub lives by the real clock")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+#[tokio::test]
+async fn every_request_says_who_asks_and_in_which_version() {
+    let (github, client, jwt) = github().await;
+    client.get::<Value>("/app", &jwt).await.unwrap();
+    let request = &github.requests()[0];
+    assert_eq!(request.accept.as_deref(), Some("application/vnd.github+json"));
+    assert_eq!(request.api_version.as_deref(), Some("2022-11-28"));
+    assert!(request.user_agent.as_deref().unwrap().starts_with("konduktor-github-app/"));
+    assert_eq!(request.authorization, Authorization::Jwt);
+}
+
+#[tokio::test]
+async fn a_listing_is_read_to_its_last_page() {
+    let (github, client, jwt) = github().await;
+    for account in 0..70 {
+        github.install(&format!("account-{account}"), Selection::All);
+    }
+    let first = client.get::<Vec<Value>>("/app/installations?per_page=30", &jwt).await.unwrap();
+    assert_eq!(first.body.len(), 30);
+    assert!(first.date.is_some());
+    let key = AppKey::from_pem(&SecretString::from(github.app().pem)).unwrap();
+    let client_id = github.app().client_id;
+    let app = key.bearer(&client_id, now(), SignedDuration::ZERO);
+    let all = client.get_all::<Value>("/app/installations?per_page=30", &app).await.unwrap();
+    assert_eq!(all.len(), 70);
+}
+
+#[tokio::test]
+async fn the_installation_of_a_renamed_repository_is_found() {
+    let (github, client, _) = github().await;
+    github.create_repository("acme/app", true);
+    let id = github.install("acme", Selection::All);
+    github.rename_repository("acme/app", "acme/application");
+    let key = AppKey::from_pem(&SecretString::from(github.app().pem)).unwrap();
+    let client_id = github.app().client_id;
+    let app = key.bearer(&client_id, now(), SignedDuration::ZERO);
+    assert_eq!(client.repository_installation(&app, "acme", "app").await.unwrap().id.0, id);
+}
+
+#[tokio::test]
+async fn a_token_follows_no_link_and_no_redirect_to_another_host() {
+    let (github, client, jwt) = github().await;
+    let elsewhere = GitHub::start().await;
+    let page = client.get::<Value>(&format!("{}/app", elsewhere.url()), &jwt).await;
+    assert!(matches!(page, Err(Error::Unexpected(_))), "{page:?}");
+    let there = vec![("location".to_owned(), format!("{}/app", elsewhere.url()))];
+    for status in [301, 302, 307, 308] {
+        github.fault(Fault::once("/app", FaultKind::Status(status, String::new(), there.clone())));
+        let answer = client.get::<Value>("/app", &jwt).await;
+        assert!(matches!(answer, Err(Error::Unexpected(_))), "{answer:?}");
+    }
+    let here = vec![("location".to_owned(), format!("{}/app", github.url()))];
+    github.fault(Fault::once("/app", FaultKind::Status(301, String::new(), here)));
+    let written = client.post::<Value>("/app/x", &jwt, &()).await;
+    assert!(matches!(written, Err(Error::Unexpected(_))), "{written:?}");
+    assert!(elsewhere.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_redirect_within_the_host_is_followed() {
+    let (github, client, jwt) = github().await;
+    let here = vec![("location".to_owned(), "/app".to_owned())];
+    github.fault(Fault::once("/moved", FaultKind::Status(301, String::new(), here)));
+    let app = client.get::<Value>("/moved", &jwt).await.unwrap();
+    assert_eq!(app.body["id"], github.app().id);
+}
+
+#[tokio::test]
+async fn what_github_says_is_a_source_and_not_the_message() {
+    let (github, client, jwt) = github().await;
+    let token = format!("ghs_1234567_{}", "eyJh.b-c_".repeat(20));
+    let body = format!(r#"{{"message": "token {token} is\nbad"}}"#);
+    github.fault(Fault::once("/app", FaultKind::Status(403, body, vec![])));
+    let error = client.get::<Value>("/app", &jwt).await.unwrap_err();
+    assert_eq!(error.to_string(), "GitHub forbids this");
+    let chain = adapters::Error::from(error).chain();
+    assert_eq!(chain, "GitHub forbids this: GitHub answered 403: token ghs_[redacted] is bad");
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_tried_once_more_for_a_read() {
+    let (github, client, jwt) = github().await;
+    github.fault(Fault::once("/app", FaultKind::DropConnection));
+    client.get::<Value>("/app", &jwt).await.unwrap();
+    github.fault(Fault::once("/x", FaultKind::DropConnection));
+    let written = client.post::<Value>("/x", &jwt, &()).await;
+    assert!(matches!(written, Err(Error::Unavailable(_))), "{written:?}");
+    assert_eq!(github.requests().len(), 3);
+}
+
+#[test]
+fn tokens_of_both_shapes_are_redacted() {
+    let classic = "ghs_0123456789abcdefghijklmnopqrstuvwxyz";
+    let long = format!("ghs_1234567_{}", "aB3.-_".repeat(80));
+    for token in [classic, &long] {
+        let text = format!("[{token}] and {token}, twice");
+        assert_eq!(redact(&text), "[ghs_[redacted]] and ghs_[redacted], twice");
+    }
+    for harmless in ["", "ghs_", "ghs_short", "months_of_nothing", "a ghs_ghs_ b"] {
+        assert_eq!(redact(harmless), harmless);
+    }
+}
+
+#[test]
+fn graphql_stands_beside_the_rest_api() {
+    for (rest, graphql) in [
+        ("https://api.github.com", "https://api.github.com/graphql"),
+        ("https://api.octo.ghe.com", "https://api.octo.ghe.com/graphql"),
+        ("https://github.example.com/api/v3", "https://github.example.com/api/graphql"),
+        ("http://127.0.0.1:9000", "http://127.0.0.1:9000/graphql"),
+        ("http://127.0.0.1:9000/api/v3", "http://127.0.0.1:9000/api/graphql"),
+    ] {
+        assert_eq!(graphql_url(rest), graphql);
+    }
+}

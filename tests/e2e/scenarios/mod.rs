@@ -1,0 +1,18 @@
+//! The promises about what a user sees, a file each.
+
+mod chromium;
+mod configure;
+mod create;
+mod credential;
+mod explain;
+mod github_client;
+mod lifecycle;
+mod migration;
+mod reconcile;
+mod rotate;
+mod signature;
+mod task_command;
+mod token;
+mod token_cache;
+mod verify;
+mod webhook;

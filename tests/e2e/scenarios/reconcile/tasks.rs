@@ -1,0 +1,197 @@
+//! Several tasks on one pull request, several pull requests on one task, and tasks that people move.
+
+use fake_github::NewPullRequest;
+use serde_json::json;
+
+use super::World;
+use super::world::REPOSITORY;
+
+#[tokio::test]
+async fn a_merge_that_no_webhook_told_moves_every_task_it_names() {
+    let mut world = World::new().await;
+    world.task("aaaaaaa1", "pr_submitted");
+    world.task("bbbbbbb2", "pr_submitted");
+    let opened = world.open("Two [kid: #aaaaaaa1] at once [kid: #bbbbbbb2]", "a.rs");
+    world.deliver(&opened).await;
+    world.hub().merge(REPOSITORY, opened.number());
+    let summary = world.stream().await;
+    assert_eq!(world.read_task("aaaaaaa1")["status"], "done");
+    assert_eq!(world.read_task("bbbbbbb2")["status"], "done");
+    assert_eq!((summary.tasks_moved, summary.outcome), (2, "done"));
+}
+
+#[tokio::test]
+async fn the_second_of_two_pull_requests_may_be_merged_first() {
+    let mut world = World::new().await;
+    world.task("aaaaaaa1", "pr_submitted");
+    let first = world.open("First [kid: #aaaaaaa1]", "a.rs");
+    let second = world.open("Second [kid: #aaaaaaa1]", "b.rs");
+    world.deliver(&first).await;
+    world.deliver(&second).await;
+    world.stream().await;
+    world.pass(1);
+    let merged = world.hub().merge(REPOSITORY, second.number());
+    world.deliver(&merged).await;
+    world.stream().await;
+    let task = world.read_task("aaaaaaa1");
+    assert_eq!(task["status"], "done");
+    let current = format!("{}#{}", world.repository_id, first.number());
+    assert_eq!(task["pull_request"], json!(current), "the open one is current");
+    world.pass(1);
+    world.hub().close(REPOSITORY, first.number());
+    world.settle().await;
+    let task = world.read_task("aaaaaaa1");
+    let current = format!("{}#{}", world.repository_id, second.number());
+    assert_eq!((&task["pull_request"], &task["status"]), (&json!(current), &json!("done")));
+}
+
+#[tokio::test]
+async fn pull_requests_closed_and_opened_in_every_order_leave_the_right_one_current() {
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let mut world = World::new().await;
+        world.task("aaaaaaa1", "pr_submitted");
+        let mut numbers = Vec::new();
+        for at in 0..3 {
+            let opened = world.open(&format!("Try {at} [kid: #aaaaaaa1]"), "a.rs");
+            numbers.push(opened.number());
+            world.deliver(&opened).await;
+        }
+        for (closed, at) in order.into_iter().enumerate() {
+            world.pass(1);
+            // Every second one is found by reconcile alone.
+            let event = world.hub().close(REPOSITORY, numbers[at]);
+            if closed % 2 == 0 {
+                world.deliver(&event).await;
+            }
+            world.settle().await;
+            let left = order[closed + 1..].iter().max().or(order.iter().max()).expect("three");
+            let current = format!("{}#{}", world.repository_id, numbers[*left]);
+            assert_eq!(world.read_task("aaaaaaa1")["pull_request"], json!(current), "{order:?} after {closed}");
+        }
+        let reopened = world.hub().reopen(REPOSITORY, numbers[order[0]]);
+        world.settle().await;
+        let current = format!("{}#{}", world.repository_id, reopened.number());
+        assert_eq!(world.read_task("aaaaaaa1")["pull_request"], json!(current), "{order:?} reopened");
+        assert_eq!(world.read_task("aaaaaaa1")["status"], "pr_submitted");
+    }
+}
+
+#[tokio::test]
+async fn a_reworked_task_is_not_closed_by_its_old_merge() {
+    let mut world = World::new().await;
+    world.task("aaaaaaa1", "pr_submitted");
+    let opened = world.open("First [kid: #aaaaaaa1]", "a.rs");
+    world.deliver(&opened).await;
+    let merged = world.hub().merge(REPOSITORY, opened.number());
+    world.deliver(&merged).await;
+    world.stream().await;
+    world.move_task("aaaaaaa1", "pr_submitted");
+    world.deliver(&merged).await;
+    world.settle().await;
+    assert_eq!(world.read_task("aaaaaaa1")["status"], "pr_submitted");
+    let again = world.open("Second [kid: #aaaaaaa1]", "b.rs");
+    world.hub().merge(REPOSITORY, again.number());
+    world.settle().await;
+    assert_eq!(world.read_task("aaaaaaa1")["status"], "done");
+}
+
+#[tokio::test]
+async fn a_task_that_is_submitted_after_its_merge_moves_within_a_week() {
+    let mut world = World::new().await;
+    world.task("aaaaaaa1", "in_progress");
+    let opened = world.open("Early [kid: #aaaaaaa1]", "a.rs");
+    world.deliver(&opened).await;
+    let merged = world.hub().merge(REPOSITORY, opened.number());
+    world.deliver(&merged).await;
+    world.stream().await;
+    assert_eq!(world.read_task("aaaaaaa1")["status"], "in_progress");
+    world.pass(6 * 24 * 3600);
+    world.due().await;
+    assert_eq!(world.item(opened.number())["due"], "open", "still waiting");
+    world.move_task("aaaaaaa1", "pr_submitted");
+    world.settle().await;
+    assert_eq!(world.read_task("aaaaaaa1")["status"], "done");
+}
+
+#[tokio::test]
+async fn a_merge_waits_a_week_for_its_task_and_no_longer() {
+    let mut world = World::new().await;
+    world.task("aaaaaaa1", "in_progress");
+    let opened = world.open("Early [kid: #aaaaaaa1]", "a.rs");
+    world.deliver(&opened).await;
+    let merged = world.hub().merge(REPOSITORY, opened.number());
+    world.deliver(&merged).await;
+    world.stream().await;
+    world.pass(7 * 24 * 3600 + 60);
+    world.due().await;
+    assert!(world.owed().is_empty(), "{:#?}", world.owed());
+    assert!(world.item(opened.number())["ttl"].is_number());
+}
+
+#[tokio::test]
+async fn a_tag_that_was_taken_away_unseen_is_unlinked() {
+    let mut world = World::new().await;
+    world.task("aaaaaaa1", "pr_submitted");
+    let opened = world.open("Mine [kid: #aaaaaaa1]", "a.rs");
+    world.deliver(&opened).await;
+    world.stream().await;
+    world.hub().retitle(REPOSITORY, opened.number(), "Not mine");
+    world.settle().await;
+    let task = world.read_task("aaaaaaa1");
+    assert_eq!((&task["pull_requests"], task.get("pull_request")), (&json!({}), None));
+}
+
+fn from_a_fork(title: &str) -> NewPullRequest {
+    NewPullRequest { from_fork: true, author: "stranger".to_owned(), ..NewPullRequest::titled(title) }
+}
+
+#[tokio::test]
+async fn a_fork_links_once_its_author_is_seen_to_write() {
+    for (permission, links) in [("admin", true), ("maintain", true), ("write", true), ("read", false), ("none", false)]
+    {
+        let mut world = World::new().await;
+        world.task("aaaaaaa1", "pr_submitted");
+        world.github.set_collaborator(REPOSITORY, "stranger", permission);
+        let opened = world.open_with(from_a_fork("Fork [kid: #aaaaaaa1]"));
+        world.deliver(&opened).await;
+        assert!(world.read_task("aaaaaaa1").get("pull_request").is_none());
+        world.settle().await;
+        assert_eq!(world.read_task("aaaaaaa1").get("pull_request").is_some(), links, "{permission}");
+        let merged = world.hub().merge(REPOSITORY, opened.number());
+        world.deliver(&merged).await;
+        world.settle().await;
+        let status = if links { "done" } else { "pr_submitted" };
+        assert_eq!(world.read_task("aaaaaaa1")["status"], status, "{permission}");
+    }
+}
+
+#[tokio::test]
+async fn a_fork_that_is_heard_of_after_its_merge_moves_its_task_too() {
+    let mut world = World::new().await;
+    world.task("aaaaaaa1", "pr_submitted");
+    world.github.set_collaborator(REPOSITORY, "stranger", "write");
+    let opened = world.open_with(from_a_fork("Fork [kid: #aaaaaaa1]"));
+    let merged = world.hub().merge(REPOSITORY, opened.number());
+    world.deliver(&merged).await;
+    assert_eq!(world.read_task("aaaaaaa1")["status"], "pr_submitted");
+    world.stream().await;
+    world.settle().await;
+    assert_eq!(world.read_task("aaaaaaa1")["status"], "done");
+}
+
+#[tokio::test]
+async fn one_that_was_closed_and_reopened_within_a_second_is_open() {
+    let mut world = World::new().await;
+    world.task("aaaaaaa1", "pr_submitted");
+    let opened = world.open("Work [kid: #aaaaaaa1]", "a.rs");
+    world.deliver(&opened).await;
+    world.pass(5);
+    let closed = world.hub().close(REPOSITORY, opened.number());
+    let reopened = world.hub().reopen(REPOSITORY, opened.number());
+    world.deliver(&reopened).await;
+    world.deliver(&closed).await;
+    assert_eq!(world.item(opened.number())["state"], "closed", "of two facts of one second the higher is kept");
+    world.stream().await;
+    assert_eq!(world.item(opened.number())["state"], "open");
+    assert_eq!(world.read_task("aaaaaaa1")["has_merge_conflict"], false);
+}

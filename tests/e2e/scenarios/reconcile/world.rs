@@ -1,0 +1,299 @@
+//! A board, a GitHub and a reconcile between them, with verbs for what happens to each.
+//!
+//! Time is the world's own: it passes when something is done, and when a test says so.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use adapters::board::Board;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State as Shared;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use domain::ids::InstallationId;
+use fake_github::{self as github, GitHub, NewPullRequest, Selection};
+use jiff::{SignedDuration, Timestamp};
+use local_aws::lambda::access_key_id;
+use local_aws::{Call, DynamoDb, record, sdk_config};
+use reconcile::event::{Event, Summary};
+use reconcile::{App, Config, Pace};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+pub(crate) const REPOSITORY: &str = "acme/widgets";
+
+/// The role of reconcile, so that faults can be aimed at it.
+pub(crate) const RECONCILE: &str = "ASIARECONCILE";
+
+pub(crate) struct World {
+    pub(crate) github: GitHub,
+    pub(crate) dynamodb: DynamoDb,
+    pub(crate) app: App,
+    pub(crate) board: Board,
+    pub(crate) tokens: Arc<TokenFunction>,
+    pub(crate) repository_id: u64,
+    pub(crate) installation: u64,
+    pub(crate) now: Timestamp,
+    /// How many seconds pass between the steps of a history.
+    pub(crate) tick: i64,
+    began: Timestamp,
+    lambda: String,
+    serving: JoinHandle<()>,
+}
+
+/// The stub holds the fake GitHub: left running, every history of thousands would stay in memory.
+impl Drop for World {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+/// Answers as the token function does, with what the fake GitHub mints.
+pub(crate) struct TokenFunction {
+    github: GitHub,
+    installation: AtomicU64,
+    held: std::sync::Mutex<std::collections::HashMap<u64, Value>>,
+    /// How often it was asked to forget a token.
+    pub(crate) invalidations: AtomicUsize,
+    /// What it answers instead of a token: an `errorType` and its message.
+    pub(crate) refuses: std::sync::Mutex<Option<(&'static str, &'static str)>>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let began = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
+        let github = GitHub::start().await;
+        let now = began + SignedDuration::from_secs(1);
+        let repository_id = github.create_repository(REPOSITORY, true);
+        let installation = github.install("acme", Selection::All);
+        github.set_hook("http://127.0.0.1:9/", "secret");
+        let tokens = Arc::new(TokenFunction {
+            github: github.clone(),
+            installation: AtomicU64::new(installation),
+            held: std::sync::Mutex::default(),
+            invalidations: AtomicUsize::new(0),
+            refuses: std::sync::Mutex::default(),
+        });
+        let (lambda, serving) = serve(Arc::clone(&tokens)).await;
+        let dynamodb = DynamoDb::start().await;
+        let board = Board::new(dynamodb.sdk(&access_key_id("webhook")), "Tasks", "PullRequests");
+        let app = app(&github, &dynamodb, &lambda);
+        Self { github, dynamodb, app, board, tokens, repository_id, installation, now, tick: 1, began, lambda, serving }
+    }
+
+    /// Another execution environment of the same function.
+    pub(crate) fn another_app(&self) -> App {
+        app(&self.github, &self.dynamodb, &self.lambda)
+    }
+
+    pub(crate) fn pass(&mut self, seconds: i64) {
+        self.now += SignedDuration::from_secs(seconds);
+    }
+
+    /// Puts a card on the board. Its id begins with `digits`, eight of them.
+    pub(crate) fn task(&self, digits: &str, status: &str) -> String {
+        let id = format!("{digits}{}", "0".repeat(24));
+        let item = json!({"prefix": digits, "id": id, "title": "a card", "status": status});
+        self.dynamodb.put("Tasks", &item);
+        id
+    }
+
+    pub(crate) fn read_task(&self, digits: &str) -> Value {
+        let id = format!("{digits}{}", "0".repeat(24));
+        self.dynamodb.get("Tasks", &json!({"prefix": digits, "id": id})).expect("the task is on the board")
+    }
+
+    /// Moves a card as a person does.
+    pub(crate) fn move_task(&self, digits: &str, status: &str) {
+        let mut task = self.read_task(digits);
+        task["status"] = json!(status);
+        if let Some(completed) = task.get("completed_by").cloned() {
+            task["completed_by"] = json!({"SS": completed});
+        }
+        self.dynamodb.put("Tasks", &task);
+    }
+
+    pub(crate) fn item(&self, number: u64) -> Value {
+        self.work_item(&self.repository_id.to_string(), &format!("pr#{number}")).expect("the pull request has an item")
+    }
+
+    pub(crate) fn work_item(&self, partition: &str, item: &str) -> Option<Value> {
+        self.dynamodb.get("PullRequests", &json!({"repository_id": partition, "item": item}))
+    }
+
+    /// GitHub, where whatever is done next is stamped with the world's time.
+    pub(crate) fn hub(&self) -> &GitHub {
+        let touched = self.github.numbers(REPOSITORY).into_iter();
+        let clock = touched.map(|number| self.github.truth(REPOSITORY, number).updated_at).max().unwrap_or(self.began);
+        self.github.set_tick(self.now.as_second() - clock.as_second());
+        &self.github
+    }
+
+    /// Opens a pull request into `main` that touches one file.
+    pub(crate) fn open(&mut self, title: &str, path: &str) -> github::Event {
+        self.open_with(NewPullRequest { paths: vec![path.to_owned()], ..NewPullRequest::titled(title) })
+    }
+
+    pub(crate) fn open_with(&mut self, new: NewPullRequest) -> github::Event {
+        self.pass(1);
+        self.hub().open_pull_request(REPOSITORY, new)
+    }
+
+    /// Delivers an event to the webhook, past its signature.
+    pub(crate) async fn deliver(&self, event: &github::Event) {
+        let body = event.payload.to_string();
+        let read = webhook::event::read(body.as_bytes(), Some(&event.name), None, |_| true).expect("a readable event");
+        let webhook::event::Event::PullRequest { facts, .. } = read else { panic!("not a pull request's event") };
+        self.board.apply(domain::report::Report::facts(*facts), self.now).await.expect("the webhook can write");
+    }
+
+    pub(crate) async fn reconcile(&self, event: Value) -> Summary {
+        self.reconcile_by(&self.app, event).await
+    }
+
+    pub(crate) async fn reconcile_by(&self, app: &App, event: Value) -> Summary {
+        self.try_by(app, event).await.expect("DynamoDB works")
+    }
+
+    pub(crate) async fn try_by(&self, app: &App, event: Value) -> adapters::Result<Summary> {
+        let event = Event::read(event).expect("an event of reconcile");
+        reconcile::handle(app, event, self.now, Duration::from_secs(60)).await
+    }
+
+    /// What the stream holds for reconcile: the items whose `check` is `now`.
+    pub(crate) fn stream_event(&self) -> Value {
+        let asked = self.dynamodb.scan("PullRequests").into_iter().filter(|item| item["check"] == "now");
+        let record = |item: Value| {
+            json!({"eventName": "MODIFY", "dynamodb": {"Keys": {
+                "repository_id": {"S": item["repository_id"]}, "item": {"S": item["item"]}}}})
+        };
+        json!({"Records": asked.map(record).collect::<Vec<_>>()})
+    }
+
+    pub(crate) async fn stream(&self) -> Summary {
+        self.reconcile(self.stream_event()).await
+    }
+
+    pub(crate) async fn due(&self) -> Summary {
+        self.reconcile(json!({"schedule": "due"})).await
+    }
+
+    /// What is asked right after a move of a base is asked once more a minute later.
+    pub(crate) async fn once_more(&mut self) -> Summary {
+        self.pass(61);
+        self.due().await
+    }
+
+    /// Everything that is owed, resyncs and the scan aside.
+    pub(crate) fn owed(&self) -> Vec<Value> {
+        let items = self.dynamodb.scan("PullRequests").into_iter();
+        items.filter(|item| item.get("due").is_some() && item["item"] != "sync" && item["item"] != "scan").collect()
+    }
+
+    /// Lets time pass, quarter of an hour by quarter of an hour, until nothing is owed, and for one resync at least.
+    pub(crate) async fn settle(&mut self) {
+        for _ in 0..8 {
+            self.pass(15 * 60 + 1);
+            // The first run finds what is due, the installation among it; the second what the first found.
+            for _ in 0..3 {
+                self.due().await;
+            }
+            if self.owed().is_empty() {
+                return;
+            }
+        }
+        panic!("still owed after two hours: {:#?}", self.owed());
+    }
+}
+
+fn app(github: &GitHub, dynamodb: &DynamoDb, lambda: &str) -> App {
+    let config = Config {
+        tasks_table: "Tasks".to_owned(),
+        pull_requests_table: "PullRequests".to_owned(),
+        token_function: "token".to_owned(),
+        github_api_url: github.url(),
+    };
+    let lambda = aws_sdk_lambda::Client::new(&sdk_config(lambda, RECONCILE));
+    App::with_clients(config, dynamodb.sdk(RECONCILE), lambda, Pace::immediate())
+}
+
+async fn serve(function: Arc<TokenFunction>) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().route("/2015-03-31/functions/token/invocations", post(invoke)).with_state(function);
+    let serving = tokio::spawn(async move { axum::serve(listener, router).await.expect("the stub serves") });
+    (url, serving)
+}
+
+async fn invoke(Shared(function): Shared<Arc<TokenFunction>>, headers: HeaderMap, body: Bytes) -> Response {
+    record(&Call::caller(&headers), "lambda:InvokeFunction", "token");
+    let request: Value = serde_json::from_slice(&body).expect("a JSON request");
+    if let Some((refusal, message)) = *function.refuses.lock().unwrap() {
+        let body = json!({"errorType": refusal, "errorMessage": message});
+        return ([("x-amz-function-error", "Unhandled")], body.to_string()).into_response();
+    }
+    if request["action"] == "invalidate" {
+        function.invalidations.fetch_add(1, Ordering::Relaxed);
+        let rejected = |known: &Value| {
+            hex::encode(Sha256::digest(known["token"].as_str().unwrap())) == request["token_sha256"].as_str().unwrap()
+        };
+        function.held.lock().unwrap().retain(|_, known| !rejected(known));
+        return json!({"invalidated": true}).to_string().into_response();
+    }
+    assert_eq!(request["permissions"], json!({"contents": "read", "pull_requests": "read", "metadata": "read"}));
+    let installation = request["installation_id"].as_u64().unwrap_or(function.installation.load(Ordering::Relaxed));
+    let known = function.held.lock().unwrap().get(&installation).cloned();
+    if let Some(mut known) = known {
+        known["cached"] = json!(true);
+        return known.to_string().into_response();
+    }
+    let answer = function.mint(installation, &request["permissions"]).await;
+    if let Some(token) = answer.get("token") {
+        assert!(token.is_string());
+        function.held.lock().unwrap().insert(installation, answer.clone());
+        return answer.to_string().into_response();
+    }
+    ([("x-amz-function-error", "Unhandled")], answer.to_string()).into_response()
+}
+
+impl TokenFunction {
+    /// Makes another installation the default one.
+    pub(crate) fn serve_by(&self, installation: u64) {
+        self.installation.store(installation, Ordering::Relaxed);
+    }
+
+    /// Drops the token of an installation that GitHub does not know any more.
+    pub(crate) fn forget(&self, installation: u64) {
+        self.held.lock().unwrap().remove(&installation);
+    }
+
+    async fn mint(&self, installation: u64, permissions: &Value) -> Value {
+        let app = self.github.app();
+        let key = adapters::github::app::AppKey::from_pem(&SecretString::from(app.pem)).unwrap();
+        let jwt = key.jwt(&app.client_id, Timestamp::now(), SignedDuration::ZERO).unwrap();
+        let request = adapters::github::AccessTokenRequest {
+            repositories: None,
+            permissions: serde_json::from_value(permissions.clone()).unwrap(),
+        };
+        let client = adapters::github::Client::new(self.github.url());
+        match client.create_installation_access_token(&jwt, InstallationId(installation), &request).await {
+            Ok(minted) => json!({
+                "token": minted.token.expose_secret(),
+                // Far off, because the world's clock runs ahead of this machine's.
+                "expires_at": (minted.expires_at + SignedDuration::from_hours(24 * 30)).to_string(),
+                "installation_id": installation,
+                "cached": false,
+            }),
+            Err(adapters::github::Error::InstallationNotFound(_)) => {
+                json!({"errorType": "InstallationNotFound", "errorMessage": "not there"})
+            }
+            Err(error) => json!({"errorType": "GitHubUnavailable", "errorMessage": error.to_string()}),
+        }
+    }
+}

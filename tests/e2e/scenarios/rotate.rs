@@ -1,0 +1,282 @@
+//! `configure --rotate`: new secrets while deliveries arrive and tokens are minted, and interruptions anywhere.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use fake_github::{self as github, AppKey, FaultKind};
+use local_aws::lambda::binary;
+use local_aws::{Fault, Rule};
+use serde_json::{Value, json};
+use stack::{APP_SECRET_ID, Stack, WEBHOOK_SECRET, WEBHOOK_SECRET_ID, app_secret};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::harness::agent::CLI;
+use crate::harness::operator::Operator;
+use crate::scenarios::configure::{deployed, flags, value};
+
+const ROTATE_SECRET: [&str; 3] = ["configure", "--rotate", "webhook-secret"];
+const ROTATE_KEY: [&str; 5] = ["configure", "--rotate", "key", "--pem", "new.pem"];
+const RETIRE_SECRET: [&str; 4] = ["configure", "--rotate", "webhook-secret", "--retire-previous"];
+const RETIRE_KEY: [&str; 4] = ["configure", "--rotate", "key", "--retire-previous"];
+
+/// A ping that is signed with this secret.
+fn signed_with(stack: &Stack, secret: &str) -> reqwest::RequestBuilder {
+    let body = stack.github.ping_event().payload.to_string();
+    let request = stack.http.post(stack.front.url()).header("x-github-event", "ping");
+    let request = request.header("x-hub-signature-256", github::sign(secret.as_bytes(), body.as_bytes()));
+    request.body(body)
+}
+
+/// What the webhook answers to it.
+async fn answered(request: reqwest::RequestBuilder) -> u16 {
+    request.send().await.unwrap().status().as_u16()
+}
+
+async fn secret_in(stack: &Stack, label: &str) -> String {
+    value(stack, WEBHOOK_SECRET_ID, label).await.unwrap()["webhook_secret"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_webhook_secret_is_rotated_without_a_refused_delivery() {
+    let stack = Stack::start().await;
+    let operator = Operator::new(&stack);
+    stack.lambda.set_concurrency("webhook", 3);
+    let ping = stack.github.ping_event();
+    assert_eq!(stack.github.deliver(&ping).await.status, 200);
+    // Forged ones come in all the time. After one an environment looks for a new secret, and then not for 30 s.
+    let forged = signed_with(&stack, "somebody else's");
+    assert_eq!(answered(forged.try_clone().unwrap()).await, 401);
+    let done = Arc::new(AtomicBool::new(false));
+    let deliveries = {
+        let (github, done, ping) = (stack.github.clone(), Arc::clone(&done), ping.clone());
+        tokio::spawn(async move {
+            let mut answers = Vec::new();
+            while !done.load(Ordering::SeqCst) {
+                // Two at once, so that more than one environment has to learn of it.
+                let pair = tokio::join!(github.deliver(&ping), github.deliver(&ping));
+                answers.extend([pair.0.status, pair.1.status]);
+                assert_eq!(answered(forged.try_clone().unwrap()).await, 401);
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            answers
+        })
+    };
+    let ended = operator.cli(&ROTATE_SECRET).await;
+    assert_eq!(stack.github.deliver(&ping).await.status, 200);
+    done.store(true, Ordering::SeqCst);
+    let answers = deliveries.await.unwrap();
+    assert!(ended.ok && ended.stdout.contains("ping → 200"), "{ended:?}");
+    assert!(answers.len() > 50 && answers.iter().all(|status| *status == 200), "{answers:?}");
+
+    let fresh = secret_in(&stack, "AWSCURRENT").await;
+    assert_eq!(secret_in(&stack, "AWSPREVIOUS").await, WEBHOOK_SECRET);
+    assert_eq!(stack.github.hook_config().secret.as_deref(), Some(fresh.as_str()));
+    assert!(fresh.len() == 64 && fresh.bytes().all(|byte| byte.is_ascii_hexdigit()), "as `openssl rand -hex 32`");
+    assert!(!ended.stdout.contains(&fresh) && !ended.stderr.contains(&fresh), "{ended:?}");
+
+    let retired = operator.json(&RETIRE_SECRET).await;
+    assert_eq!(retired, json!({"retired": true}));
+    stack.lambda.kill_environments("webhook");
+    assert_eq!(answered(signed_with(&stack, &fresh)).await, 200);
+    assert_eq!(answered(signed_with(&stack, WEBHOOK_SECRET)).await, 401, "the old one is out of service");
+    assert_eq!(operator.json(&RETIRE_SECRET).await, json!({"retired": false}));
+    stack.github.assert_nothing_unexpected();
+}
+
+/// Runs a command until it says this, and kills it then, as a closed laptop does.
+async fn killed_at(operator: &Operator<'_>, arguments: &[&str], words: &str) {
+    let mut command = operator.machine.command(&binary(CLI), arguments);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if line.contains(words) {
+            child.kill().await.unwrap();
+            return;
+        }
+    }
+    panic!("{words:?} was never said");
+}
+
+#[tokio::test]
+async fn a_rotation_that_was_interrupted_is_finished_and_pushes_nothing_out_of_service() {
+    let stack = Stack::start().await;
+    let operator = Operator::new(&stack);
+    operator.file("mine", "a secret of my own choice\n");
+    killed_at(&operator, &ROTATE_SECRET, "Waiting 35 s").await;
+    let fresh = secret_in(&stack, "AWSCURRENT").await;
+    assert_ne!(fresh, WEBHOOK_SECRET);
+    assert_eq!(stack.github.deliver(&stack.github.ping_event()).await.status, 200, "GitHub signs with the old one");
+
+    let line = operator.refused(&RETIRE_SECRET).await;
+    assert!(line.starts_with("GitHub still signs with the previous webhook secret"), "{line}");
+    operator.file("app.pem", &stack.github.app().pem);
+    let id = stack.github.app().id.to_string();
+    for begin in [ROTATE_SECRET.to_vec(), flags(&id, "app.pem")] {
+        let line = operator.refused(&[&begin[..], &["--webhook-secret-file", "mine"]].concat()).await;
+        assert!(line.starts_with("an earlier rotation has not reached GitHub yet"), "{line}");
+    }
+    assert_eq!(secret_in(&stack, "AWSPREVIOUS").await, WEBHOOK_SECRET, "what GitHub signs with is in service");
+
+    let ended = operator.cli(&ROTATE_SECRET).await;
+    assert!(ended.ok && ended.stdout.contains("Finishing the rotation"), "{ended:?}");
+    assert_eq!(secret_in(&stack, "AWSCURRENT").await, fresh, "no third secret");
+    assert_eq!(stack.github.hook_config().secret, Some(fresh));
+    assert_eq!(secret_in(&stack, "AWSPREVIOUS").await, WEBHOOK_SECRET);
+}
+
+#[tokio::test]
+async fn a_secret_of_ones_own_is_handed_over_with_the_same_care() {
+    let stack = Stack::start().await;
+    let operator = Operator::new(&stack);
+    operator.file("mine", "a secret of my own choice\n");
+    operator.file("app.pem", &stack.github.app().pem);
+    let before = json!({"webhook_secret": WEBHOOK_SECRET, "installations": [stack.installation]});
+    stack.secrets.put(WEBHOOK_SECRET_ID, &before).await;
+    let id = stack.github.app().id.to_string();
+    let ended = operator.cli(&[&flags(&id, "app.pem")[..], &["--webhook-secret-file", "mine"]].concat()).await;
+    assert!(ended.ok && ended.stdout.contains("Waiting 35 s"), "GitHub delivers here already: {ended:?}");
+    let after = json!({"webhook_secret": "a secret of my own choice", "installations": [stack.installation]});
+    assert_eq!(value(&stack, WEBHOOK_SECRET_ID, "AWSCURRENT").await, Some(after), "the rest of it is kept");
+    for bad in ["", "two\nlines"] {
+        operator.file("mine", bad);
+        let line = operator.refused(&[&ROTATE_SECRET[..], &["--webhook-secret-file", "mine"]].concat()).await;
+        assert!(line.starts_with("a webhook secret is one line of text"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_rotated_while_tokens_are_minted() {
+    let stack = Stack::start().await;
+    let operator = Operator::new(&stack);
+    operator.file("new.pem", &AppKey::second().pem);
+    let line = operator.refused(&ROTATE_KEY).await;
+    assert!(line.contains("does not accept this key") && line.contains(&AppKey::second().fingerprint), "{line}");
+    let before = app_secret(&stack.github, stack.installation);
+    assert_eq!(value(&stack, APP_SECRET_ID, "AWSCURRENT").await, Some(before.clone()), "nothing was stored");
+
+    stack.github.add_key(AppKey::second());
+    let mint = |repository: String| {
+        stack.github.create_repository(&format!("acme/{repository}"), true);
+        stack.lambda.invoke("token", json!({"repositories": [repository]}))
+    };
+    mint("before".to_owned()).await.unwrap();
+    let rotation = async {
+        let ended = operator.cli(&ROTATE_KEY).await;
+        assert!(ended.ok && ended.stdout.contains("Key rotated"), "{ended:?}");
+    };
+    let minting = async {
+        for number in 0..20 {
+            mint(format!("during-{number}")).await.unwrap();
+        }
+    };
+    tokio::join!(rotation, minting);
+    let current = value(&stack, APP_SECRET_ID, "AWSCURRENT").await.unwrap();
+    assert_eq!(current["private_key"], AppKey::second().pkcs8_pem);
+    assert_eq!(current["installation_id"], before["installation_id"]);
+    assert_eq!(value(&stack, APP_SECRET_ID, "AWSPREVIOUS").await, Some(before));
+
+    stack.github.remove_key(AppKey::first());
+    mint("after".to_owned()).await.unwrap();
+    assert_eq!(operator.json(&RETIRE_KEY).await, json!({"retired": true}));
+    assert_eq!(value(&stack, APP_SECRET_ID, "AWSPREVIOUS").await, None);
+    stack.lambda.kill_environments("token");
+    mint("retired".to_owned()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_previous_key_stays_while_the_current_one_does_not_work() {
+    let stack = Stack::start().await;
+    let operator = Operator::new(&stack);
+    let mut broken = app_secret(&stack.github, stack.installation);
+    broken["private_key"] = json!(AppKey::second().pem);
+    stack.secrets.put(APP_SECRET_ID, &broken).await;
+    let line = operator.refused(&RETIRE_KEY).await;
+    assert!(line.contains("does not accept this key"), "{line}");
+    assert!(value(&stack, APP_SECRET_ID, "AWSPREVIOUS").await.is_some());
+}
+
+#[tokio::test]
+async fn what_does_not_go_together_or_is_not_there_is_said() {
+    let stack = deployed().await;
+    let operator = Operator::new(&stack);
+    operator.file("new.pem", &stack.github.app().pem);
+    for (arguments, words) in [
+        (&["configure", "--rotate", "key"][..], "name the file with --pem"),
+        (
+            &["configure", "--rotate", "key", "--pem", "new.pem", "--webhook-secret-file", "x"],
+            "--rotate webhook-secret",
+        ),
+        (&["configure", "--rotate", "webhook-secret", "--pem", "new.pem"], "--rotate key"),
+        (&ROTATE_SECRET, "is not configured, it is empty: run `konduktor-github-app configure`"),
+        (&ROTATE_KEY, "is not configured, it is empty: run `konduktor-github-app configure`"),
+        (&RETIRE_KEY, "is not configured, it is empty: run `konduktor-github-app configure`"),
+    ] {
+        let line = operator.refused(arguments).await;
+        assert!(line.contains(words), "{words}: {line}");
+    }
+    for arguments in [&["configure", "--retire-previous"][..], &["configure", "--rotate", "key", "--app-id", "1"]] {
+        let ended = operator.cli(arguments).await;
+        assert!(!ended.ok && ended.stderr.contains("Usage"), "{ended:?}");
+    }
+}
+
+/// Everything that a function would read now is whole: empty, or a value with which it works.
+async fn assert_nothing_half_done_is_served(stack: &Stack, complete: &Value) {
+    let app = value(stack, APP_SECRET_ID, "AWSCURRENT").await;
+    assert!(app.is_none() || app.as_ref() == Some(complete), "{app:?}");
+    let secret = value(stack, WEBHOOK_SECRET_ID, "AWSCURRENT").await.unwrap();
+    assert!(secret["webhook_secret"].is_string(), "{secret}");
+    let alive: Vec<_> = stack.github.minted().into_iter().filter(|minted| !minted.revoked).collect();
+    assert_eq!(alive, [], "no token is left over");
+}
+
+#[tokio::test]
+async fn configure_is_interrupted_at_every_call_and_run_again() {
+    let stack = deployed().await;
+    let operator = Operator::new(&stack);
+    let app = stack.github.app();
+    operator.file("app.pem", &app.pem);
+    operator.file("mine", "a secret of my own choice");
+    let mut complete = app_secret(&stack.github, stack.installation);
+    complete["private_key"] = json!(app.pkcs8_pem);
+    let id = app.id.to_string();
+    let run = [&flags(&id, "app.pem")[..], &["--webhook-secret-file", "mine"]].concat();
+    let mut interrupted = 0;
+    for call in 0.. {
+        stack.secrets.fail(Rule::new(Fault::AccessDenied).after(call));
+        let ended = operator.cli(&run).await;
+        stack.secrets.clear_faults();
+        assert_nothing_half_done_is_served(&stack, &complete).await;
+        if ended.ok {
+            break;
+        }
+        interrupted = call;
+    }
+    assert!(interrupted > 5, "the interruptions reached the calls that write: {interrupted}");
+    assert_eq!(value(&stack, APP_SECRET_ID, "AWSCURRENT").await, Some(complete));
+    assert_eq!(secret_in(&stack, "AWSCURRENT").await, "a secret of my own choice");
+    assert_eq!(stack.github.hook_config().secret.as_deref(), Some("a secret of my own choice"));
+    let labels: Vec<String> =
+        stack.secrets.versions(APP_SECRET_ID).await.into_iter().flat_map(|version| version.stages).collect();
+    assert_eq!(labels, ["AWSCURRENT"], "nothing is pending");
+}
+
+#[tokio::test]
+async fn configure_is_cut_off_from_github_anywhere_and_run_again() {
+    let stack = deployed().await;
+    let operator = Operator::new(&stack);
+    let app = stack.github.app();
+    operator.file("app.pem", &app.pem);
+    let mut complete = app_secret(&stack.github, stack.installation);
+    complete["private_key"] = json!(app.pkcs8_pem);
+    let id = app.id.to_string();
+    for path in ["/app", "/app/installations", "/access_tokens", "/app/hook/config", "/attempts"] {
+        stack.github.fault(github::Fault::always(path, FaultKind::DropConnection));
+        let line = operator.refused(&flags(&id, "app.pem")).await;
+        assert!(line.starts_with("GitHub at http") && line.contains("does not answer"), "{path}: {line}");
+        stack.github.clear_faults();
+        assert_nothing_half_done_is_served(&stack, &complete).await;
+    }
+    assert!(operator.cli(&flags(&id, "app.pem")).await.ok);
+}

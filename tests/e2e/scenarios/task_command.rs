@@ -1,0 +1,300 @@
+//! `task`: the board from a terminal, beside the functions that write the same items.
+
+use crate::harness::terminal;
+use fake_github::NewPullRequest;
+use local_aws::lambda::binary;
+use local_aws::{Fault, Rule};
+use serde_json::{Value, json};
+use stack::{REPOSITORY, Stack};
+
+use crate::harness::agent::{Agent, CLI};
+
+const TASK: &str = "4d9d444d0198c5c27f00aabbccddeeff";
+
+async fn create(agent: &Agent<'_>, arguments: &[&str]) -> Value {
+    let arguments = [&["task", "create"], arguments, &["--json"]].concat();
+    serde_json::from_str(&agent.cli(&arguments).await.printed()).unwrap()
+}
+
+fn put(stack: &Stack, id: &str, priority: Option<&str>, created_at: &str, more: Value) {
+    let mut task = json!({"prefix": id[..8], "id": id, "title": format!("Task {}", &id[..2]), "status": "to_do",
+        "created_at": created_at, "updated_at": created_at});
+    task.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    if let Some(priority) = priority {
+        task["priority"] = json!(priority);
+    }
+    stack.dynamodb.put("Tasks", &task);
+}
+
+/// A board of every kind of card; ids begin with the letter that a test looks for.
+fn fill(stack: &Stack) {
+    let day = |day: u32| format!("2026-11-{day:02}T09:00:00Z");
+    let id = |digits: &str| format!("{digits}{}", &TASK[digits.len()..]);
+    let linked = json!({"7#42": {"state": "open", "url": "https://github.com/acme/app/pull/42",
+        "created_at": day(9), "mergeability": "conflicting"}});
+    put(stack, &id("aa000001"), Some("p2"), &day(2), json!({}));
+    put(stack, &id("bb000001"), Some("p0"), &day(3), json!({"title": "Fix the login time-out that everybody sees"}));
+    put(stack, &id("cc000001"), Some("p2"), &day(1), json!({"repository": "acme/app"}));
+    put(stack, &id("dd000001"), None, &day(1), json!({"title": "\u{1b}[31mred\u{7} \u{202e}txt"}));
+    let conflicting = json!({"status": "pr_submitted", "pull_requests": linked, "pull_request": "7#42",
+        "has_merge_conflict": true, "repository": "acme/app", "repository_id": "7", "version": 3});
+    put(stack, &id("ee000001"), Some("p1"), &day(1), conflicting);
+    put(stack, &id("ff000001"), Some("p1"), &day(1), json!({"status": "trash"}));
+    put(stack, &id("ff000002"), Some("p1"), &day(1), json!({"status": "blocked"}));
+    for done in 10..25 {
+        put(stack, &id(&format!("d0{done}0000")), Some("p4"), &day(done), json!({"status": "done"}));
+    }
+}
+
+fn on_a_terminal(agent: &Agent<'_>, columns: u16, arguments: &[&str]) -> String {
+    let arguments = [&["task", "list"], arguments].concat();
+    terminal::run(agent.command(&binary(CLI), &arguments).into_std(), columns)
+}
+
+#[tokio::test]
+async fn a_task_from_creation_to_done_by_its_merged_pull_request() {
+    let stack = Stack::start().await;
+    let agent = Agent::new(&stack);
+    let line = agent.cli(&["task", "create", " Fix login timeout ", "--priority", "p1"]).await.printed();
+    let (id, tag) = line.trim().split_once(' ').unwrap();
+    assert_eq!(tag, format!("[kid: #{}]", &id[..8]));
+    let created = stack.task(id);
+    let time = created["created_at"].clone();
+    assert_eq!(
+        created,
+        json!({"prefix": id[..8], "id": id, "title": "Fix login timeout", "status": "to_do", "priority": "p1",
+            "created_at": time, "updated_at": time}),
+        "the board's attributes and no others"
+    );
+    assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) && &id[12..13] == "4", "{id}");
+
+    assert_eq!(agent.cli(&["task", "tag", id]).await.printed(), format!("{tag}\n"));
+    let moved = agent.cli(&["task", "move", &id[..8], "pr_submitted"]).await.printed();
+    assert_eq!(moved, format!("{}: to_do → pr_submitted\n", &id[..8]));
+    let opened = stack.github.open_pull_request(REPOSITORY, NewPullRequest::titled(&format!("Fix login {tag}")));
+    assert_eq!(stack.github.deliver(&opened).await.status, 200);
+    let merged = stack.github.merge(REPOSITORY, opened.number());
+    assert_eq!(stack.github.deliver(&merged).await.status, 200);
+    let shown = agent.cli(&["task", "show", &id[..8]]).await.printed();
+    for line in ["Fix login timeout", "status      done", "priority    p1", "repository  acme/app", "merged (current)"]
+    {
+        assert!(shown.contains(line), "{line}\n{shown}");
+    }
+    stack.github.assert_nothing_unexpected();
+}
+
+#[tokio::test]
+async fn create_takes_every_column_and_refuses_what_is_no_task() {
+    let stack = Stack::start().await;
+    let agent = Agent::new(&stack);
+    for status in ["idea", "to_do", "in_progress", "pr_submitted", "done", "trash"] {
+        let task = create(&agent, &[status, "--status", status, "--repository", "acme/app"]).await;
+        assert_eq!(stack.task(task["id"].as_str().unwrap()), task);
+        assert_eq!((&task["status"], &task["repository"]), (&json!(status), &json!("acme/app")));
+    }
+    for arguments in [
+        &["  "][..],
+        &["two\nlines"],
+        &["x", "--status", "doing"],
+        &["x", "--priority", "p5"],
+        &["x", "--repository", "app"],
+        &["x", "--repository", "acme/app/more"],
+    ] {
+        let ended = agent.cli(&[&["task", "create"], arguments].concat()).await;
+        assert!(!ended.ok && ended.stdout.is_empty() && !ended.stderr.is_empty(), "{arguments:?}: {ended:?}");
+    }
+    assert_eq!(stack.dynamodb.scan("Tasks").len(), 6);
+}
+
+#[tokio::test]
+async fn a_move_changes_the_column_and_nothing_that_is_the_functions() {
+    let stack = Stack::start().await;
+    let agent = Agent::new(&stack);
+    fill(&stack);
+    let id = format!("ee000001{}", &TASK[8..]);
+    let before = stack.task(&id);
+    agent.cli(&["task", "move", "EE000001", "in_progress"]).await.printed();
+    let mut after = stack.task(&id);
+    assert_eq!(after["status"], "in_progress");
+    assert_ne!(after["updated_at"], before["updated_at"]);
+    for attribute in ["status", "updated_at"] {
+        after[attribute] = before[attribute].clone();
+    }
+    assert_eq!(after, before);
+
+    stack.dynamodb.clear_calls();
+    let again = agent.cli(&["task", "move", "ee000001", "in_progress"]).await.printed();
+    assert_eq!(again, "ee000001 is in in_progress already\n");
+    assert!(stack.dynamodb.calls().iter().all(|call| call.operation == "Query"), "nothing was written");
+}
+
+#[tokio::test]
+async fn a_move_of_a_task_that_a_merge_moved_meanwhile_says_so() {
+    let stack = Stack::start().await;
+    let agent = Agent::new(&stack);
+    for meanwhile in [Some("done"), None] {
+        stack.create_task(TASK, "Fix login", "pr_submitted");
+        stack.dynamodb.clear_calls();
+        let late = Fault::Delay(std::time::Duration::from_secs(2));
+        stack.dynamodb.fail(Rule::new(late).operation("UpdateItem").times(1));
+        let interferes = async {
+            while !stack.dynamodb.calls().iter().any(|call| call.operation == "UpdateItem") {
+                tokio::task::yield_now().await;
+            }
+            match meanwhile {
+                Some(status) => stack.create_task(TASK, "Fix login", status),
+                None => stack.dynamodb.delete("Tasks", &json!({"prefix": TASK[..8], "id": TASK})),
+            }
+        };
+        let (ended, ()) = tokio::join!(agent.cli(&["task", "move", TASK, "to_do"]), interferes);
+        let line = ended.advice();
+        match meanwhile {
+            Some(status) => {
+                assert!(line.starts_with("4d9d444d was moved to done meanwhile"), "{line}");
+                assert_eq!(stack.task(TASK)["status"], status);
+            }
+            None => {
+                assert_eq!(line, "4d9d444d was deleted meanwhile");
+                assert!(stack.dynamodb.scan("Tasks").is_empty(), "no task was made out of a deleted one");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_is_not_taken_for_somebody_elses() {
+    let stack = Stack::start().await;
+    let agent = Agent::new(&stack);
+    for fault in [Fault::AnswerLost, Fault::AnswerReplaced] {
+        stack.dynamodb.fail(Rule::new(fault).operation("PutItem").times(1));
+        let task = create(&agent, &["Fix login"]).await;
+        let id = task["id"].as_str().unwrap();
+        stack.dynamodb.fail(Rule::new(fault).operation("UpdateItem").times(1));
+        agent.cli(&["task", "move", id, "done"]).await.printed();
+        assert_eq!(stack.task(id)["status"], "done");
+    }
+    assert_eq!(stack.dynamodb.scan("Tasks").len(), 2);
+}
+
+#[tokio::test]
+async fn the_tag_is_as_long_as_other_tasks_make_it() {
+    let stack = Stack::start().await;
+    let agent = Agent::new(&stack);
+    stack.create_task(TASK, "Fix login", "to_do");
+    assert_eq!(agent.cli(&["task", "tag", "4d9d444d"]).await.printed(), "[kid: #4d9d444d]\n");
+    stack.create_task(&format!("{}0", &TASK[..31]), "Its twin", "to_do");
+    stack.create_task(&format!("4d9d444dff{}", &TASK[10..]), "Its cousin", "to_do");
+    assert_eq!(agent.cli(&["task", "tag", TASK]).await.printed(), format!("[kid: #{TASK}]\n"));
+    assert_eq!(agent.cli(&["task", "tag", "4d9d444dff"]).await.printed(), "[kid: #4d9d444df]\n");
+    let hyphens = "4d9d444d-0198-c5c2-7f00-aabbccddeeff";
+    assert_eq!(agent.cli(&["task", "tag", hyphens]).await.printed(), format!("[kid: #{TASK}]\n"));
+    for command in [&["show"][..], &["tag"], &["move"]] {
+        let status: &[&str] = if command == ["move"] { &["done"] } else { &[] };
+        let line = agent.cli(&[&["task"], command, &["4d9d444d0"], status].concat()).await.advice();
+        assert!(line.starts_with("more than one task") && line.ends_with("give more digits"), "{line}");
+        let line = agent.cli(&[&["task"], command, &["00000000"], status].concat()).await.advice();
+        assert!(line.starts_with("no task has an id that begins with 00000000"), "{line}");
+        assert!(!agent.cli(&[&["task"], command, &["4d9d444"], status].concat()).await.ok, "seven digits are too few");
+    }
+}
+
+#[tokio::test]
+async fn a_list_in_a_pipe_has_a_line_a_task_the_most_urgent_and_oldest_first() {
+    let stack = Stack::start().await;
+    let agent = Agent::new(&stack);
+    fill(&stack);
+    stack.dynamodb.put("Tasks", &json!({"prefix": "notatask", "id": "notatask"}));
+    let listed = agent.cli(&["task", "list"]).await;
+    assert!(listed.ok && listed.stderr.contains("1 items of the table are no tasks"), "{listed:?}");
+    let lines: Vec<Vec<&str>> = listed.stdout.lines().map(|line| line.split('\t').collect()).collect();
+    let order: Vec<&str> = lines.iter().map(|line| &line[0][..2]).collect();
+    assert_eq!(order[..5], ["bb", "ee", "ff", "cc", "aa"]);
+    assert_eq!(order.last(), Some(&"dd"), "what has no priority comes last");
+    assert_eq!(lines.len(), 21, "all but the trash");
+    assert_eq!(lines[1][1..], ["pr_submitted", "p1", "acme/app", "conflict", "Task ee"]);
+    assert!(!listed.stdout.contains(['\u{1b}', '\u{7}', '\u{202e}']), "titles cannot write to a terminal");
+
+    let only = agent.cli(&["task", "list", "--status", "trash"]).await;
+    assert!(only.stdout.starts_with("ff000001") && only.stdout.lines().count() == 1, "{only:?}");
+    let json = agent.cli(&["task", "list", "--all", "--json"]).await;
+    let tasks: Vec<Value> = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(tasks.len(), 22);
+    assert_eq!(tasks[1], stack.task(tasks[1]["id"].as_str().unwrap()), "everything that the table holds");
+}
+
+#[tokio::test]
+async fn a_list_reads_every_page_of_a_big_table() {
+    let stack = Stack::start().await;
+    let agent = Agent::new(&stack);
+    let long = "x".repeat(20_000);
+    for number in 0..120 {
+        let id = format!("{number:08x}{}", &TASK[8..]);
+        put(&stack, &id, Some("p2"), "2026-11-23T09:00:00Z", json!({ "notes": long }));
+    }
+    assert_eq!(agent.cli(&["task", "list"]).await.printed().lines().count(), 120);
+    assert!(stack.dynamodb.calls().iter().filter(|call| call.operation == "Scan").count() > 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_on_a_terminal_is_a_board_that_fits_it() {
+    let stack = Stack::start().await;
+    let mut agent = Agent::new(&stack);
+    agent.set("TERM", "xterm-256color");
+    fill(&stack);
+    let board = on_a_terminal(&agent, 160, &[]);
+    let heads = board.lines().next().unwrap();
+    for head in ["idea (0)", "to_do (4)", "in_progress (0)", "pr_submitted (1)", "done (15)", "blocked (1)"] {
+        assert!(heads.contains(head), "{head}\n{board}");
+    }
+    assert!(!board.contains("trash"), "{board}");
+    assert!(board.contains("\u{1b}[1midea (0)\u{1b}[0m"), "headings are bold: {board:?}");
+    assert!(board.contains("#42 conflicts") && board.contains("and 5 more (--all)"), "{board}");
+    assert!(!board.contains('\u{7}') && !board.contains("\u{1b}[31mred"), "titles cannot write to a terminal");
+    let latest: Vec<usize> = ["d0240000", "d0150000"].iter().map(|id| board.find(id).unwrap()).collect();
+    assert!(latest[0] < latest[1] && !board.contains("d0140000"), "the latest ten that are done: {board}");
+    assert!(on_a_terminal(&agent, 160, &["--all"]).contains("d0140000"));
+
+    agent.set("NO_COLOR", "1");
+    for columns in [160, 80, 40, 12] {
+        let board = on_a_terminal(&agent, columns, &[]);
+        assert!(!board.contains('\u{1b}'), "{board:?}");
+        let widest = board.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(widest <= usize::from(columns), "{columns}: {widest}\n{board}");
+        assert!(board.contains("bb000001"), "{board}");
+    }
+    assert_eq!(on_a_terminal(&agent, 80, &["--status", "idea"]).trim(), "idea (0)");
+}
+
+#[tokio::test]
+async fn whatever_keeps_the_table_from_answering_has_a_line_that_says_what_to_do() {
+    let stack = Stack::start().await;
+    let mut agent = Agent::new(&stack);
+    let list = ["task", "list"];
+    let elsewhere = ["task", "list", "--tasks-table", "nobody-made-this"];
+    let line = agent.cli(&elsewhere).await.advice();
+    assert!(line.starts_with("there is no table nobody-made-this in eu-west-1: "), "{line}");
+    for (command, action) in [
+        (&list[..], "dynamodb:Scan"),
+        (&["task", "show", TASK], "dynamodb:Query"),
+        (&["task", "create", "x"], "dynamodb:PutItem"),
+        (&["task", "move", TASK, "done"], "dynamodb:UpdateItem"),
+    ] {
+        stack.create_task(TASK, "Fix login", "to_do");
+        let operation = action.split_once(':').unwrap().1;
+        stack.dynamodb.fail(Rule::new(Fault::AccessDenied).operation(operation));
+        let line = agent.cli(command).await.advice();
+        assert!(line.contains("may not use the table Tasks") && line.contains(action), "{line}");
+        stack.dynamodb.clear_faults();
+    }
+    stack.dynamodb.set_unreachable(true);
+    let line = agent.cli(&list).await.advice();
+    assert!(line.starts_with("DynamoDB in eu-west-1 does not answer"), "{line}");
+    stack.dynamodb.set_unreachable(false);
+    agent.set("TASKS_TABLE", "");
+    assert!(agent.cli(&list).await.printed().starts_with(TASK), "the stack names its table");
+    let line = agent.cli(&["task", "list", "--stack", "nobody-deployed-this"]).await.advice();
+    assert!(line.starts_with("there is no stack nobody-deployed-this in eu-west-1: "), "{line}");
+    agent.set("AWS_REGION", "");
+    let line = agent.cli(&elsewhere).await.advice();
+    assert!(line.starts_with("no AWS region"), "{line}");
+}

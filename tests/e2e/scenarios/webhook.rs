@@ -1,0 +1,394 @@
+//! The webhook's front door: the real binary, asked over HTTP.
+
+use std::time::Duration;
+
+use local_aws::lambda::access_key_id;
+use local_aws::{Fault, Rule};
+use serde_json::{Value, json};
+use stack::{Stack, WEBHOOK_SECRET, WEBHOOK_SECRET_ID};
+
+use crate::harness::desk::{TAG, TASK, sign};
+use crate::harness::payload::{merged, opened};
+
+struct Answer {
+    status: u16,
+    json: Value,
+    text: String,
+}
+
+async fn post(stack: &Stack, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+    let mut request = stack.http.post(stack.front.url());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = request.body(body).send().await.unwrap();
+    let status = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    Answer { status, json: serde_json::from_str(&text).unwrap_or_default(), text }
+}
+
+/// Delivers as GitHub would, signed with the right secret.
+async fn signed(stack: &Stack, event: &str, body: Vec<u8>) -> Answer {
+    signed_with(stack, WEBHOOK_SECRET, event, body).await
+}
+
+async fn signed_with(stack: &Stack, secret: &str, event: &str, body: Vec<u8>) -> Answer {
+    let signature = sign(secret, &body);
+    let headers = [
+        ("content-type", "application/json"),
+        ("x-github-event", event),
+        ("x-github-delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958"),
+        ("x-hub-signature-256", signature.as_str()),
+    ];
+    post(stack, &headers, body).await
+}
+
+fn ping() -> Vec<u8> {
+    br#"{"zen":"Anything added dilutes everything else.","hook_id":1,"hook":{"type":"App"}}"#.to_vec()
+}
+
+#[tokio::test]
+async fn a_ping_is_answered() {
+    let stack = Stack::start().await;
+    let answer = signed(&stack, "ping", ping()).await;
+    assert_eq!((answer.status, answer.json), (200, json!({"outcome": "pong"})));
+    let record = stack.github.deliver(&stack.github.ping_event()).await;
+    assert_eq!(record.status, 200, "{}", record.body);
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_with_a_signature_the_answer_is_the_same() {
+    let stack = Stack::start().await;
+    stack.create_task(TASK, "Fix login", "pr_submitted");
+    let body = merged(TAG, 2).bytes();
+    let right = sign(WEBHOOK_SECRET, &body);
+    let mut changed = body.clone();
+    *changed.last_mut().unwrap() = b' ';
+    let wrong = sign("another secret", &body);
+    let upper = format!("sha256={}", right[7..].to_uppercase());
+    let bare = right[7..].to_owned();
+    let event = ("x-github-event", "pull_request");
+    let mut answers = Vec::new();
+    for (name, headers, body) in [
+        ("missing", vec![event], &body),
+        ("malformed", vec![event, ("x-hub-signature-256", "sha256=zz")], &body),
+        ("without its prefix", vec![event, ("x-hub-signature-256", &bare)], &body),
+        ("too short", vec![event, ("x-hub-signature-256", &right[..70])], &body),
+        ("upper-case", vec![event, ("x-hub-signature-256", &upper)], &body),
+        ("SHA-1 only", vec![event, ("x-hub-signature", "sha1=0000000000000000000000000000000000000000")], &body),
+        ("another secret's", vec![event, ("x-hub-signature-256", &wrong)], &body),
+        ("another body's", vec![event, ("x-hub-signature-256", &right)], &changed),
+        ("sent twice", vec![event, ("x-hub-signature-256", &right), ("x-hub-signature-256", &right)], &body),
+    ] {
+        let answer = post(&stack, &headers, body.clone()).await;
+        assert_eq!(answer.status, 401, "{name}");
+        answers.push(answer.text);
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert_eq!(stack.task(TASK)["status"], "pr_submitted");
+    assert!(stack.dynamodb.calls().is_empty(), "nothing unverified reaches a table");
+}
+
+#[tokio::test]
+async fn header_names_come_in_any_case() {
+    let stack = Stack::start().await;
+    let signature = sign(WEBHOOK_SECRET, &ping());
+    let event = json!({
+        "version": "2.0", "routeKey": "POST /api/webhooks/github", "rawPath": "/api/webhooks/github", "rawQueryString": "",
+        "headers": {"X-GITHUB-EVENT": "ping", "X-Hub-Signature-256": signature, "Content-Type": "application/json"},
+        "requestContext": {"accountId": "1", "apiId": "a", "domainName": "d", "domainPrefix": "d", "requestId": "r",
+            "routeKey": "POST /api/webhooks/github", "stage": "$default", "time": "23/Nov/2026:09:00:00 +0000",
+            "timeEpoch": 1, "http": {"method": "POST", "path": "/api/webhooks/github", "protocol": "HTTP/1.1",
+            "sourceIp": "127.0.0.1", "userAgent": "GitHub-Hookshot/1"}},
+        "body": String::from_utf8(ping()).unwrap(), "isBase64Encoded": false,
+    });
+    let answer = stack.front.invoke_event(event).await.unwrap();
+    assert_eq!(answer["statusCode"], 200);
+}
+
+#[tokio::test]
+async fn what_is_signed_but_not_understood_is_a_bad_request_that_says_why() {
+    let stack = Stack::start().await;
+    let without = |field: &str| {
+        let mut payload = merged(TAG, 2);
+        match field {
+            "number" => payload.0.as_object_mut().unwrap().remove("number"),
+            _ => payload.0["pull_request"].as_object_mut().unwrap().remove(field),
+        };
+        payload.bytes()
+    };
+    for (event, body, words) in [
+        ("pull_request", b"not json".to_vec(), "not the JSON"),
+        ("pull_request", b"[]".to_vec(), "not the JSON"),
+        ("pull_request", b"".to_vec(), "not the JSON"),
+        ("pull_request", ping(), "the header says pull_request, but the body is not one"),
+        ("ping", merged(TAG, 2).bytes(), "the header says ping, but the body is not one"),
+        ("issues", merged(TAG, 2).bytes(), "the header says issues, but the body is another event"),
+        ("pull_request", without("number"), "lacks the field `number`"),
+        ("pull_request", without("state"), "lacks the field `state`"),
+        ("pull_request", without("merged"), "lacks the field `merged`"),
+        ("pull_request", without("updated_at"), "lacks the field `updated_at`"),
+        ("pull_request", merged(TAG, 2).set("state", json!("open")).bytes(), "both open and merged"),
+    ] {
+        let answer = signed(&stack, event, body).await;
+        let reason = answer.json["reason"].as_str().unwrap_or_default();
+        assert!(answer.status == 400 && reason.contains(words), "{words}: {} {}", answer.status, answer.text);
+    }
+    let body = ping();
+    let answer = post(&stack, &[("x-hub-signature-256", &sign(WEBHOOK_SECRET, &body))], body).await;
+    assert_eq!((answer.status, &answer.json["reason"]), (400, &json!("the header X-GitHub-Event is missing")));
+}
+
+#[tokio::test]
+async fn a_form_is_refused_with_the_advice_to_choose_json() {
+    let stack = Stack::start().await;
+    let body = b"payload=%7B%7D".to_vec();
+    let signature = sign(WEBHOOK_SECRET, &body);
+    let headers = [
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("x-github-event", "ping"),
+        ("x-hub-signature-256", signature.as_str()),
+    ];
+    let answer = post(&stack, &headers, body).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.json["reason"].as_str().unwrap().contains("application/json"));
+}
+
+#[tokio::test]
+async fn a_base64_body_gives_the_same_result_and_a_malformed_one_is_a_bad_request() {
+    let stack = Stack::start().await;
+    stack.create_task(TASK, "Fix login", "pr_submitted");
+    stack.front.force_base64(true);
+    let answer = signed(&stack, "pull_request", merged(TAG, 2).bytes()).await;
+    assert_eq!((answer.status, &answer.json["outcome"]), (200, &json!("moved")));
+    stack.front.force_base64(false);
+    let mut event = json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": "/", "rawQueryString": "",
+        "headers": {"x-github-event": "ping", "x-hub-signature-256": sign(WEBHOOK_SECRET, b"x")},
+        "requestContext": {"http": {"method": "POST", "path": "/"}},
+        "isBase64Encoded": true,
+    });
+    for body in ["%%%", "YQ", "YQ=", "a\u{0}b", "💥"] {
+        event["body"] = json!(body);
+        let answer = stack.front.invoke_event(event.clone()).await.unwrap();
+        assert_eq!(answer["statusCode"], 400, "{body:?}");
+    }
+    assert_eq!(stack.lambda.environments("webhook"), 1, "no environment died of it");
+    assert!(!stack.lambda.logs("webhook").iter().any(|line| line.contains("panicked")));
+}
+
+#[tokio::test]
+async fn events_of_no_concern_are_acknowledged_and_say_why() {
+    let stack = Stack::start().await;
+    let answer = signed(&stack, "issues", br#"{"action":"opened","issue":{}}"#.to_vec()).await;
+    assert_eq!((answer.status, &answer.json["reason"]), (200, &json!("issues events are not used here")));
+    let mut payload = opened(TAG, 1);
+    payload.0["action"] = json!("labeled");
+    let answer = signed(&stack, "pull_request", payload.bytes()).await;
+    assert_eq!((answer.status, &answer.json["reason"]), (200, &json!("pull_request.labeled changes nothing here")));
+    let answer = signed(&stack, "pull_request", opened("no tag", 1).bytes()).await;
+    assert_eq!((answer.status, &answer.json["outcome"]), (200, &json!("ignored")));
+}
+
+#[tokio::test]
+async fn before_it_is_configured_everything_is_answered_with_503() {
+    let stack = Stack::start().await;
+    for secret in [
+        json!({"webhook_secret": ""}),
+        json!({"webhook_secret": "<your-webhook-secret>"}),
+        json!({"webhook_secret": "changeme"}),
+        json!({}),
+        json!("not an object"),
+    ] {
+        stack.secrets.put(WEBHOOK_SECRET_ID, &secret).await;
+        stack.lambda.kill_environments("webhook");
+        for answer in [
+            signed(&stack, "ping", ping()).await,
+            post(&stack, &[], ping()).await,
+            signed_with(&stack, "changeme", "ping", ping()).await,
+            signed_with(&stack, "", "ping", ping()).await,
+        ] {
+            assert_eq!((answer.status, &answer.json["outcome"]), (503, &json!("not_configured")), "{secret}");
+        }
+    }
+    stack.lambda.set_variable("webhook", "WEBHOOK_SECRET_ID", "konduktor/nobody-made-this");
+    assert_eq!(signed(&stack, "ping", ping()).await.status, 503);
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_read_is_503_unless_one_is_known() {
+    let stack = Stack::start().await;
+    stack.secrets.set_unreachable(true);
+    assert_eq!(signed(&stack, "ping", ping()).await.status, 503);
+    stack.secrets.set_unreachable(false);
+    assert_eq!(signed(&stack, "ping", ping()).await.status, 200, "the next delivery works");
+    stack.secrets.set_unreachable(true);
+    assert_eq!(signed(&stack, "ping", ping()).await.status, 200, "the known secret serves on");
+}
+
+#[tokio::test]
+async fn missing_variables_are_503_and_the_log_names_all_of_them() {
+    let stack = Stack::start().await;
+    stack.lambda.set_variable("webhook", "TASKS_TABLE", "");
+    stack.lambda.set_variable("webhook", "WEBHOOK_SECRET_ID", " ");
+    assert_eq!(signed(&stack, "ping", ping()).await.status, 503);
+    let line = stack.lambda.log_line("webhook", |line| line.contains("environment variables")).await;
+    assert!(line.contains("TASKS_TABLE, WEBHOOK_SECRET_ID"), "{line}");
+}
+
+#[tokio::test]
+async fn a_failed_write_is_a_500_and_the_next_delivery_works() {
+    let stack = Stack::start().await;
+    stack.create_task(TASK, "Fix login", "pr_submitted");
+    stack.dynamodb.set_unreachable(true);
+    let answer = signed(&stack, "pull_request", merged(TAG, 2).bytes()).await;
+    assert_eq!((answer.status, &answer.json["outcome"]), (500, &json!("failed")));
+    assert!(!answer.text.contains("127.0.0.1") && !answer.text.contains("dispatch"), "{}", answer.text);
+    stack.dynamodb.set_unreachable(false);
+    let answer = signed(&stack, "pull_request", merged(TAG, 2).bytes()).await;
+    assert_eq!((answer.status, &answer.json["outcome"]), (200, &json!("moved")));
+}
+
+#[tokio::test]
+async fn a_crash_between_any_two_table_calls_is_finished_by_a_redelivery() {
+    for calls in 1..=4 {
+        let stack = Stack::start().await;
+        stack.create_task(TASK, "Fix login", "pr_submitted");
+        stack.dynamodb.crash_at(&access_key_id("webhook"), calls);
+        let answer = signed(&stack, "pull_request", merged(TAG, 2).bytes()).await;
+        assert_eq!(answer.status, 500, "at call {calls}");
+        stack.dynamodb.clear_faults();
+        let answer = signed(&stack, "pull_request", merged(TAG, 2).bytes()).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(stack.task(TASK)["status"], "done", "at call {calls}");
+        assert_eq!(stack.task(TASK)["completed_by"], json!(["1001#42"]));
+    }
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_is_not_taken_for_somebody_elses() {
+    for fault in [Fault::AnswerLost, Fault::AnswerReplaced] {
+        for operation in ["PutItem", "UpdateItem", "TransactWriteItems"] {
+            let stack = Stack::start().await;
+            stack.create_task(TASK, "Fix login", "pr_submitted");
+            stack.dynamodb.fail(Rule::new(fault).operation(operation).times(1));
+            let linked = signed(&stack, "pull_request", opened(TAG, 1).bytes()).await;
+            assert_eq!((linked.status, &linked.json["outcome"]), (200, &json!("linked")), "{operation}");
+            let moved = signed(&stack, "pull_request", merged(TAG, 2).bytes()).await;
+            assert_eq!((moved.status, &moved.json["outcome"]), (200, &json!("moved")), "{operation} {}", moved.text);
+            assert_eq!(stack.task(TASK)["version"], 2, "{operation}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_refuses_no_delivery_and_the_old_secret_serves_until_it_is_retired() {
+    let stack = Stack::start().await;
+    assert_eq!(signed(&stack, "ping", ping()).await.status, 200);
+    stack.secrets.put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": "the second"})).await;
+    for secret in [WEBHOOK_SECRET, "the second", WEBHOOK_SECRET] {
+        assert_eq!(signed_with(&stack, secret, "ping", ping()).await.status, 200, "{secret}");
+    }
+    stack.lambda.kill_environments("webhook");
+    for secret in [WEBHOOK_SECRET, "the second"] {
+        assert_eq!(signed_with(&stack, secret, "ping", ping()).await.status, 200, "{secret} in a new environment");
+    }
+    stack.secrets.put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": "the third"})).await;
+    stack.lambda.kill_environments("webhook");
+    assert_eq!(signed(&stack, "ping", ping()).await.status, 401, "two rotations later the first is gone");
+}
+
+#[tokio::test]
+async fn a_flood_of_forged_requests_looks_for_another_secret_once() {
+    let stack = Stack::start().await;
+    for _ in 0..20 {
+        assert_eq!(signed_with(&stack, "a guess", "ping", ping()).await.status, 401);
+    }
+    let reads = stack.secrets.calls().iter().filter(|call| call.operation == "GetSecretValue").count();
+    assert!(reads <= 3, "once at the start, and both versions once more: {reads}");
+}
+
+#[tokio::test]
+async fn only_the_installations_that_the_secret_names_are_served() {
+    let stack = Stack::start().await;
+    stack.create_task(TASK, "Fix login", "pr_submitted");
+    let secret = json!({"webhook_secret": WEBHOOK_SECRET, "installations": [1, 2]});
+    stack.secrets.put(WEBHOOK_SECRET_ID, &secret).await;
+    let answer = signed(&stack, "pull_request", merged(TAG, 2).bytes()).await;
+    assert_eq!((answer.status, &answer.json["outcome"]), (200, &json!("ignored")));
+    assert!(answer.json["reason"].as_str().unwrap().contains("installation 77"));
+    let mut payload = merged(TAG, 2);
+    payload.0.as_object_mut().unwrap().remove("installation");
+    assert_eq!(signed(&stack, "pull_request", payload.bytes()).await.json["outcome"], "ignored");
+    payload.0["installation"] = json!({"id": 2});
+    assert_eq!(signed(&stack, "pull_request", payload.bytes()).await.json["outcome"], "moved");
+}
+
+#[tokio::test]
+async fn the_log_has_one_summary_a_delivery_and_no_secret_or_body() {
+    let stack = Stack::start().await;
+    stack.create_task(TASK, "Fix login", "pr_submitted");
+    signed(&stack, "pull_request", merged(&format!("a title nobody logs {TAG}"), 2).bytes()).await;
+    signed_with(&stack, "a guess", "ping", ping()).await;
+    stack.lambda.log_line("webhook", |line| line.contains("\"status\":401")).await;
+    let logs = stack.lambda.logs("webhook");
+    let summaries: Vec<Value> = logs
+        .iter()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(|line: &Value| line["message"] == "delivery")
+        .collect();
+    assert_eq!(summaries.len(), 2, "{logs:#?}");
+    let first = &summaries[0];
+    for (field, value) in [
+        ("level", json!("INFO")),
+        ("outcome", json!("moved")),
+        ("status", json!(200)),
+        ("event", json!("pull_request")),
+        ("action", json!("closed")),
+        ("delivery", json!("72d3162e-cc78-11e3-81ab-4c9367dc0958")),
+        ("pull_request", json!("acme/app#42")),
+        ("tasks_moved", json!(1)),
+    ] {
+        assert_eq!(first[field], value, "{field}");
+    }
+    assert!(first["timestamp"].is_string(), "Lambda's level filter needs it at the top");
+    assert!(logs.iter().any(|line| line.contains("Task 4d9d444d has_merge_conflict=false")), "{logs:#?}");
+    for line in &logs {
+        for secret in [WEBHOOK_SECRET, "a title nobody logs", "sha256="] {
+            assert!(!line.contains(secret), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_hangs_is_a_500_before_the_function_is_ended() {
+    let stack = Stack::start().await;
+    stack.create_task(TASK, "Fix login", "pr_submitted");
+    stack.dynamodb.fail(Rule::new(Fault::Delay(Duration::from_secs(60))));
+    let answer = signed(&stack, "pull_request", merged(TAG, 2).bytes()).await;
+    assert_eq!((answer.status, &answer.json["outcome"]), (500, &json!("failed")));
+}
+
+#[tokio::test]
+async fn asking_for_every_detail_brings_no_body_and_no_secret_into_the_log() {
+    let stack = Stack::start().await;
+    stack.lambda.set_variable("webhook", "AWS_LAMBDA_LOG_LEVEL", "TRACE");
+    signed(&stack, "pull_request", merged(&format!("a title nobody logs {TAG}"), 2).bytes()).await;
+    stack.lambda.log_line("webhook", |line| line.contains("\"delivery\"")).await;
+    for line in stack.lambda.logs("webhook") {
+        for secret in [WEBHOOK_SECRET, "a title nobody logs", "sha256="] {
+            assert!(!line.contains(secret), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_frozen_environment_works_on_when_it_is_thawed() {
+    let stack = Stack::start().await;
+    stack.lambda.freeze_between_invocations(true);
+    for _ in 0..3 {
+        assert_eq!(signed(&stack, "ping", ping()).await.status, 200);
+    }
+    assert_eq!(stack.lambda.environments("webhook"), 1);
+}

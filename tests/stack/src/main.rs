@@ -1,0 +1,154 @@
+//! `stack demo [FOLDER [RUNNER…]] | run | bench FOLDER | exec COMMAND | github`: the local stack from a terminal.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a command reads its arguments, prints for people, and stops where nothing can be shown"
+)]
+
+mod bench;
+mod demo;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use fake_github::{GitHub, NewPullRequest, Selection};
+use local_aws::lambda::binary;
+use serde_json::json;
+use stack::{ACCOUNT, REPOSITORY, Stack};
+
+/// The front door's port of `run`, so that a tunnel or a second terminal can be told once.
+const PORT: u16 = 9000;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
+        Some("demo") => demo(&arguments.collect::<Vec<_>>()).await,
+        Some("bench") => {
+            bench::run(&arguments.collect::<Vec<_>>()).await;
+            ExitCode::SUCCESS
+        }
+        Some("run") => run().await,
+        Some("github") => github().await,
+        Some("exec") => exec(&arguments.collect::<Vec<_>>()).await,
+        _ => {
+            eprintln!(
+                "usage: stack demo [FOLDER [RUNNER [ARGUMENT…]]] | stack run | stack bench FOLDER | \
+                 stack exec COMMAND [ARGUMENT…] | stack github"
+            );
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Shows the main job: with the workspace's own executables, or with the `FOLDER/NAME/bootstrap` that `cargo lambda build`
+/// made, where a runner such as `qemu-aarch64` starts those of another processor.
+async fn demo(arguments: &[String]) -> ExitCode {
+    let scripts = tempfile::tempdir().expect("a temporary folder");
+    let shown = match arguments.split_first() {
+        None => demo::run(binary).await,
+        Some((folder, runner)) => demo::run(|name| bootstrap(Path::new(folder), name, runner, scripts.path())).await,
+    };
+    match shown {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(step) => {
+            eprintln!("\nThis did not hold: {step}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A function's executable, or a script that hands it to the runner.
+fn bootstrap(folder: &Path, name: &str, runner: &[String], scripts: &Path) -> PathBuf {
+    let built = folder.join(name).join("bootstrap");
+    // The host starts processes in a folder of their own.
+    let built = built.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", built.display()));
+    if runner.is_empty() {
+        return built;
+    }
+    let words = runner.iter().cloned().chain([built.display().to_string()]);
+    let words: Vec<_> = words.map(|word| quoted(&word)).collect();
+    let script = scripts.join(name);
+    std::fs::write(&script, format!("#!/bin/sh\nexec {}\n", words.join(" "))).expect("a script is written");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("the script is ours");
+    script
+}
+
+async fn run() -> ExitCode {
+    let stack = Stack::on_port(PORT).await;
+    stack.lambda.echo_logs();
+    let _triggers = stack.spawn_triggers();
+    println!("The local stack is up; Ctrl-C ends it. For other terminals:\n");
+    for (name, value) in stack.environment() {
+        println!("export {name}={}", quoted(&value));
+    }
+    println!("\nWebhook: {}", stack.front.url());
+    let _ = tokio::signal::ctrl_c().await;
+    ExitCode::SUCCESS
+}
+
+/// Runs a command with the stack's environment, and ends with it.
+async fn exec(command: &[String]) -> ExitCode {
+    let Some((program, arguments)) = command.split_first() else {
+        eprintln!("usage: stack exec COMMAND [ARGUMENT…]");
+        return ExitCode::from(2);
+    };
+    let stack = Stack::start().await;
+    let status = tokio::process::Command::new(program)
+        .args(arguments)
+        .envs(stack.environment())
+        .env("PRIVATE_KEY", stack.github.app().pem)
+        .status()
+        .await;
+    stack.github.assert_nothing_unexpected();
+    match status {
+        Ok(status) => status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from),
+        Err(error) => {
+            eprintln!("{program} could not be run: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A GitHub alone, for a stack that runs elsewhere: it says in a line of JSON where it is and what its App is, and then does
+/// what each line on its standard input says, answering with a line what the webhook answered.
+async fn github() -> ExitCode {
+    let github = GitHub::start().await;
+    github.create_git_repository(REPOSITORY, &[("README.md", "# app\n")]).await;
+    let installation = github.install(ACCOUNT, Selection::All);
+    let app = github.app();
+    println!(
+        "{}",
+        json!({"url": github.url(), "app_id": app.id, "pem": app.pem, "fingerprint": app.fingerprint,
+            "installation_id": installation, "repository": REPOSITORY})
+    );
+    for line in std::io::stdin().lines().map_while(Result::ok) {
+        let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
+        let event = match word {
+            "hook" => {
+                github.set_hook(rest, "typed into the form");
+                github.ping_event()
+            }
+            "open" => github.open_pull_request(REPOSITORY, NewPullRequest::titled(rest)),
+            "merge" => github.merge(REPOSITORY, rest.parse().expect("the number of a pull request")),
+            _ => {
+                eprintln!("hook URL | open TITLE | merge NUMBER");
+                return ExitCode::from(2);
+            }
+        };
+        let record = github.deliver(&event).await;
+        let page = &event.payload["pull_request"]["html_url"];
+        println!("{}", json!({"status": record.status, "answer": record.body, "pull_request": page}));
+    }
+    github.assert_nothing_unexpected();
+    ExitCode::SUCCESS
+}
+
+fn quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\'', r"'\''"))
+}
