@@ -36,15 +36,19 @@ pub(crate) struct Scope {
     pub(crate) late_tasks: bool,
     /// Over how many writes of others a function holds on to what it read.
     pub(crate) patience: u8,
+    /// How many functions run at once.
+    pub(crate) functions: usize,
     pub(crate) budget: Budget,
 }
 
 /// A little more than the clocks may be apart, and than a lease.
 pub(crate) const TICK: i64 = 121;
 
+fn e(n: &str, d: u8) -> u8 { std::env::var(n).ok().and_then(|k| k.parse().ok()).unwrap_or(d) }
+
 /// The scopes with so many events on GitHub besides the opening of pull requests.
 pub(crate) fn scopes(events: u8) -> Vec<Scope> {
-    let budget = Budget { events, board: 2, duplicates: 2, faults: 1, ticks: 2, resyncs: 1 };
+    let budget = Budget { events, board: 2, duplicates: 2, faults: 1, ticks: e("T", 1), resyncs: e("R", 0) };
     let one = Scope {
         name: "one pull request, one task",
         pull_requests: 1,
@@ -55,7 +59,8 @@ pub(crate) fn scopes(events: u8) -> Vec<Scope> {
         ticks: &[TICK as u32],
         cards: &[[Card::Submitted, Card::None], [Card::InProgress, Card::None], [Card::Timeless, Card::None]],
         late_tasks: false,
-        patience: 1,
+        patience: e("K", 1),
+        functions: e("F", 3) as usize,
         budget,
     };
     let two_on_one = Scope {

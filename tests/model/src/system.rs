@@ -23,6 +23,12 @@ pub(crate) const FIRST: u32 = 86_400;
 /// How long reconcile has an item to itself, seconds.
 const LEASE: i64 = 120;
 
+/// The version of no row: of one that was not claimed by whoever looks.
+const NOT_CLAIMED: u64 = u64::MAX;
+
+/// For how long after a base moved reconcile asks once more, seconds.
+const SHOWS_THE_OLD: i64 = 60;
+
 /// How many functions run at once.
 pub(crate) const RUNS: usize = 3;
 
@@ -114,11 +120,11 @@ enum Job {
     /// Reconcile looks at a row that it has claimed.
     Look { pr: u8, read_open: bool },
     /// It has read the open pull requests, reports each of those, and then the merged one.
-    Listed { pr: u8, began: u32, rest: Vec<u32> },
+    Listed { pr: u8, claimed: u64, began: u32, rest: Vec<u32> },
     /// Reconcile asks about the open pull requests of a base that it has claimed.
-    Base { base: u32, rest: Vec<u32> },
-    /// And takes the base off the work list.
-    SettleBase { base: u32 },
+    Base { base: u32, began: u32, rest: Vec<u32> },
+    /// And takes the base off the work list, or asks again a minute after it moved: GitHub shows the old answer for that long.
+    SettleBase { base: u32, began: u32 },
     /// A resync.
     Resync { rest: Vec<Todo> },
 }
@@ -178,10 +184,10 @@ impl Column {
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum ReportKey {
-    Facts(Facts),
-    Looked(Facts, Option<Mergeability>, u32),
+    Facts(Facts, Option<u32>),
+    Looked(Facts, Option<Mergeability>, u32, u32, u64),
     Compare(u8),
-    Settle(u8, Option<u32>),
+    Settle(u8, Option<u32>, u64),
 }
 
 /// A step and where it leads.
@@ -247,7 +253,7 @@ impl System {
                 self.proceed(state, slot, Action::Go(slot), &mut found);
             }
         }
-        if state.runs.contains(&0) {
+        if self.has_room(state) {
             self.beginnings(state, &mut found);
         }
         let world = self.world(state.world);
@@ -261,6 +267,11 @@ impl System {
             self.normalise(&mut successor.state);
         }
         found
+    }
+
+    /// Whether another function may run.
+    fn has_room(&self, state: &State) -> bool {
+        state.runs.iter().filter(|run| **run != 0).count() < self.scope.functions
     }
 
     /// The functions that may begin.
@@ -282,7 +293,7 @@ impl System {
                     continue;
                 }
                 for mut next in self.meanwhile(state, &[Key::Row(pr as u8)], RUNS) {
-                    if next.runs.contains(&0) {
+                    if self.has_room(&next) {
                         next.left.faults -= u8::from(unknown);
                         let slot = next.runs.iter().position(|run| *run == 0).unwrap_or(0);
                         self.look(&mut next, pr, unknown);
@@ -467,13 +478,13 @@ impl System {
     /// A webhook begins to hear an event, if that may still be.
     fn deliver(&mut self, state: &mut State, event: usize) -> Option<usize> {
         let again = state.delivered >> event & 1 == 1;
-        if (again && state.left.duplicates == 0) || !state.runs.contains(&0) {
+        if (again && state.left.duplicates == 0) || !self.has_room(state) {
             return None;
         }
         state.left.duplicates -= u8::from(again);
         state.delivered |= 1 << event;
         let facts = self.world(state.world).delivery(event)?;
-        let report = self.facts_report(facts);
+        let report = self.facts_report(facts, None);
         let node = self.machine.start(report, state.clock);
         Some(self.begin(state, Run { job: Job::Webhook { event: event as u8, again }, node: Some(node), got: Vec::new(), age: None }))
     }
@@ -550,33 +561,52 @@ impl System {
         slot
     }
 
-    fn facts_report(&mut self, facts: Facts) -> u32 {
+    /// A report of a delivery, or of a read that began at this second.
+    fn facts_report(&mut self, facts: Facts, read_at: Option<u32>) -> u32 {
         let machine = &mut self.machine;
-        let key = ReportKey::Facts(facts.clone());
-        *self.reports.entry(key).or_insert_with(|| machine.report(Report::facts(facts)))
+        let key = ReportKey::Facts(facts.clone(), read_at);
+        *self.reports.entry(key).or_insert_with(|| {
+            let report = Report::facts(facts);
+            machine.report(match read_at {
+                Some(at) => report.read_at(BEGIN + i64::from(at)),
+                None => report,
+            })
+        })
     }
 
-    fn compare_report(&mut self, pr: u8, look: Option<Option<u32>>) -> u32 {
-        let key = look.map_or(ReportKey::Compare(pr), |began| ReportKey::Settle(pr, began));
+    /// A comparison of a row with its tasks; with a look at it, when the open pull requests were read and which version was claimed.
+    fn compare_report(&mut self, pr: u8, look: Option<(Option<u32>, u64)>) -> u32 {
+        let key = look.map_or(ReportKey::Compare(pr), |(began, claimed)| ReportKey::Settle(pr, began, claimed));
         let machine = &mut self.machine;
         *self.reports.entry(key).or_insert_with(|| {
             let report = Report::compare(REPOSITORY, world::number(pr.into()));
             let open_read_at = |began: Option<u32>| began.map(|began| BEGIN + i64::from(began));
             machine.report(match look {
                 None => report,
-                Some(began) => report.looked(Look { open_read_at: open_read_at(began), ..Look::default() }),
+                Some((began, claimed)) => {
+                    let look = Look { open_read_at: open_read_at(began), claimed: Some(claimed), ..Look::default() };
+                    report.looked(look)
+                }
             })
         })
     }
 
-    /// What reconcile reports of a pull request that it has read, `base` being what moved its base.
-    fn looked_report(&mut self, facts: Facts, answer: Option<Mergeability>, base: u32) -> u32 {
+    /// What reconcile reports of a pull request that it has just read, `base` being what moved its base.
+    fn looked_report(
+        &mut self,
+        facts: Facts,
+        answer: Option<Mergeability>,
+        base: u32,
+        read_at: u32,
+        claimed: u64,
+    ) -> u32 {
         let machine = &mut self.machine;
         let moved = machine.bases.get(base).map(|base| Box::new((**base).clone()));
-        let key = ReportKey::Looked(facts.clone(), answer, base);
+        let key = ReportKey::Looked(facts.clone(), answer, base, read_at, claimed);
         *self.reports.entry(key).or_insert_with(|| {
             let answer = answer.map(|mergeability| Answer { mergeability, base: moved });
-            machine.report(Report::facts(facts).looked(Look { answer, ..Look::default() }))
+            let report = Report::facts(facts).looked(Look { answer, claimed: Some(claimed), ..Look::default() });
+            machine.report(report.read_at(BEGIN + i64::from(read_at)))
         })
     }
 
@@ -590,13 +620,14 @@ impl System {
             claimed.version += 1;
             machine.row(claimed)
         });
+        let claimed = row.version + 1;
         let report = if row.is_merge_known() {
-            self.compare_report(pr as u8, Some(None))
+            self.compare_report(pr as u8, Some((None, claimed)))
         } else {
             let world = self.world(state.world);
             let Some(facts) = world.read(pr) else { return };
             let open = world.prs[pr].filter(|pr| pr.state == Stage::Open && !unknown);
-            self.looked_report(facts, open.map(|pr| pr.mergeability()), state.base)
+            self.looked_report(facts, open.map(|pr| pr.mergeability()), state.base, state.clock, claimed)
         };
         let node = self.machine.start(report, state.clock);
         self.begin(state, Run { job: Job::Look { pr: pr as u8, read_open: false }, node: Some(node), got: Vec::new(), age: None });
@@ -610,7 +641,7 @@ impl System {
         claimed.version += 1;
         state.base = self.machine.bases.id(claimed);
         let rest = self.open_reports(state, Some(state.base));
-        let run = Run { job: Job::Base { base: state.base, rest }, node: None, got: Vec::new(), age: None };
+        let run = Run { job: Job::Base { base: state.base, began: state.clock, rest }, node: None, got: Vec::new(), age: None };
         self.begin_with(state, run);
     }
 
@@ -627,8 +658,8 @@ impl System {
             let Some(pr) = pr.filter(|pr| pr.state == Stage::Open) else { continue };
             let Some(facts) = world.read(at) else { continue };
             reports.push(match base {
-                Some(base) => self.looked_report(facts, Some(pr.mergeability()), base),
-                None => self.facts_report(facts),
+                Some(base) => self.looked_report(facts, Some(pr.mergeability()), base, state.clock, NOT_CLAIMED),
+                None => self.facts_report(facts, Some(state.clock)),
             });
         }
         reports
@@ -640,7 +671,7 @@ impl System {
         let mut rest = Vec::new();
         for pr in 0..SIZE {
             let Some(facts) = world.read(pr) else { continue };
-            rest.push(Todo::News { pr: pr as u8, report: self.facts_report(facts) });
+            rest.push(Todo::News { pr: pr as u8, report: self.facts_report(facts, Some(state.clock)) });
         }
         for (at, event) in world.events.iter().enumerate().filter(|(_, event)| event.what == What::OtherMerge) {
             let Some(facts) = world.delivery(at) else { continue };
@@ -724,19 +755,21 @@ impl System {
             Job::Webhook { .. } => (None, None),
             Job::Look { pr, read_open: false } if awaits_read => {
                 let rest = self.open_reports(state, None);
-                let job = Job::Listed { pr, began: state.clock, rest };
+                let version = self.machine.rows.get(state.rows[usize::from(pr)]).map(|row| row.version);
+                let claimed = version.unwrap_or(NOT_CLAIMED);
+                let job = Job::Listed { pr, claimed, began: state.clock, rest };
                 return self.leave(state, slot, Run { job, node: None, got: Vec::new(), age: None }, false);
             }
             Job::Look { .. } | Job::SettleBase { .. } => (None, None),
-            Job::Listed { pr, began, mut rest } => match rest.pop() {
-                Some(report) => (Some(Job::Listed { pr, began, rest }), Some(report)),
+            Job::Listed { pr, claimed, began, mut rest } => match rest.pop() {
+                Some(report) => (Some(Job::Listed { pr, claimed, began, rest }), Some(report)),
                 None => {
-                    (Some(Job::Look { pr, read_open: true }), Some(self.compare_report(pr, Some(Some(began)))))
+                    (Some(Job::Look { pr, read_open: true }), Some(self.compare_report(pr, Some((Some(began), claimed)))))
                 }
             },
-            Job::Base { base, mut rest } => match rest.pop() {
-                Some(report) => (Some(Job::Base { base, rest }), Some(report)),
-                None => (Some(Job::SettleBase { base }), None),
+            Job::Base { base, began, mut rest } => match rest.pop() {
+                Some(report) => (Some(Job::Base { base, began, rest }), Some(report)),
+                None => (Some(Job::SettleBase { base, began }), None),
             },
             Job::Resync { mut rest } => {
                 if through {
@@ -759,8 +792,8 @@ impl System {
     /// What a run does between two protocols. Gives it back where that begins one.
     fn act(&mut self, state: &mut State, slot: usize, run: Run) -> Option<Run> {
         match run.job {
-            Job::SettleBase { base } => {
-                self.settle_base(state, base);
+            Job::SettleBase { base, began } => {
+                self.settle_base(state, base, began);
                 state.runs[slot] = 0;
                 None
             }
@@ -780,12 +813,17 @@ impl System {
         }
     }
 
-    fn settle_base(&mut self, state: &mut State, claimed: u32) {
+    fn settle_base(&mut self, state: &mut State, claimed: u32, began: u32) {
         let version = self.machine.bases.get(claimed).map(|base| base.version);
         let Some(now) = self.machine.bases.get(state.base).filter(|base| Some(base.version) == version) else { return };
         let mut settled = (**now).clone();
-        settled.schedule = Schedule::default();
-        settled.moves = 0;
+        let again = now.moved_at + SHOWS_THE_OLD;
+        if BEGIN + i64::from(began) < again {
+            settled.schedule = now.schedule.moved_to(again);
+        } else {
+            settled.schedule = Schedule::default();
+            settled.moves = 0;
+        }
         settled.version += 1;
         state.base = self.machine.bases.id(settled);
     }
