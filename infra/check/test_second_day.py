@@ -307,6 +307,8 @@ def test_a_failed_first_deploy_says_what_is_left_and_can_be_repeated(desk):
     other.write(f'NamePrefix = "failed"\nCaBundleLayer = "arn:aws:lambda:{template.REGION}:000000000000:layer:nobody-made-this:1"\n')
     said = other.refused("make", "deploy")
     assert "ROLLBACK_COMPLETE" in said and "make destroy" in said and "Function: " in said and "nobody-made-this" in said, said
+    # CloudFormation keeps the table of a stack that was never finished, and nobody would know of it.
+    assert all(name in said for name in desk.cloud.tables() if name.startswith("failed-Tasks")), said
     assert other.refused("make", "deploy").count("can only be deleted") == 1
     other.write('NamePrefix = "failed"\n')
     gone = other.did("make", "destroy")
