@@ -83,8 +83,9 @@ soak: cargo-lambda ## Build for arm64, and show the main job with that, emulated
 destroy: ## Delete the stack; the Tasks table stays (needs credentials)
 	@infra/deploy --destroy
 
-template: ## Lint the template, plant mistakes in it, deploy it into a local AWS (needs Python 3.11)
-	infra/check/run
+template: build ## Lint the template, plant mistakes in it, live its second day in a local AWS (needs Python 3.11)
+	$(CARGO) build --workspace --bins
+	infra/check/run --functions target/lambda --binaries "$(or $(CARGO_TARGET_DIR),target)/debug"
 
 lint: ## Format and lints; warnings fail
 	$(CARGO) fmt --check
