@@ -38,6 +38,7 @@ pub use app::AppKey;
 pub use deliveries::{DeliveryRecord, Event, HookConfig, SignedRequest, sign};
 pub use faults::{Authorization, Barred, Fault, FaultKind, LargePage, Request};
 pub use github::GitHub;
+pub use graphql::schema;
 pub use mergeability::{PullState, StaleHead};
 pub use pulls::{NewPullRequest, Truth};
 pub use state::GraphqlUse;
