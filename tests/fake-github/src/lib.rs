@@ -15,6 +15,7 @@
 mod answer;
 mod app;
 mod auth;
+mod branches;
 mod deliveries;
 mod events;
 mod faults;

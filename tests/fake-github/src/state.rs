@@ -109,6 +109,10 @@ pub(super) struct Pull {
     pub(super) repository: u64,
     pub(super) number: u64,
     pub(super) title: String,
+    pub(super) body: Option<String>,
+    /// Whom a review is asked of.
+    pub(super) reviewers: Vec<String>,
+    pub(super) review_teams: Vec<String>,
     pub(super) state: PullState,
     pub(super) draft: bool,
     pub(super) author: String,
@@ -192,6 +196,8 @@ pub(super) struct State {
     pub(super) manifests: Vec<Value>,
     pub(super) manifest_codes: HashSet<String>,
     pub(super) deliveries: Vec<Delivery>,
+    /// Whether the next delivery is not made.
+    pub(super) lose_next: bool,
     pub(super) faults: Vec<Fault>,
     pub(super) requests: Vec<Request>,
     pub(super) unexpected: Vec<String>,
@@ -229,6 +235,7 @@ impl State {
             manifests: Vec::new(),
             manifest_codes: HashSet::new(),
             deliveries: Vec::new(),
+            lose_next: false,
             faults: Vec::new(),
             requests: Vec::new(),
             unexpected: Vec::new(),
