@@ -8,7 +8,6 @@ mod case;
 mod deliveries;
 mod near_miss;
 mod sentence;
-mod subject;
 mod verdict;
 mod view;
 
@@ -19,7 +18,7 @@ use crate::clock;
 use crate::failure::Failure;
 use crate::output::{self, Progress, Terminal};
 use crate::stack::{self, Stack};
-use subject::Subject;
+use crate::subject::{self, Subject};
 use verdict::Cause;
 
 const EXAMPLES: &str = "\

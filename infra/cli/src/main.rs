@@ -15,6 +15,7 @@ mod output;
 mod prompt;
 mod secret;
 mod stack;
+mod subject;
 mod task;
 mod token;
 mod token_function;
@@ -66,7 +67,7 @@ enum Command {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(failure) => {
             eprintln!("{NAME}: {failure}");
             ExitCode::FAILURE
@@ -74,15 +75,16 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(Arguments { account, command }: Arguments) -> Result<(), Failure> {
+async fn run(Arguments { account, command }: Arguments) -> Result<ExitCode, Failure> {
     match command {
+        Command::Task(command) => return task::run(command, &account).await,
         Command::Configure(arguments) => configure::run(arguments, &account).await,
         Command::Create(arguments) => create::run(arguments, &account).await,
         Command::Verify(arguments) => verify::run(arguments, &account).await,
         Command::Credential(arguments) => credential::run(arguments, &account).await,
         Command::Explain(arguments) => explain::run(arguments, &account).await,
         Command::Token(arguments) => token::run(arguments, &account).await,
-        Command::Task(command) => task::run(command, &account).await,
         Command::Completions(arguments) => completions::run(&arguments),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -12,13 +12,13 @@ mod resources;
 mod task;
 
 use clap::Args;
-use domain::kid_tag::KidTag;
 
 use crate::aws::Account;
 use crate::failure::Failure;
 use crate::output::Progress;
 use crate::stack::{self, Stack};
-use crate::task::{repository, tag};
+use crate::subject::{self, Subject};
+use crate::task::repository;
 use report::{Given, Lacking, Report};
 
 const EXAMPLES: &str = "\
@@ -46,9 +46,9 @@ pub(crate) struct Arguments {
     /// The repository to clone [default: the first private one that the installation opens]
     #[arg(long, value_name = "OWNER/NAME", value_parser = repository)]
     clone: Option<String>,
-    /// Also find the task of a kid tag
-    #[arg(long, value_name = "ID|TAG", value_parser = tag)]
-    task: Option<KidTag>,
+    /// Also find this task
+    #[arg(long, value_name = subject::NAME, value_parser = subject::parse)]
+    task: Option<Subject>,
     /// Print one JSON object: ok, and checks with name, verdict, seen, next and needs
     #[arg(long)]
     json: bool,
@@ -109,8 +109,8 @@ async fn all(report: &mut Report, stack: Given<&Stack>, arguments: &Arguments, a
     };
     let clone = async |(stack, token)| clone::check(stack, token, repository, account, progress).await;
     report.check("clone", both(stack, given(&token)), clone).await;
-    if let Some(tag) = &arguments.task {
-        report.check("task", stack, async |stack| task::check(stack, tag).await).await;
+    if let Some(named) = &arguments.task {
+        report.check("task", stack, async |stack| task::check(stack, named).await).await;
     }
 }
 

@@ -12,6 +12,7 @@ mod reconcile;
 mod rotate;
 mod signature;
 mod task_command;
+mod task_wait;
 mod token;
 mod token_cache;
 mod verify;
