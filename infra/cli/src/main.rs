@@ -12,6 +12,7 @@ mod explain;
 mod failure;
 mod github_app;
 mod output;
+mod pr;
 mod prompt;
 mod secret;
 mod stack;
@@ -37,6 +38,7 @@ Examples:
   GH_TOKEN=$(konduktor-github-app token --repository app --permission pull_requests=write) gh pr list
   konduktor-github-app task create 'Fix login timeout' --priority p1
   konduktor-github-app task list
+  konduktor-github-app pr 4d9d444d
   konduktor-github-app explain https://github.com/acme/app/pull/42";
 
 /// Sets the Konduktor GitHub App up, gives agents their tokens, and works the board from a terminal.
@@ -58,6 +60,7 @@ enum Command {
     Verify(verify::Arguments),
     Credential(credential::Arguments),
     Explain(explain::Arguments),
+    Pr(pr::Arguments),
     Token(token::Arguments),
     #[command(subcommand)]
     Task(task::Command),
@@ -83,6 +86,7 @@ async fn run(Arguments { account, command }: Arguments) -> Result<ExitCode, Fail
         Command::Verify(arguments) => verify::run(arguments, &account).await,
         Command::Credential(arguments) => credential::run(arguments, &account).await,
         Command::Explain(arguments) => explain::run(arguments, &account).await,
+        Command::Pr(arguments) => pr::run(arguments, &account).await,
         Command::Token(arguments) => token::run(arguments, &account).await,
         Command::Completions(arguments) => completions::run(&arguments),
     }?;

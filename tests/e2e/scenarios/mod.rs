@@ -8,6 +8,7 @@ mod explain;
 mod github_client;
 mod lifecycle;
 mod migration;
+mod pr;
 mod reconcile;
 mod rotate;
 mod signature;
