@@ -15,6 +15,7 @@ mod output;
 mod pr;
 mod prompt;
 mod secret;
+mod setup_git;
 mod stack;
 mod subject;
 mod task;
@@ -34,7 +35,7 @@ Examples:
   konduktor-github-app create --organization acme
   konduktor-github-app configure
   konduktor-github-app verify
-  git config --global credential.https://github.com.helper '!konduktor-github-app credential'
+  konduktor-github-app setup-git
   GH_TOKEN=$(konduktor-github-app token --repository app --permission pull_requests=write) gh pr list
   konduktor-github-app task create 'Fix login timeout' --priority p1
   konduktor-github-app task list
@@ -61,6 +62,7 @@ enum Command {
     Credential(credential::Arguments),
     Explain(explain::Arguments),
     Pr(pr::Arguments),
+    SetupGit(setup_git::Arguments),
     Token(token::Arguments),
     #[command(subcommand)]
     Task(task::Command),
@@ -87,6 +89,7 @@ async fn run(Arguments { account, command }: Arguments) -> Result<ExitCode, Fail
         Command::Credential(arguments) => credential::run(arguments, &account).await,
         Command::Explain(arguments) => explain::run(arguments, &account).await,
         Command::Pr(arguments) => pr::run(arguments, &account).await,
+        Command::SetupGit(arguments) => setup_git::run(&arguments, &account),
         Command::Token(arguments) => token::run(arguments, &account).await,
         Command::Completions(arguments) => completions::run(&arguments),
     }?;

@@ -11,6 +11,7 @@ mod migration;
 mod pr;
 mod reconcile;
 mod rotate;
+mod setup_git;
 mod signature;
 mod task_command;
 mod task_wait;
