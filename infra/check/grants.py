@@ -8,12 +8,13 @@ import re
 
 import rules
 
-# Whose access key is whose policy in the local stack (`lambda::access_key_id`, `stack::CLIENT`, `stack::OPERATOR`).
+# Whose access key is whose policy in the local stack (`lambda::access_key_id`, `stack::CLIENT`, `stack::AGENT`, `stack::OPERATOR`).
 OWNERS = {
     "ASIAWEBHOOK": "WebhookRole",
     "ASIARECONCILE": "ReconcileRole",
     "ASIATOKEN": "TokenRole",
     "AKIACLIENT": "ClientPolicy",
+    "AKIAAGENT": "AgentPolicy",
     "AKIAOPERATOR": "OperatorPolicy",
 }
 # What the local stack calls the template's resources.

@@ -173,6 +173,7 @@ def test_each_removed_grant_stops_just_the_step_that_needs_it(stack, function):
 
 @pytest.mark.parametrize(("policy", "granted"), [
     ("ClientPolicy", {"InvokeFunction TokenFunction"}),
+    ("AgentPolicy", {"InvokeFunction TokenFunction", "Query TasksTable", "Scan TasksTable", "UpdateItem TasksTable"}),
     ("OperatorPolicy", {
         "Query TasksTable", "PutItem TasksTable", "UpdateItem TasksTable", "Scan TasksTable", "GetItem PullRequestsTable",
         "GetSecretValue WebhookSecret", "GetSecretValue AppSecret", "PutSecretValue WebhookSecret", "PutSecretValue AppSecret",

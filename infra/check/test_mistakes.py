@@ -73,6 +73,8 @@ MISTAKES = {
     "webhook may read every secret of the account": widen("WebhookRole", "Secret", Resource={"Fn::Sub": "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:*"}),
     "reconcile may read the webhook secret": widen("ReconcileRole", "Token", Action=["lambda:InvokeFunction", "secretsmanager:GetSecretValue"], Resource=[arn("TokenFunction"), arn("WebhookSecret", "Id")]),
     "token function may write tasks": widen("TokenRole", "Tokens", Resource=[arn("TokensTable"), arn("TasksTable")]),
+    "agents may write all of a card": widen("AgentPolicy", "Move", Condition={}),
+    "agents may put cards": widen("AgentPolicy", "Read", Action=["dynamodb:Query", "dynamodb:Scan", "dynamodb:PutItem"]),
     "agents may invoke every function": widen("ClientPolicy", "Token", Resource="*"),
     "agents may invoke reconcile": widen("ClientPolicy", "Token", Resource=[arn("TokenFunction"), arn("ReconcileFunction")]),
     "reconcile runs under the token function's role": put("ReconcileFunction.Role", arn("TokenRole")),
