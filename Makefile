@@ -6,8 +6,12 @@ RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 # What each role called in the tests, for `infra/check/run --calls`.
 CALLS = target/calls
 FUNCTIONS = webhook reconcile token
+# No path of the machine that builds gets into a function: the same commit and tools make the same bytes in any folder. An executable
+# names the files of its sources where it panics.
+SOURCES = $(CURDIR)=/src $(abspath $(or $(CARGO_TARGET_DIR),target))=/target $(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
+PORTABLE = RUSTFLAGS="$(RUSTFLAGS) $(addprefix --remap-path-prefix=,$(SOURCES))"
 # Ends before its folder: the template takes the functions from `target/lambda`, wherever cargo keeps its own files.
-BUILD = $(CARGO) lambda build --release --locked $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64) --lambda-dir
+BUILD = $(PORTABLE) $(CARGO) lambda build --release --locked $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64) --lambda-dir
 # Where Debian puts the libraries that arm64 executables are started with.
 ARM64 = /usr/aarch64-linux-gnu
 
@@ -18,7 +22,7 @@ ifneq ($(wildcard $(CHECK_VENV)/bin/python),)
 export CARGO_ZIGBUILD_PYTHON_PATH := $(abspath $(CHECK_VENV))/bin/python
 endif
 
-.PHONY: help demo run test browser lint conformance histories bench install build deploy deploy-function soak destroy template cargo-lambda
+.PHONY: help demo run test browser lint conformance histories bench install build dist deploy deploy-function soak destroy template cargo-lambda
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,7 +57,10 @@ install: ## Put the command konduktor-github-app on the PATH
 build: cargo-lambda ## Build the functions for Lambda with cargo-lambda (ARCHITECTURE=arm64 for the other)
 	$(BUILD) target/lambda $(addprefix --package ,$(FUNCTIONS))
 
-deploy: ## Create or update the stack with what was built (needs the AWS SAM CLI and credentials)
+dist: build ## Zips of a release with checksums and bills of materials, the same bytes of the same commit (needs cargo-cyclonedx)
+	infra/dist --bom target/dist/$(or $(ARCHITECTURE),x86_64)
+
+deploy: ## Create or update the stack with what was built, or with a release's: ZIPS=DIR (needs the AWS SAM CLI and credentials)
 	@infra/deploy
 
 deploy-function: cargo-lambda ## Build one function and push its code alone: F=webhook (needs the same)
@@ -73,8 +80,8 @@ soak: cargo-lambda ## Build for arm64, and show the main job with that, emulated
 	$(CARGO) build --workspace --bins
 	$(CARGO) run --quiet --package stack --bin stack -- demo target/lambda-arm64 qemu-aarch64 -L $(ARM64)
 
-destroy: ## Delete the stack; the Tasks table stays (needs the AWS SAM CLI and credentials)
-	cd infra && sam delete --no-prompts $(if $(STACK),--stack-name $(STACK))
+destroy: ## Delete the stack; the Tasks table stays (needs credentials)
+	@infra/deploy --destroy
 
 template: ## Lint the template, plant mistakes in it, deploy it into a local AWS (needs Python 3.11)
 	infra/check/run

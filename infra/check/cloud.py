@@ -2,9 +2,9 @@
 
 What MiniStack 1.5.33 takes and does nothing with is shown by `rules.py` alone: time-to-live, point-in-time
 recovery, SSE, throttling, reserved concurrency, the batching window, bisecting, partial batch failures, metric filters,
-`ExcludePunctuation`. An empty secret has a current version holding "" there; at AWS it has none. A stream is read without
-asking the reader's role, and calls on streams are checked against `*`, those on logs against an ARN that AWS does not use:
-the tests leave both out.
+`ExcludePunctuation`, stack policies, a function's subnets, a role's boundary. An empty secret has a current version holding ""
+there; at AWS it has none. A stream is read without asking the reader's role, and calls on streams are checked against `*`, those
+on logs against an ARN that AWS does not use: the tests leave both out.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ import urllib.error
 import urllib.request
 
 import boto3
+import pexpect
 import pytest
 
 import template
@@ -39,8 +40,9 @@ def wait_for(what, probe, seconds=20):
 class Cloud:
     """One MiniStack process and what is asked of it."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, command_line):
+        """`command_line` is what `infra/deploy` verifies with."""
+        self.folder, self.command_line = folder, command_line
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -70,9 +72,9 @@ class Cloud:
         with contextlib.suppress(OSError):
             return urllib.request.urlopen(f"{self.url}/_ministack/health", timeout=5).status == 200
 
-    def client(self, service, **credentials):
+    def client(self, service, region=template.REGION, **credentials):
         credentials = credentials or {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        return boto3.client(service, endpoint_url=self.url, region_name=template.REGION, **credentials)
+        return boto3.client(service, endpoint_url=self.url, region_name=region, **credentials)
 
     def sam(self, *words):
         run = subprocess.run(
@@ -103,6 +105,7 @@ class Stack:
         described = cloud.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
         self.id = described["StackId"]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+        self.parameters = {each["ParameterKey"]: each["ParameterValue"] for each in described["Parameters"]}
 
     def resources(self):
         pages = self.cloud.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=self.name)
@@ -133,7 +136,7 @@ class Stack:
 def checkout(folder, functions):
     """What a deploy needs of this repository: the template and the built functions, `functions` giving each one's."""
     (folder / "infra").mkdir(parents=True)
-    for name in ("template.yaml", "samconfig.toml", "deploy"):
+    for name in ("template.yaml", "samconfig.toml", "deploy", "dist", "zips.py", "stack-policy.json"):
         shutil.copy(template.ROOT / "infra" / name, folder / "infra" / name)
     # cargo-lambda reads the workspace for its own settings.
     for name in ("Makefile", "Cargo.toml", "Cargo.lock", "functions", "shared", "tests", "infra/cli"):
@@ -145,3 +148,58 @@ def checkout(folder, functions):
         (target / "bootstrap").write_bytes(bootstrap)
         (target / "bootstrap").chmod(0o755)
     return folder
+
+
+def in_terminal(cloud, folder, *words, **variables):
+    """A command in a checkout, with the home folder that cargo's toolchain is found from; a variable that is `None` is not set."""
+    path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = cloud.environment | {"HOME": os.environ["HOME"], "PATH": path, "CLI": str(cloud.command_line)} | variables
+    environment = {name: value for name, value in environment.items() if value is not None}
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+class GitHub:
+    """The fake, and what is done there: a line each way."""
+
+    def __init__(self, process):
+        self.process = process
+        self.app = self.answer()
+
+    def answer(self):
+        return json.loads(self.process.stdout.readline())
+
+    def do(self, *words):
+        print(*words, file=self.process.stdin, flush=True)
+        return self.answer()
+
+
+class Operator:
+    """A terminal of somebody who has the operator policy."""
+
+    def __init__(self, stack, binaries, home):
+        self.stack, self.binaries, self.home = stack, binaries, home
+        iam = stack.cloud.client("iam")
+        name = f"operator-of-{stack.name}"
+        iam.create_user(UserName=name)
+        iam.attach_user_policy(UserName=name, PolicyArn=stack.outputs["OperatorPolicy"])
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        ours = {name: stack.cloud.environment[name] for name in ("PATH", "AWS_ENDPOINT_URL", "AWS_EC2_METADATA_DISABLED")}
+        self.environment = ours | {
+            "AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+            "AWS_REGION": template.REGION, "HOME": str(home), "TERM": "xterm", "GIT_CONFIG_NOSYSTEM": "1",
+        }
+
+    def run(self, *words, answers=()):
+        """What the terminal shows; `answers` are typed, each once its question has appeared."""
+        screen = pexpect.spawn(str(self.binaries / "konduktor-github-app"), [*words, "--stack", self.stack.name],
+                               cwd=str(self.home), env=self.environment, encoding="utf-8", timeout=120, dimensions=(60, 200))
+        shown = ""
+        for question, answer in answers:
+            screen.expect_exact(question)
+            shown += screen.before + screen.after
+            screen.sendline(answer)
+        screen.expect(pexpect.EOF)
+        shown += screen.before
+        screen.close()
+        assert screen.exitstatus == 0, shown
+        return shown

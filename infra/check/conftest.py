@@ -1,12 +1,13 @@
-import sys
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).parents[1])]
 
 import template
-from cloud import Cloud
+from cloud import Cloud, GitHub
 
 CATCHES: list[tuple[str, list[str]]] = []
 
@@ -15,16 +16,18 @@ def pytest_addoption(parser):
     parser.addoption("--functions", metavar="DIR", help="deploy the real functions built by `cargo lambda build` into DIR as well")
     parser.addoption("--binaries", metavar="DIR", default="target/debug", help="where `cargo build` put the command line and the local stack")
     parser.addoption("--calls", metavar="FILE", help="compare the template's grants with the calls that `make test` recorded in FILE")
+    parser.addoption("--terraform", metavar="DIR", help="apply the Terraform example as well, with the providers in DIR (needs terraform)")
     parser.addoption("--every-catch", action="store_true", help="ask every check about every planted mistake, not only until one catches it (3 min)")
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "real: needs the functions built; runs with --functions only")
+    config.addinivalue_line("markers", "terraform: needs terraform and its provider; runs with --terraform only")
     config.addinivalue_line("markers", "recorded: needs the calls of the test suite; runs with --calls only")
 
 
 def pytest_collection_modifyitems(config, items):
-    for marker, option in (("real", "--functions"), ("recorded", "--calls")):
+    for marker, option in (("real", "--functions"), ("recorded", "--calls"), ("terraform", "--terraform")):
         if not config.getoption(option):
             left_out = [item for item in items if item.get_closest_marker(marker)]
             config.hook.pytest_deselected(items=left_out)
@@ -32,8 +35,9 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.fixture(scope="session")
-def cloud(tmp_path_factory):
-    with Cloud(tmp_path_factory.mktemp("cloud")).running() as cloud:
+def cloud(request, tmp_path_factory):
+    command_line = template.ROOT / request.config.getoption("--binaries") / "konduktor-github-app"
+    with Cloud(tmp_path_factory.mktemp("cloud"), command_line).running() as cloud:
         yield cloud
 
 
@@ -42,6 +46,19 @@ def functions(request):
     """What to deploy under each function's name: as built. A missing one fails: what was not deployed was not tested."""
     built = template.ROOT / request.config.getoption("--functions")
     return lambda name: (built / name / "bootstrap").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def binaries(request):
+    return template.ROOT / request.config.getoption("--binaries")
+
+
+@pytest.fixture(scope="module")
+def github(binaries):
+    with subprocess.Popen([binaries / "stack", "github"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield GitHub(process)
+        process.stdin.close()
+        assert process.wait(20) == 0, "it was asked for something that GitHub does not have"
 
 
 def pytest_terminal_summary(terminalreporter):

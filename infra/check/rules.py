@@ -64,12 +64,27 @@ DELETION = {
 }
 ALARMED = {
     ("AWS/ApiGateway", "5xx"),
-    ("AWS/ApiGateway", "Latency"),
-    ("AWS/Lambda", "IteratorAge"),
     ("Konduktor", "Webhook4xx"),
     ("Konduktor", "OldestDueSeconds"),
     ("Konduktor", "TokenRequests"),
-} | {("AWS/Lambda", metric, function) for metric in ("Errors", "Throttles") for function in ENVIRONMENT}
+    ("AWS/Lambda", "Invocations", "ReconcileFunction"),
+    ("AWS/Lambda", "Errors", "ReconcileFunction"),
+    ("AWS/Lambda", "Errors", "TokenFunction"),
+}
+# Where a parameter asks for it, a function has these as well, and a role may do these.
+OPTIONAL_VARIABLES = {"ReconcileFunction": {"SSL_CERT_FILE"}, "TokenFunction": {"SSL_CERT_FILE"}}
+OPTIONAL_GRANTS = {
+    "WebhookRole": {"HasKey": {"kms:Decrypt"}, "IsTraced": {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}},
+    "OperatorPolicy": {"HasKey": {"kms:Decrypt", "kms:GenerateDataKey"}},
+}
+OPTIONAL_GRANTS["ReconcileRole"] = OPTIONAL_GRANTS["TokenRole"] = OPTIONAL_GRANTS["WebhookRole"] | {"InVpc": {
+    "ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
+}}
+# Services that have no resource to name for these calls.
+WITHOUT_RESOURCES = {"xray", "ec2"}
+# One region of each partition: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
+PARTITIONS = {"us-east-1": "aws", "cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov"}
 NAMESPACE = {"Fn::Sub": "Konduktor/${NamePrefix}"}
 
 
@@ -114,7 +129,21 @@ def named(template, value):
 
 
 def statements(template):
-    """(owner, statement) of every policy in the template, trust policies aside."""
+    """(owner, statement) of every policy in the template, trust policies aside; those that a parameter asks for are `optional`."""
+    return ((owner, statement) for owner, statement in every_statement(template) if "Fn::If" not in statement)
+
+
+def optional(template):
+    """(owner, condition, statement) of each statement that is there only if a parameter asks for it."""
+    for owner, statement in every_statement(template):
+        if "Fn::If" in statement:
+            condition, asked, otherwise = statement["Fn::If"]
+            yield owner, condition, asked
+            if otherwise != {"Ref": "AWS::NoValue"}:
+                yield owner, f"not {condition}", otherwise
+
+
+def every_statement(template):
     for name, resource in template["Resources"].items():
         inner = resource.get("Properties", {})
         documents = [policy["PolicyDocument"] for policy in inner.get("Policies", []) if isinstance(policy, dict)]
@@ -164,6 +193,58 @@ def agents_write_nothing_of_a_card_but_its_column(template):
 
 
 @rule
+def what_a_parameter_adds_to_a_role_is_written_down(template):
+    found = {}
+    for owner, condition, statement in optional(template):
+        actions = set(as_list(statement["Action"]))
+        services = {action.split(":")[0] for action in actions}
+        if statement["Effect"] == "Allow":
+            found.setdefault(owner, {}).setdefault(condition, set()).update(actions)
+        if statement["Resource"] != {"Ref": "KmsKeyArn"} and not (statement["Resource"] == "*" and services <= WITHOUT_RESOURCES):
+            yield f"{owner}: {sorted(actions)} on {json.dumps(statement['Resource'])}"
+        if condition == "InVpc" and statement["Effect"] == "Deny" and "lambda:SourceFunctionArn" not in json.dumps(statement.get("Condition")):
+            yield f"{owner}: denies Lambda itself the network"
+    if found != OPTIONAL_GRANTS:
+        yield f"optional grants are {found}"
+    for owner in ("ReconcileRole", "TokenRole"):
+        if not any((owner, "InVpc", "Deny") == (name, condition, statement["Effect"]) for name, condition, statement in optional(template)):
+            yield f"{owner}: the function's own code may make network interfaces"
+
+
+@rule
+def house_rules_reach_what_they_are_for(template):
+    value = lambda name, key: json.dumps(properties(template, name).get(key))
+    for name in of_type(template, "AWS::IAM::Role"):
+        for key, condition, parameter in (("PermissionsBoundary", "HasBoundary", "PermissionsBoundary"), ("Path", "HasRolePath", "RolePath")):
+            # Without the condition an existing role would be given a value where it had none, and be replaced.
+            if value(name, key) != json.dumps({"Fn::If": [condition, {"Ref": parameter}, {"Ref": "AWS::NoValue"}]}):
+                yield f"{name}: {key}"
+    for name in of_type(template, SECRET):
+        if value(name, "KmsKeyId") != json.dumps({"Fn::If": ["HasKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]}):
+            yield f"{name}: not under the key that a parameter names"
+    for name, function in of_type(template, LAMBDA).items():
+        asks_github = name != "WebhookFunction"
+        if (value(name, "VpcConfig") != "null", value(name, "Layers") != "null") != (asks_github, asks_github):
+            yield f"{name}: network or certificates"
+        if function["Properties"].get("TracingConfig") != {"Mode": {"Ref": "Tracing"}}:
+            yield f"{name}: tracing"
+    if template["Parameters"]["Tracing"]["Default"] != "PassThrough":
+        yield "Tracing: costs without being asked for"
+
+
+@rule
+def every_partition_is_thought_of(template):
+    for name, statement in every_statement(template):
+        for text in texts(statement):
+            if re.match(r"arn:(?!\$\{AWS::Partition\})", text):
+                yield f"{name}: {text} is an ARN of one partition"
+    console = json.dumps(template["Outputs"].get("Dashboard", {}))
+    for host in ("console.aws.amazon.com", "console.amazonaws.cn", "console.amazonaws-us-gov.com"):
+        if host not in console:
+            yield f"Dashboard: {host} is missing"
+
+
+@rule
 def one_role_per_function_and_nothing_attached(template):
     roles = []
     for name, function in of_type(template, LAMBDA).items():
@@ -209,8 +290,9 @@ def tables_keep_their_contract(template):
             yield f"{name}: keys {keys}"
         if inner.get("BillingMode") != "PAY_PER_REQUEST":
             yield f"{name}: not on demand"
-        if inner.get("SSESpecification") != {"SSEEnabled": True}:
-            yield f"{name}: not encrypted under a key of the account"
+        encryption = {"Fn::If": ["HasKey", {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": {"Ref": "KmsKeyArn"}}, {"SSEEnabled": False}]}
+        if inner.get("SSESpecification") != encryption:
+            yield f"{name}: not under the key that a parameter names, else AWS's own"
         if "TableName" in inner:
             yield f"{name}: a fixed name collides with the table an earlier stack left"
     for name in ("PullRequestsTable", "TokensTable"):
@@ -308,7 +390,10 @@ def functions_are_what_is_built_and_read_what_they_need(template):
         inner = functions[name]["Properties"]
         if (inner.get("Runtime"), inner.get("Handler"), inner.get("Architectures")) != ("provided.al2023", "bootstrap", [{"Ref": "Architecture"}]):
             yield f"{name}: runtime, handler or architecture"
-        variables = inner.get("Environment", {}).get("Variables", {})
+        variables = dict(inner.get("Environment", {}).get("Variables", {}))
+        for variable in OPTIONAL_VARIABLES.get(name, ()):
+            if "AWS::NoValue" not in json.dumps(variables.pop(variable, None)):
+                yield f"{name}: {variable} is not as a parameter asks"
         if variables.keys() != ENVIRONMENT[name]:
             yield f"{name}: variables {sorted(variables)}"
         for variable, value in variables.items():
@@ -357,6 +442,9 @@ def the_api_is_one_throttled_logged_route(template):
     for name, integration in of_type(template, "AWS::ApiGatewayV2::Integration").items():
         if (integration["Properties"].get("IntegrationType"), integration["Properties"].get("PayloadFormatVersion")) != ("AWS_PROXY", "2.0"):
             yield f"{name}: not the event that the function reads"
+    for name, api in of_type(template, "AWS::ApiGatewayV2::Api").items():
+        if api["Properties"].get("DisableExecuteApiEndpoint") != {"Fn::If": ["ExecuteApiIsOff", True, False]}:
+            yield f"{name}: its own host name cannot be switched off"
     if others := of_type(template, "AWS::Lambda::Url", "AWS::ApiGateway::RestApi", "AWS::Serverless::Api"):
         yield f"another way in: {', '.join(others)}"
 
@@ -397,11 +485,11 @@ def every_named_trouble_has_an_alarm_that_rings(template):
             yield f"{name}: says nothing to whoever it wakes"
     for missing in ALARMED - seen:
         yield f"no alarm on {missing}"
-    if properties(template, "OldestDueAlarm").get("TreatMissingData") != "breaching":
-        yield "OldestDueAlarm: a stopped schedule goes unnoticed"
-    latency = properties(template, "LatencyAlarm")
-    if (latency.get("ExtendedStatistic"), latency.get("Threshold")) != ("p99", 5000):
-        yield "LatencyAlarm: p99 over 5 s"
+        if inner.get("TreatMissingData") == "breaching":
+            yield f"{name}: rings before anything could have run"
+    stopped = properties(template, "ReconcileStoppedAlarm")
+    if stopped.get("TreatMissingData") != "missing" or "AlarmTopicArn" not in json.dumps(stopped.get("InsufficientDataActions")):
+        yield "ReconcileStoppedAlarm: a stopped schedule goes unnoticed"
 
 
 @rule
@@ -419,11 +507,12 @@ def metrics_read_have_a_filter_that_writes_them(template):
             dimensions = frozenset(dimension["Name"] for dimension in inner.get("Dimensions", []))
             if written.get(inner["MetricName"]) != dimensions:
                 yield f"{name}: nothing writes {inner['MetricName']} by {sorted(dimensions)}"
+    read = {alarm["Properties"]["MetricName"] for alarm in of_type(template, ALARM).values()}
+    for metric in written.keys() - read:
+        yield f"{metric}: costs 0.30 a month, and no alarm reads it"
     body = properties(template, "Dashboard").get("DashboardBody", {}).get("Fn::Sub", "{}")
     for metric in set(re.findall(r'\["Konduktor/\$\{NamePrefix\}", "(\w+)"', body)) - written.keys():
         yield f"Dashboard: nothing writes {metric}"
-    for metric in written.keys() - set(re.findall(r"\w+", body)):
-        yield f"Dashboard: does not show {metric}"
     json.loads(body)
 
 
@@ -459,8 +548,8 @@ def parameters_explain_and_guard_themselves(template):
 
 @rule
 def outputs_say_what_comes_next(template):
-    wanted = {"WebhookUrl", "TasksTable", "PullRequestsTable", "TokensTable", "WebhookSecret", "AppSecret", "ClientPolicy",
-              "AgentPolicy", "OperatorPolicy", "GitCredentialHelper", "DomainTarget"} | ENVIRONMENT.keys()
+    wanted = {"WebhookUrl", "TasksTable", "PullRequestsTable", "TokensTable", "WebhookSecret", "AppSecret", "ClientPolicy", "AgentPolicy",
+              "OperatorPolicy", "GitCredentialHelper", "DomainTarget"} | ENVIRONMENT.keys()
     for name in wanted - template["Outputs"].keys():
         yield f"{name}: no output"
     for name, output in template["Outputs"].items():

@@ -31,9 +31,9 @@ def expand(sam: dict) -> dict:
     return json.loads(json.dumps(transform(sam, {}, None)))
 
 
-def lint(template: dict) -> list[str]:
+def lint(template: dict, regions=(REGION,)) -> list[str]:
     """cfn-lint's findings, warnings included, as `E3012 at Resources/...`."""
-    matches = cfnlint.lint(json.dumps(template), regions=[REGION])
+    matches = cfnlint.lint(json.dumps(template), regions=list(regions))
     return [f"{match.rule.id} at {'/'.join(map(str, match.path or []))}: {match.message}" for match in matches]
 
 

@@ -3,16 +3,14 @@
 import hashlib
 import hmac
 import json
-import os
 import pathlib
-import subprocess
 import sys
 
 import pytest
 
 import rules
 import template
-from cloud import FUNCTIONS, Stack, checkout, wait_for
+from cloud import FUNCTIONS, Stack, checkout, in_terminal, wait_for
 
 HERE = pathlib.Path(__file__).parent
 DENIED = {"AccessDenied", "AccessDeniedException"}
@@ -260,13 +258,6 @@ def test_the_schedule_asks_for_what_is_due(stack):
 def built(tmp_path_factory, functions):
     """A checkout with the functions as built."""
     return checkout(tmp_path_factory.mktemp("built"), functions)
-
-
-def in_terminal(cloud, folder, *words):
-    """A command in a checkout, with the home folder that cargo's toolchain is found from."""
-    path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = cloud.environment | {"HOME": os.environ["HOME"], "PATH": path}
-    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture(scope="module")

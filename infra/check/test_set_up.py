@@ -7,78 +7,18 @@ the fake GitHub of `tests/`. MiniStack's API Gateway goes by a name below `local
 import json
 import subprocess
 
-import pexpect
 import pytest
 
 import template
-from cloud import checkout
+from cloud import Operator, checkout
 
 pytestmark = pytest.mark.real
-
-
-class GitHub:
-    """The fake, and what is done there: a line each way."""
-
-    def __init__(self, process):
-        self.process = process
-        self.app = self.answer()
-
-    def answer(self):
-        return json.loads(self.process.stdout.readline())
-
-    def do(self, *words):
-        print(*words, file=self.process.stdin, flush=True)
-        return self.answer()
-
-
-@pytest.fixture(scope="module")
-def binaries(request):
-    return template.ROOT / request.config.getoption("--binaries")
-
-
-@pytest.fixture(scope="module")
-def github(binaries):
-    with subprocess.Popen([binaries / "stack", "github"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield GitHub(process)
-        process.stdin.close()
-        assert process.wait(20) == 0, "it was asked for something that GitHub does not have"
 
 
 @pytest.fixture(scope="module")
 def stack(cloud, functions, github, tmp_path_factory):
     folder = checkout(tmp_path_factory.mktemp("set-up"), functions)
     return cloud.deploy(folder, "setup", NamePrefix="setup", GitHubApiUrl=github.app["url"])[0]
-
-
-class Operator:
-    """A terminal of somebody who has the operator policy."""
-
-    def __init__(self, stack, binaries, home):
-        self.binaries, self.home = binaries, home
-        iam = stack.cloud.client("iam")
-        iam.create_user(UserName="operator")
-        iam.attach_user_policy(UserName="operator", PolicyArn=stack.outputs["OperatorPolicy"])
-        key = iam.create_access_key(UserName="operator")["AccessKey"]
-        ours = {name: stack.cloud.environment[name] for name in ("PATH", "AWS_ENDPOINT_URL", "AWS_EC2_METADATA_DISABLED")}
-        self.environment = ours | {
-            "AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
-            "AWS_REGION": template.REGION, "HOME": str(home), "TERM": "xterm", "GIT_CONFIG_NOSYSTEM": "1",
-        }
-
-    def run(self, *words, answers=()):
-        """What the terminal shows; `answers` are typed, each once its question has appeared."""
-        screen = pexpect.spawn(str(self.binaries / "konduktor-github-app"), [*words, "--stack", "setup"],
-                               cwd=str(self.home), env=self.environment, encoding="utf-8", timeout=120, dimensions=(60, 200))
-        shown = ""
-        for question, answer in answers:
-            screen.expect_exact(question)
-            shown += screen.before + screen.after
-            screen.sendline(answer)
-        screen.expect(pexpect.EOF)
-        shown += screen.before
-        screen.close()
-        assert screen.exitstatus == 0, shown
-        return shown
 
 
 @pytest.fixture(scope="module")

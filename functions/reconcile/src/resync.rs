@@ -77,13 +77,12 @@ pub(crate) async fn run(run: &Run<'_>, installation: Option<InstallationId>, cla
         }
     }
     for sync in lists {
+        let mut page = sync.resume.clone();
         let listed = match sync.installation_id {
-            Some(installation) => list(run, installation, &sync).await,
+            Some(installation) => list(run, installation, &mut page).await,
             None => find_default(run).await,
         };
-        if let Err(failure) = listed {
-            run.give_up(&Item::Installation(Box::new(sync)), &failure).await;
-        }
+        listed_to(run, sync, page, listed.err()).await;
     }
     while !repositories.is_empty() {
         let rest = repositories.split_off(repositories.len().min(ALIASED));
@@ -98,17 +97,13 @@ async fn find_default(run: &Run<'_>) -> Result<(), Failure> {
     run.know(Some(held.installation_id)).await
 }
 
-/// Reads the list of an installation's repositories, from where an earlier invocation had to stop.
-async fn list(run: &Run<'_>, installation: InstallationId, sync: &InstallationSync) -> Result<(), Failure> {
-    let mut page = sync.resume.clone();
-    loop {
-        if !run.has_time() {
-            break;
-        }
+/// Reads the list of an installation's repositories from `page` on, which is then the page to go on with.
+async fn list(run: &Run<'_>, installation: InstallationId, page: &mut Option<String>) -> Result<(), Failure> {
+    while run.has_time() {
         let answer = match run.ask(Some(installation), &github::repositories(page.as_deref())).await {
-            // What it was listed by is gone meanwhile: from the beginning.
+            // The list has become shorter than that: from the beginning.
             Err(Failure::Gone(_)) if page.is_some() => {
-                page = None;
+                *page = None;
                 continue;
             }
             answer => answer?,
@@ -126,20 +121,35 @@ async fn list(run: &Run<'_>, installation: InstallationId, sync: &InstallationSy
         let written = stream::iter(changed).map(|sync| async move { run.app.board.put(&sync).await });
         let written: Vec<_> = written.buffer_unordered(WRITES_AT_ONCE).collect().await;
         written.into_iter().collect::<adapters::Result<Vec<_>>>().map_err(|error| run.table_failed(error))?;
-        page = answer.next;
+        *page = answer.next;
         if page.is_none() {
-            break;
+            return Ok(());
         }
     }
-    let schedule = match &page {
-        Some(_) => Schedule::turn(Some(installation), run.now().as_second()),
-        None => Schedule::turn(Some(installation), next_turn(run.started())),
+    Err(Failure::OutOfTime)
+}
+
+/// Writes down how far the list of an installation was read, if that is not what claiming it wrote.
+async fn listed_to(run: &Run<'_>, sync: InstallationSync, page: Option<String>, failure: Option<Failure>) {
+    let known = Item::Installation(Box::new(sync.clone()));
+    let next = match failure {
+        Some(failure) => {
+            run.give_up(&known, &failure).await;
+            let stored = run.app.board.installation(sync.installation_id).await.ok().flatten();
+            stored.map(|stored| InstallationSync { resume: page, ..stored })
+        }
+        None => {
+            let schedule = Schedule::turn(sync.installation_id, next_turn(run.started()));
+            Some(InstallationSync { resume: page, schedule, ..sync })
+        }
     };
-    if (&page, &sync.schedule) != (&sync.resume, &schedule) {
-        let next = InstallationSync { resume: page, schedule, ..sync.clone() };
-        run.app.board.put(&Item::Installation(Box::new(next))).await.map_err(|error| run.table_failed(error))?;
+    let Some(next) = next.map(|next| Item::Installation(Box::new(next))) else { return };
+    if next == known {
+        return;
     }
-    Ok(())
+    if let Err(error) = run.app.board.put(&next).await {
+        run.table_failed(error);
+    }
 }
 
 /// The resync of a listed repository: as it is, or due now if it is new or was away. What was away is read from the beginning.

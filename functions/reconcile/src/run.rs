@@ -95,6 +95,18 @@ struct Of {
     answered: bool,
 }
 
+impl Trouble {
+    /// Notes what kind of failure kept some of the work from being done.
+    fn met(&mut self, failure: &Failure) {
+        match failure {
+            Failure::Table => {}
+            Failure::Limited { .. } => self.limited = true,
+            Failure::NoToken { .. } | Failure::Gone(_) | Failure::Refused(_) => self.refused = true,
+            Failure::Unavailable(_) | Failure::OutOfTime => self.unavailable = true,
+        }
+    }
+}
+
 impl Default for Of {
     fn default() -> Self {
         Self { room: Arc::new(Semaphore::new(REQUESTS_OF_ONE)), blocked: None, unanswered: 0, answered: false }
@@ -276,11 +288,9 @@ impl<'a> Run<'a> {
             }
             Some(Failure::OutOfTime | Failure::Table) => {}
         }
-        match failure {
-            None | Some(Failure::Gone(_) | Failure::Table) => {}
-            Some(Failure::Limited { .. }) => trouble.limited = true,
-            Some(Failure::NoToken { .. } | Failure::Refused(_)) => trouble.refused = true,
-            Some(Failure::Unavailable(_) | Failure::OutOfTime) => trouble.unavailable = true,
+        // What is not there may be what was to be found out.
+        if let Some(failure) = failure.filter(|failure| !matches!(failure, Failure::Gone(_))) {
+            trouble.met(failure);
         }
     }
 
@@ -347,6 +357,8 @@ impl<'a> Run<'a> {
         if report.facts.is_some() {
             add(&self.tally.applied, 1);
         }
+        // Whatever was read was read since this run began.
+        let report = report.read_at(self.started().as_second());
         let applied = self.app.board.apply(report, self.now()).await.map_err(|error| self.table_failed(error))?;
         let count = |counts: fn(&Change) -> bool| applied.changes.iter().filter(|change| counts(change)).count();
         add(&self.tally.tasks_moved, count(Change::moves));
@@ -363,6 +375,7 @@ impl<'a> Run<'a> {
     pub(crate) async fn give_up(&self, item: &Item, failure: &Failure) {
         let known = item.schedule();
         let now = self.now();
+        self.trouble().met(failure);
         let (refusal, said) = match failure {
             // Its lease brings it back.
             Failure::Table => return,
@@ -376,7 +389,6 @@ impl<'a> Run<'a> {
         };
         let key = item.key();
         let what = format!("{} {}", key.partition, key.item);
-        self.trouble().refused |= refusal == Refusal::Gone;
         match known.refused(refusal, said, now) {
             Some(next) => {
                 self.warn_once(&what, || tracing::warn!(item = what, said, "GitHub cannot be asked; it stays due"));

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use adapters::github::redact;
+use domain::contract::token::{Answer, ErrorType};
+use domain::ids::InstallationId;
+use domain::policy::Profile;
 use jiff::Timestamp;
 use lambda_runtime::Context;
 
-use crate::Response;
 use crate::cache::Source;
 use crate::entry::Entry;
-use crate::failure::{ErrorType, Failure};
+use crate::failure::Failure;
 use crate::scope::Scope;
 
 /// A claim is cut to this many characters.
@@ -20,7 +22,7 @@ const CLAIM_CHARACTERS: usize = 256;
 pub struct RequestContext {
     /// By which CloudTrail's data events name the caller.
     pub request_id: String,
-    /// The function with the version or alias it was invoked through, which stands for a policy.
+    /// The function with the version or alias it was invoked by, which is the caller's profile.
     pub function: String,
     /// What the caller says about itself in the client context's `custom`: a claim, not a proof.
     pub claims: BTreeMap<String, String>,
@@ -43,7 +45,7 @@ impl From<Context> for RequestContext {
 #[derive(Debug, Default)]
 pub(crate) struct Audit {
     outcome: Option<&'static str>,
-    installation_id: Option<u64>,
+    installation_id: Option<InstallationId>,
     repositories: Option<usize>,
     permissions: Option<String>,
     token_sha256: Option<String>,
@@ -79,7 +81,7 @@ impl Audit {
         self.outcome = Some("invalidated");
     }
 
-    pub(crate) fn write(&self, context: &RequestContext, result: &Result<Response, Failure>) {
+    pub(crate) fn write(&self, context: &RequestContext, profile: &Profile, result: &Result<Answer, Failure>) {
         let failure = result.as_ref().err();
         let outcome = match (self.outcome, failure.map(|failure| failure.error_type)) {
             (_, Some(ErrorType::InvalidRequest | ErrorType::PermissionNotGranted)) => "refused",
@@ -88,7 +90,8 @@ impl Audit {
         };
         tracing::info!(
             outcome,
-            installation_id = self.installation_id,
+            profile = profile.as_str(),
+            installation_id = self.installation_id.map(|id| id.0),
             repositories = self.repositories,
             permissions = self.permissions,
             token_sha256 = self.token_sha256,

@@ -6,20 +6,21 @@ use std::time::Duration;
 use adapters::Result as TableResult;
 use adapters::secrets::AppSecret;
 use aws_lc_rs::rand;
-use jiff::Timestamp;
+use domain::contract::token::{Answer, DEFAULT_TTL_SECONDS, ErrorType, Scope as Ask, Token};
+use domain::policy::{Profile, Target};
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
+use crate::App;
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::entry::Entry;
-use crate::failure::{ErrorType, Failure};
-use crate::mint::remembered_for;
-use crate::request::Ask;
+use crate::failure::{Failure, Subject};
+use crate::gate::remembered_for;
 use crate::scope::Scope;
 use crate::seal::CacheKey;
-use crate::signer::{Signer, same};
-use crate::store::{Remembered, Row};
-use crate::{App, Response, TokenResponse};
+use crate::signer::same;
+use crate::store::{Remembered, Row, RowKey};
 
 /// A third of the lease: two renewals may be lost before anybody takes over.
 const RENEWED_EVERY: Duration = Duration::from_secs(1);
@@ -44,12 +45,17 @@ pub(crate) enum Source {
 
 /// One scope under one key, for one request.
 struct Wanted<'a> {
-    signer: &'a Signer,
-    scope: &'a Scope,
+    subject: Subject<'a>,
     key: CacheKey,
     /// The token must live until then, by GitHub's clock.
     needed: Timestamp,
     clock: Clock,
+}
+
+impl Wanted<'_> {
+    fn row(&self) -> RowKey {
+        RowKey::from(&self.key)
+    }
 }
 
 /// Why a scope got no token, and a repository that the installation served before.
@@ -68,98 +74,130 @@ type Obtained = Result<(Arc<Entry>, Source), Refused>;
 
 impl App {
     /// Answers with a token, under the version of the secret that GitHub accepts.
-    pub(crate) async fn token(&self, ask: &Ask, clock: Clock, audit: &mut Audit) -> Result<Response, Failure> {
+    pub(crate) async fn token(
+        &self,
+        ask: &Ask,
+        profile: &Profile,
+        clock: Clock,
+        audit: &mut Audit,
+    ) -> Result<Answer, Failure> {
         let known = self.secret.versions(clock.now()).await.map_err(|error| Failure::not_configured(&error))?;
         let Some(first) = self.signers.first(&known) else {
             return Err(Failure::new(ErrorType::NotConfigured, "the secret holds no value yet"));
         };
-        let failure = match self.token_under(first, ask, clock, audit).await {
-            Err(failure) if failure.error_type == ErrorType::InvalidKey => failure,
+        let failure = match self.token_under(first, ask, profile, clock, audit).await {
+            Err(failure) if is_of_the_secret(&failure) => failure,
             answer => return answer,
         };
         // Each other version once: GitHub refuses everything for a while after repeated bad credentials.
         let refreshed = self.secret.refresh(clock.now()).await.ok().flatten();
         for version in refreshed.as_ref().unwrap_or(&known).iter().filter(|version| !same(version, first)) {
-            match self.token_under(version, ask, clock, audit).await {
+            match self.token_under(version, ask, profile, clock, audit).await {
                 Ok(answer) => {
                     tracing::warn!("GitHub accepts another version of the App's secret than the one used so far");
                     self.signers.accept(version);
                     return Ok(answer);
                 }
-                Err(failure) if failure.error_type == ErrorType::InvalidKey => {}
+                Err(failure) if is_of_the_secret(&failure) => {}
                 Err(failure) => return Err(failure),
             }
         }
         Err(failure)
     }
 
-    /// Signer and scope of an ask under a version of the secret.
-    pub(crate) fn scope(
-        &self,
-        version: &Arc<AppSecret>,
-        ask: &Ask,
-        clock: Clock,
-        audit: &mut Audit,
-    ) -> Result<(Arc<Signer>, Scope), Failure> {
-        let signer = self.signers.signer(version, self.github.base_url())?;
-        let installation_id = ask.installation_id.or(signer.installation_id).ok_or_else(|| {
-            let message = "no installation: store its installation_id in the App's secret, or name one in the request";
-            Failure::new(ErrorType::NotConfigured, message)
-        })?;
-        let installation_id = self.memory.moved(installation_id, clock.now()).unwrap_or(installation_id);
-        let scope = self.policy.bound(ask, installation_id)?;
-        audit.scope(&scope);
-        Ok((signer, scope))
-    }
-
     async fn token_under(
         &self,
         version: &Arc<AppSecret>,
         ask: &Ask,
+        profile: &Profile,
         clock: Clock,
         audit: &mut Audit,
-    ) -> Result<Response, Failure> {
-        let (signer, mut scope) = self.scope(version, ask, clock, audit)?;
-        let mut obtained = self.obtain(&signer, &scope, ask, clock).await;
+    ) -> Result<Answer, Failure> {
+        let signer = &*self.signers.signer(version, self.secret.id(), self.github.base_url())?;
+        let asked_for = ask.installation_id.or(signer.installation_id).ok_or_else(|| {
+            let message = "no installation: store its installation_id in the App's secret, or name one in the request";
+            Failure::new(ErrorType::NotConfigured, message)
+        })?;
+        let is_own = signer.installation_id == Some(asked_for);
+        let bound = |installation_id, audit: &mut Audit| {
+            let permissions = self.policy.bound(profile, ask, Target { installation_id, is_own })?;
+            let repositories = ask.repositories.as_ref().map(|repositories| repositories.names().clone());
+            let scope = Scope { profile: profile.clone(), installation_id, is_own, repositories, permissions };
+            audit.scope(&scope);
+            Ok::<_, Failure>(scope)
+        };
+        let mut scope = bound(self.memory.moved(asked_for, clock.now()).unwrap_or(asked_for), audit)?;
+        let mut obtained = self.obtain(Subject { signer, scope: &scope }, ask, clock).await;
         if let Err(Refused { failure, served: Some(served) }) = &obtained
             && failure.error_type == ErrorType::InstallationNotFound
-            && let Some(id) = self.rediscover(&signer, &scope, served, clock).await
+            && let Some(id) = self.rediscover(&Subject { signer, scope: &scope }, served, clock).await
         {
-            tracing::warn!(old = scope.installation_id, new = id, "the App was reinstalled; store the new id");
-            let moved = self.policy.bound(ask, id)?;
+            tracing::warn!(old = scope.installation_id.0, new = id.0, "the App was reinstalled; store the new id");
+            let moved = bound(id, audit)?;
             self.memory.set_moved(scope.installation_id, id, clock.now());
             scope = moved;
-            audit.scope(&scope);
-            obtained = self.obtain(&signer, &scope, ask, clock).await;
+            obtained = self.obtain(Subject { signer, scope: &scope }, ask, clock).await;
         }
         let (entry, source) = obtained.map_err(|refused| refused.failure)?;
-        if ask.owner.is_some() && ask.owner != entry.owner {
-            let id = scope.installation_id;
-            let message = format!("installation {id} is of another account than the repositories were named with");
-            return Err(Failure::invalid_request(message));
-        }
+        self.check_owner(&Subject { signer, scope: &scope }, ask, &entry, clock).await?;
         audit.answered(&entry, source);
-        Ok(Response::Token(TokenResponse::new(&scope, &entry, source)))
+        Ok(Answer::Token(Token {
+            token: entry.token.clone(),
+            expires_at: entry.expires_at,
+            api_url: Some(signer.api_url.clone()),
+            installation_id: scope.installation_id,
+            account: entry.account.clone(),
+            permissions: entry.permissions.clone(),
+            repositories: entry.repositories.clone(),
+            cached: source != Source::GitHub,
+        }))
     }
 
-    async fn obtain(&self, signer: &Signer, scope: &Scope, ask: &Ask, clock: Clock) -> Obtained {
-        let key = signer.cache_key(scope)?;
-        let needed = clock.now() + self.signers.offset() + ask.min_ttl;
-        let wanted = Wanted { signer, scope, key, needed, clock };
+    /// Whether the repositories were named with the installation's account, under a name that it has or had: GitHub leads an old
+    /// one to where its repositories are.
+    async fn check_owner(&self, subject: &Subject<'_>, ask: &Ask, entry: &Entry, clock: Clock) -> Result<(), Failure> {
+        let id = subject.scope.installation_id;
+        let Some(repositories) = &ask.repositories else { return Ok(()) };
+        let (Some(owner), Some(name)) = (repositories.owner(), repositories.names().first()) else { return Ok(()) };
+        let is_account = entry.account.as_ref().is_some_and(|account| account.eq_ignore_ascii_case(owner));
+        if is_account || self.memory.is_name_of(id, owner, clock.now()) {
+            return Ok(());
+        }
+        if self.memory.may_ask_for_names(id, clock.now()) {
+            let found = self.installation_of(subject, owner, name, clock).await;
+            match found {
+                Ok(found) if found.id == id => {
+                    self.memory.set_name_of(id, owner, clock.now());
+                    return Ok(());
+                }
+                Ok(_) => {}
+                Err(failure) if failure.error_type == ErrorType::InstallationNotFound => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        let message = format!("installation {id} is of another account than the repositories were named with");
+        Err(Failure::new(ErrorType::InvalidRequest, message))
+    }
+
+    async fn obtain(&self, subject: Subject<'_>, ask: &Ask, clock: Clock) -> Obtained {
+        let key = subject.signer.cache_key(subject.scope);
+        let least = SignedDuration::from_secs(ask.min_ttl_seconds.unwrap_or(DEFAULT_TTL_SECONDS).into());
+        let needed = clock.now() + self.signers.offset() + least;
+        let wanted = Wanted { subject, key, needed, clock };
         let held = self.memory.get(&key).filter(|held| held.entry.lives_until(needed));
         if let Some(held) = &held
             && held.is_checked(clock.now())
         {
             return Ok((Arc::clone(&held.entry), Source::Memory));
         }
-        match (self.store.get(&key).await, held) {
+        match (self.store.get(&wanted.row()).await, held) {
             (Ok(row), _) => self.obtain_shared(&wanted, row).await,
             (Err(error), held) => {
                 let error = error.chain();
                 tracing::warn!(error, "the table of tokens cannot be read; going on without it");
                 match held {
                     Some(held) => {
-                        self.memory.keep(key, scope.installation_id, &held.entry, clock.now());
+                        self.memory.keep(key, subject.scope.installation_id, &held.entry, clock.now());
                         Ok((held.entry, Source::Memory))
                     }
                     None => self.without_table(&wanted).await,
@@ -171,7 +209,8 @@ impl App {
     /// Finds the token in the table, waits for it, or mints it.
     async fn obtain_shared(&self, wanted: &Wanted<'_>, mut row: Row) -> Obtained {
         let owner = Uuid::new_v4().to_string();
-        let (mut pause, mut failures) = (FIRST_PAUSE, 0);
+        let subject = &wanted.subject;
+        let (mut pause, mut failures, mut may_mint) = (FIRST_PAUSE, 0, false);
         loop {
             let found = open(wanted, &row);
             if let Some(entry) = found.as_ref().filter(|entry| entry.lives_until(wanted.needed)) {
@@ -180,14 +219,22 @@ impl App {
             }
             self.memory.drop(&wanted.key);
             let now = wanted.clock.now();
-            let served = || self.memory.worked(wanted.scope.installation_id).or_else(|| found.as_ref()?.repository());
+            let served = || self.memory.worked(subject.scope.installation_id).or_else(|| found.as_ref()?.repository());
             if let Some(remembered) = row.failure(now) {
-                return Err(Refused { failure: remembered.failure(wanted.scope, now), served: served() });
+                return Err(Refused { failure: remembered.failure(subject, now), served: served() });
+            }
+            if let Some(until) = row.revoked_until(now) {
+                return Err(too_many_revokes(until, now).into());
+            }
+            if !may_mint {
+                // Before the scope gets a row: what is refused for all scopes leaves none.
+                self.may_mint(subject, wanted.clock).await.map_err(|failure| Refused { failure, served: served() })?;
+                may_mint = true;
             }
             let mut failed = None;
             // Its own lease is there already if only the answer to taking it was lost.
             if !row.is_leased(now) || row.is_owned_by(&owner) {
-                match self.store.take_lease(&wanted.key, &owner, &row, now).await {
+                match self.store.take_lease(&wanted.row(), &owner, &row, now).await {
                     Ok(true) => {
                         let minted = self.mint_leased(wanted, &owner, &row).await;
                         return minted.map_err(|failure| Refused { failure, served: served() });
@@ -198,11 +245,11 @@ impl App {
                 }
             }
             if wanted.clock.left() < LAST_PAUSE {
-                return Err(waited_too_long(wanted.scope).into());
+                return Err(subject.failure(ErrorType::Busy, None).into());
             }
             tokio::time::sleep(jittered(pause)).await;
             pause = (pause * 2).min(LAST_PAUSE);
-            match self.store.get(&wanted.key).await {
+            match self.store.get(&wanted.row()).await {
                 Ok(read) => row = read,
                 Err(error) => failed = Some(error),
             }
@@ -217,14 +264,32 @@ impl App {
         }
     }
 
+    /// Whether nothing stands against a mint in any scope: of the App, of its key, of the installation.
+    async fn may_mint(&self, subject: &Subject<'_>, clock: Clock) -> Result<(), Failure> {
+        let (app, installation) =
+            (subject.signer.app_row(), subject.signer.installation_row(subject.scope.installation_id));
+        let (app, installation) = tokio::join!(self.store.get(&app), self.store.get(&installation));
+        let now = clock.now();
+        let refused = app.ok().and_then(|row| row.refused(subject.signer.fingerprint(), now));
+        let refused = refused.or_else(|| installation.ok()?.failure(now));
+        match refused {
+            Some(remembered) => Err(remembered.failure(subject, now)),
+            None => self.check_installation(subject, clock).await,
+        }
+    }
+
     /// Keeps what the table has; a copy that memory had already is a memory hit that was checked.
     fn known(&self, wanted: &Wanted<'_>, entry: &Arc<Entry>) -> Source {
         let held = self.memory.get(&wanted.key);
-        self.memory.keep(wanted.key, wanted.scope.installation_id, entry, wanted.clock.now());
+        self.keep(wanted, entry);
         match held {
             Some(held) if held.entry.sha256() == entry.sha256() => Source::Memory,
             _ => Source::Table,
         }
+    }
+
+    fn keep(&self, wanted: &Wanted<'_>, entry: &Arc<Entry>) {
+        self.memory.keep(wanted.key, wanted.subject.scope.installation_id, entry, wanted.clock.now());
     }
 
     /// Mints while renewing the lease. Whichever way it ends, the renewal ends with it.
@@ -232,23 +297,29 @@ impl App {
         let minted = tokio::select! {
             biased;
             minted = self.mint_and_share(wanted, seen) => minted,
-            () = self.renew(wanted, owner) => Err(waited_too_long(wanted.scope)),
+            () = self.renew(wanted, owner) => Err(wanted.subject.failure(ErrorType::GitHubUnavailable, None)),
         };
         match minted {
             Ok(entry) => Ok((entry, Source::GitHub)),
             Err(failure) => {
                 let until = wanted.clock.now() + remembered_for(&failure);
                 let remembered = Remembered { error_type: failure.error_type, until };
-                warn_of(self.store.release(&wanted.key, owner, Some(remembered)).await);
+                warn_of(self.store.release(&wanted.row(), owner, Some(remembered)).await);
                 Err(failure)
             }
         }
     }
 
     async fn mint_and_share(&self, wanted: &Wanted<'_>, seen: &Row) -> Result<Arc<Entry>, Failure> {
-        let entry = Arc::new(self.mint(wanted.signer, wanted.scope, wanted.clock).await?);
-        self.memory.keep(wanted.key, wanted.scope.installation_id, &entry, wanted.clock.now());
-        warn_of(self.put(wanted, &entry, seen).await);
+        let entry = Arc::new(self.mint(&wanted.subject, wanted.clock).await?);
+        self.keep(wanted, &entry);
+        // Both before anybody is given the token: who has it may revoke it, and then its copy must be found.
+        let (pointed, put) = tokio::join!(
+            self.store.point(&entry, &wanted.key, &wanted.subject.scope.profile),
+            self.put(wanted, &entry, seen)
+        );
+        warn_of(pointed);
+        warn_of(put);
         Ok(entry)
     }
 
@@ -256,14 +327,15 @@ impl App {
     async fn renew(&self, wanted: &Wanted<'_>, owner: &str) {
         while !wanted.clock.left().is_zero() {
             tokio::time::sleep(RENEWED_EVERY).await;
-            warn_of(self.store.renew(&wanted.key, owner, wanted.clock.now()).await);
+            warn_of(self.store.renew(&wanted.row(), owner, wanted.clock.now()).await);
         }
     }
 
     async fn put(&self, wanted: &Wanted<'_>, entry: &Entry, seen: &Row) -> TableResult<()> {
-        let sealed = entry.to_json().ok().and_then(|plain| wanted.signer.seal.seal(&wanted.key, &plain).ok());
+        let seal = &wanted.subject.signer.seal;
+        let sealed = entry.to_json().ok().and_then(|plain| seal.seal(&wanted.key, &plain).ok());
         match sealed {
-            Some(sealed) => self.store.put(&wanted.key, entry, sealed, seen).await,
+            Some(sealed) => self.store.put(&wanted.row(), entry, sealed, seen).await,
             None => {
                 tracing::error!("a token could not be encrypted; it is not shared");
                 Ok(())
@@ -272,42 +344,44 @@ impl App {
     }
 
     async fn without_table(&self, wanted: &Wanted<'_>) -> Obtained {
-        match self.mint(wanted.signer, wanted.scope, wanted.clock).await {
+        match self.mint(&wanted.subject, wanted.clock).await {
             Ok(entry) => {
                 let entry = Arc::new(entry);
-                self.memory.keep(wanted.key, wanted.scope.installation_id, &entry, wanted.clock.now());
+                self.keep(wanted, &entry);
                 Ok((entry, Source::GitHub))
             }
-            Err(failure) => Err(Refused { failure, served: self.memory.worked(wanted.scope.installation_id) }),
+            Err(failure) => {
+                let served = self.memory.worked(wanted.subject.scope.installation_id);
+                Err(Refused { failure, served })
+            }
         }
     }
 }
 
-impl Remembered {
-    fn failure(self, scope: &Scope, now: Timestamp) -> Failure {
-        let left = Duration::try_from(self.until.duration_since(now)).unwrap_or_default();
-        let failure = Failure::of_scope(self.error_type, scope, Some(Duration::from_secs(left.as_secs() + 1)));
-        Failure { cause: Some("remembered from an earlier try".into()), ..failure }
-    }
+/// Whether another version of the secret may do better.
+fn is_of_the_secret(failure: &Failure) -> bool {
+    matches!(failure.error_type, ErrorType::InvalidKey | ErrorType::AppNotFound)
+}
+
+fn too_many_revokes(until: Timestamp, now: Timestamp) -> Failure {
+    let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+    let message = "tokens of this scope are revoked as fast as they are minted";
+    Failure::over_in(ErrorType::RateLimited, message, Duration::from_secs(left.as_secs() + 1))
 }
 
 /// The row's token. One that does not open (another key's, tampered with, moved here) is as good as none.
 fn open(wanted: &Wanted<'_>, row: &Row) -> Option<Arc<Entry>> {
     let sealed = row.sealed()?;
-    let entry = wanted.signer.seal.open(&wanted.key, &sealed).and_then(|plain| Entry::from_json(&plain));
+    let signer = wanted.subject.signer;
+    let entry = signer.seal.open(&wanted.key, &sealed).and_then(|plain| Entry::from_json(&plain));
     if entry.is_none() {
-        let (cache_key, fingerprint) = (wanted.key.hex(), wanted.signer.fingerprint());
+        let (cache_key, fingerprint) = (wanted.key.hex(), signer.fingerprint());
         tracing::warn!(cache_key, fingerprint, "an item of the table of tokens does not decrypt; minting anew");
     }
     entry.map(Arc::new)
 }
 
-fn waited_too_long(scope: &Scope) -> Failure {
-    let failure = Failure::of_scope(ErrorType::GitHubUnavailable, scope, None);
-    Failure { cause: Some("the time of this invocation is over".into()), ..failure }
-}
-
-fn warn_of(result: TableResult<()>) {
+pub(crate) fn warn_of(result: TableResult<()>) {
     if let Err(error) = result {
         let error = error.chain();
         tracing::warn!(error, "the table of tokens cannot be written; other environments will mint for themselves");
@@ -315,7 +389,7 @@ fn warn_of(result: TableResult<()>) {
 }
 
 /// Between half of the pause and all of it, so that waiters who began together do not ask together.
-fn jittered(pause: Duration) -> Duration {
+pub(crate) fn jittered(pause: Duration) -> Duration {
     let mut byte = [0];
     let drawn = rand::fill(&mut byte).map_or(0, |()| u32::from(byte[0]));
     pause / 2 + pause / 2 * drawn / 255

@@ -20,8 +20,9 @@ pub(crate) struct Entry {
     pub(crate) permissions: BTreeMap<String, String>,
     /// Names as GitHub spells them; only if some were asked for.
     pub(crate) repositories: Option<Vec<String>>,
-    /// The account of the installation, lower-case; known if repositories were asked for.
-    pub(crate) owner: Option<String>,
+    /// The account of the installation, as GitHub spells it. Known if repositories were asked for, else if the App's
+    /// installations could be listed.
+    pub(crate) account: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -31,15 +32,15 @@ struct Plain<'a> {
     minted_at: Timestamp,
     permissions: &'a BTreeMap<String, String>,
     repositories: &'a Option<Vec<String>>,
-    owner: &'a Option<String>,
+    account: &'a Option<String>,
 }
 
 impl Entry {
-    pub(crate) fn minted(answer: InstallationToken, minted_at: Timestamp) -> Self {
+    pub(crate) fn minted(answer: InstallationToken, account: Option<String>, minted_at: Timestamp) -> Self {
         let repositories = answer.repositories.as_deref();
-        let owner = repositories.and_then(|all| Some(all.first()?.full_name.split_once('/')?.0.to_ascii_lowercase()));
+        let owner = repositories.and_then(|all| Some(all.first()?.full_name.split_once('/')?.0.to_owned()));
         Self {
-            owner,
+            account: owner.or(account),
             repositories: repositories.map(|all| all.iter().map(|repository| repository.name.clone()).collect()),
             token: answer.token,
             expires_at: answer.expires_at,
@@ -61,7 +62,7 @@ impl Entry {
 
     /// `owner/name` of a repository it opens.
     pub(crate) fn repository(&self) -> Option<(String, String)> {
-        Some((self.owner.clone()?, self.repositories.as_ref()?.first()?.clone()))
+        Some((self.account.clone()?, self.repositories.as_ref()?.first()?.clone()))
     }
 
     pub(crate) fn to_json(&self) -> serde_json::Result<Zeroizing<Vec<u8>>> {
@@ -73,7 +74,7 @@ impl Entry {
             minted_at: self.minted_at,
             permissions: &self.permissions,
             repositories: &self.repositories,
-            owner: &self.owner,
+            account: &self.account,
         };
         serde_json::to_writer(&mut *json, &plain).map(|()| json)
     }

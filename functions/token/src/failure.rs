@@ -3,66 +3,13 @@
 use std::time::Duration;
 
 use adapters::Error;
-use adapters::github::{self, redact};
+use adapters::github::{self, Barrier, redact};
+use domain::contract::token::{ErrorType, Invalid, wait};
+use domain::policy::Denied;
 use lambda_runtime::Diagnostic;
 
 use crate::scope::Scope;
-
-/// The `errorType` of an answer. <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-invokeerror>
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorType {
-    /// The environment or the secret lacks something.
-    NotConfigured,
-    /// The request is not one this function understands.
-    InvalidRequest,
-    /// The private key is not one, or GitHub does not know it.
-    InvalidKey,
-    /// The clock is wrong, and correcting it did not help.
-    ClockSkew,
-    /// The App is not installed there.
-    InstallationNotFound,
-    /// The installation is suspended.
-    InstallationSuspended,
-    /// The installation, or the policy, does not grant what was asked for.
-    PermissionNotGranted,
-    /// GitHub asks to wait.
-    RateLimited,
-    /// GitHub, or the way to it, failed.
-    GitHubUnavailable,
-}
-
-impl ErrorType {
-    const ALL: [Self; 9] = [
-        Self::NotConfigured,
-        Self::InvalidRequest,
-        Self::InvalidKey,
-        Self::ClockSkew,
-        Self::InstallationNotFound,
-        Self::InstallationSuspended,
-        Self::PermissionNotGranted,
-        Self::RateLimited,
-        Self::GitHubUnavailable,
-    ];
-
-    /// The name that callers match.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::NotConfigured => "NotConfigured",
-            Self::InvalidRequest => "InvalidRequest",
-            Self::InvalidKey => "InvalidKey",
-            Self::ClockSkew => "ClockSkew",
-            Self::InstallationNotFound => "InstallationNotFound",
-            Self::InstallationSuspended => "InstallationSuspended",
-            Self::PermissionNotGranted => "PermissionNotGranted",
-            Self::RateLimited => "RateLimited",
-            Self::GitHubUnavailable => "GitHubUnavailable",
-        }
-    }
-
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|error_type| error_type.name() == name)
-    }
-}
+use crate::signer::Signer;
 
 /// Why there is no token.
 #[derive(Debug, Clone)]
@@ -71,7 +18,7 @@ pub struct Failure {
     pub error_type: ErrorType,
     /// What to do, for the operator or the caller. Holds nothing secret.
     pub message: String,
-    /// The seconds to wait, for [`ErrorType::RateLimited`].
+    /// How long to ask nothing, where that is known.
     pub retry_after: Option<Duration>,
     /// What GitHub or AWS said, for the log alone.
     pub(crate) cause: Option<String>,
@@ -82,8 +29,10 @@ impl Failure {
         Self { error_type, message: message.into(), retry_after: None, cause: None }
     }
 
-    pub(crate) fn invalid_request(message: impl Into<String>) -> Self {
-        Self::new(ErrorType::InvalidRequest, message)
+    /// One that is over after a time, which the message ends with.
+    pub(crate) fn over_in(error_type: ErrorType, message: &str, after: Duration) -> Self {
+        let message = format!("{message}: {}", wait(after.as_secs().max(1)));
+        Self { retry_after: Some(after), ..Self::new(error_type, message) }
     }
 
     pub(crate) fn not_configured(error: &Error) -> Self {
@@ -100,41 +49,63 @@ impl Failure {
         Self { cause: Some(redact(&error.chain())), ..failure }
     }
 
-    /// What GitHub refused for a scope.
-    pub(crate) fn from_github(error: github::Error, scope: &Scope) -> Self {
+    /// What GitHub refused.
+    pub(crate) fn from_github(error: github::Error, subject: &Subject<'_>) -> Self {
         use github::Error as E;
         let error_type = match &error {
-            E::InvalidKey(_) | E::AppNotFound(_) | E::Unauthorized(_) => ErrorType::InvalidKey,
+            E::InvalidKey(_) | E::Unauthorized(_) => ErrorType::InvalidKey,
+            E::AppNotFound(_) => ErrorType::AppNotFound,
             E::ClockSkew { .. } => ErrorType::ClockSkew,
             E::InstallationNotFound(_) | E::NotFound(_) => ErrorType::InstallationNotFound,
             E::InstallationSuspended(_) => ErrorType::InstallationSuspended,
-            E::PermissionNotGranted(_)
-            | E::NotAccessible(_)
-            | E::Barred { .. }
-            | E::Forbidden(_)
-            | E::Unprocessable(_) => ErrorType::PermissionNotGranted,
-            E::RateLimited { .. } | E::LockedOut { .. } => ErrorType::RateLimited,
-            E::NotTheApi(_) | E::Unavailable(_) | E::Unexpected(_) => ErrorType::GitHubUnavailable,
+            E::PermissionNotGranted(_) | E::NotAccessible(_) | E::Unprocessable(_) => ErrorType::PermissionNotGranted,
+            E::Barred { barrier: Barrier::IpAllowList, .. } => ErrorType::IpAllowList,
+            E::Barred { barrier: Barrier::Saml, .. } => ErrorType::SamlEnforced,
+            E::Barred { barrier: Barrier::Blocked, .. } => ErrorType::Blocked,
+            E::Forbidden(_) => ErrorType::Refused,
+            E::RateLimited { .. } => ErrorType::RateLimited,
+            E::LockedOut { .. } => ErrorType::LockedOut,
+            E::NotTheApi(_) => ErrorType::NotConfigured,
+            E::Unavailable(_) | E::Unexpected(_) => ErrorType::GitHubUnavailable,
         };
-        let failure = Self::of_scope(error_type, scope, error.wait());
+        let failure = subject.failure(error_type, error.wait());
         Self { cause: Some(redact(&Error::GitHub(error).chain())), ..failure }
     }
+}
 
-    /// The failure of a type for a scope, whether it happened just now or is remembered.
-    pub(crate) fn of_scope(error_type: ErrorType, scope: &Scope, retry_after: Option<Duration>) -> Self {
+/// What GitHub was asked about, for the sentence that says what to do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub(crate) signer: &'a Signer,
+    pub(crate) scope: &'a Scope,
+}
+
+impl Subject<'_> {
+    /// The failure of a type, whether it happened just now or is remembered.
+    pub(crate) fn failure(&self, error_type: ErrorType, after: Option<Duration>) -> Failure {
+        let (signer, scope) = (self.signer, self.scope);
         let id = scope.installation_id;
         let message = match error_type {
-            ErrorType::InvalidKey => {
-                "GitHub does not accept the App's private key: generate one in the App's settings \
-                and store it together with its app_id (`konduktor-github-app configure`)"
-                    .to_owned()
-            }
+            ErrorType::InvalidKey => format!(
+                "GitHub does not accept the key in the secret {} for the App {}: generate one in the App's settings and \
+                 store it together with its app_id (`konduktor-github-app configure`)",
+                signer.secret_id, signer.issuer
+            ),
+            ErrorType::AppNotFound => format!(
+                "GitHub at {} has no App {}, which stands as {} in the secret {}: store what the App's settings show \
+                 (`konduktor-github-app configure`)",
+                signer.api_url,
+                signer.issuer,
+                signer.issuer_field(),
+                signer.secret_id
+            ),
             ErrorType::ClockSkew => "the clock differs from GitHub's and correcting for it did not help: check the \
                 clock of this host"
                 .to_owned(),
             ErrorType::InstallationNotFound => format!(
-                "this App has no installation {id}: install the App on the account, or store the id that \
-                 `konduktor-github-app verify` lists"
+                "the App {} has no installation {id}: install the App on the account, or store the id that \
+                 `konduktor-github-app verify` lists",
+                signer.app_id
             ),
             ErrorType::InstallationSuspended => format!(
                 "installation {id} is suspended: an owner of the account unsuspends it under Settings, GitHub Apps"
@@ -143,15 +114,48 @@ impl Failure {
                 "installation {id} does not grant {scope}: grant it in the App's settings, let an owner of the account \
                  accept, or ask for less"
             ),
+            ErrorType::IpAllowList => format!("installation {id}: {}", Barrier::IpAllowList),
+            ErrorType::SamlEnforced => format!("installation {id}: {}", Barrier::Saml),
+            ErrorType::Blocked => format!("installation {id}: {}", Barrier::Blocked),
+            ErrorType::Refused => format!(
+                "GitHub refuses installation {id} a token in words that this function does not know: its log has them, \
+                 under this request's id"
+            ),
             ErrorType::RateLimited => {
-                format!("GitHub asks to wait: try again in {} s", retry_after.unwrap_or_default().as_secs().max(1))
+                return Failure::over_in(error_type, "GitHub asks to wait", after.unwrap_or_default());
+            }
+            ErrorType::LockedOut => {
+                let message = "GitHub refuses everything for a while after too many wrong credentials";
+                return Failure::over_in(error_type, message, after.unwrap_or_default());
             }
             ErrorType::GitHubUnavailable => "GitHub did not answer or answered with an error of its own: try again in \
                 some seconds, and see https://www.githubstatus.com"
                 .to_owned(),
-            ErrorType::NotConfigured | ErrorType::InvalidRequest => error_type.name().to_owned(),
+            ErrorType::Busy => {
+                "another environment is getting this token and is not done, or GitHub is asked for many \
+                others: try again in some seconds"
+                    .to_owned()
+            }
+            ErrorType::NotConfigured => format!(
+                "{} is not the address of GitHub's API: set GITHUB_API_URL (the stack's GitHubApiUrl); that of an \
+                 Enterprise Server ends in /api/v3",
+                signer.api_url
+            ),
+            ErrorType::InvalidRequest => error_type.name().to_owned(),
         };
-        Self { retry_after, ..Self::new(error_type, message) }
+        Failure { retry_after: after, ..Failure::new(error_type, message) }
+    }
+}
+
+impl From<Invalid> for Failure {
+    fn from(invalid: Invalid) -> Self {
+        Self::new(ErrorType::InvalidRequest, invalid.to_string())
+    }
+}
+
+impl From<Denied> for Failure {
+    fn from(denied: Denied) -> Self {
+        Self::new(ErrorType::PermissionNotGranted, denied.to_string())
     }
 }
 

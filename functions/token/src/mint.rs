@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use adapters::github::{self, AccessTokenRequest, InstallationToken, RepositorySelection};
+use adapters::github::{self, AccessTokenRequest, Installation, InstallationToken, RepositorySelection};
+use domain::contract::token::{ErrorType, Level};
 use domain::ids::InstallationId;
 use jiff::SignedDuration;
 
 use crate::App;
+use crate::cache::warn_of;
 use crate::clock::Clock;
 use crate::entry::Entry;
-use crate::failure::{ErrorType, Failure};
-use crate::scope::{Level, Scope};
-use crate::signer::Signer;
+use crate::failure::{Failure, Subject};
+use crate::gate::remembered_for;
+use crate::scope::Scope;
+use crate::store::Remembered;
 
 /// The pauses before a second and a third try of a call that GitHub could not serve.
 const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(1000)];
@@ -21,19 +24,45 @@ const MOST_OFFSET: SignedDuration = SignedDuration::from_hours(24);
 
 impl App {
     /// Mints a token for exactly this scope.
-    pub(crate) async fn mint(&self, signer: &Signer, scope: &Scope, clock: Clock) -> Result<Entry, Failure> {
-        let minting = tokio::time::timeout(clock.left(), self.ask_github(signer, scope, clock));
-        let minted = minting.await.unwrap_or_else(|elapsed| {
-            let failure = Failure::of_scope(ErrorType::GitHubUnavailable, scope, None);
+    pub(crate) async fn mint(&self, subject: &Subject<'_>, clock: Clock) -> Result<Entry, Failure> {
+        let minting = self.at_github(subject, clock, async || {
+            let minted = self.ask_github(subject, clock).await?;
+            // GitHub names the account beside repositories that were asked for, and not where all of them were.
+            let account = if minted.repositories.is_none() { self.account(subject, clock).await } else { None };
+            Ok((minted, account))
+        });
+        let minted = tokio::time::timeout(clock.left(), minting).await.unwrap_or_else(|elapsed| {
+            let failure = subject.failure(ErrorType::GitHubUnavailable, None);
             Err(Failure { cause: Some(elapsed.to_string()), ..failure })
-        })?;
+        });
+        if let Err(failure) = &minted {
+            self.note_installation(subject, failure, clock).await;
+        }
+        let (minted, account) = minted?;
+        let scope = subject.scope;
         if let Err(difference) = compare(scope, &minted) {
             return Err(self.give_back(minted, scope, difference).await);
         }
-        Ok(Entry::minted(minted, clock.now() + self.signers.offset()))
+        Ok(Entry::minted(minted, account, clock.now() + self.signers.offset()))
     }
 
-    async fn ask_github(&self, signer: &Signer, scope: &Scope, clock: Clock) -> Result<InstallationToken, Failure> {
+    /// Remembers what holds for the installation in all its scopes.
+    async fn note_installation(&self, subject: &Subject<'_>, failure: &Failure, clock: Clock) {
+        match failure.error_type {
+            ErrorType::InstallationNotFound
+            | ErrorType::InstallationSuspended
+            | ErrorType::IpAllowList
+            | ErrorType::SamlEnforced => {}
+            _ => return,
+        }
+        let now = clock.now();
+        let refusal = Remembered { error_type: failure.error_type, until: now + remembered_for(failure) };
+        let row = subject.signer.installation_row(subject.scope.installation_id);
+        warn_of(self.store.remember(&row, refusal, now).await);
+    }
+
+    async fn ask_github(&self, subject: &Subject<'_>, clock: Clock) -> Result<InstallationToken, github::Error> {
+        let scope = subject.scope;
         let ask = AccessTokenRequest {
             repositories: scope.repositories.as_ref().map(|names| names.iter().cloned().collect()),
             permissions: scope.permissions.as_ref().map(|permissions| {
@@ -43,12 +72,8 @@ impl App {
         let mut pauses = PAUSES.iter();
         let mut corrected = false;
         loop {
-            let app = signer.bearer(clock.now(), self.signers.offset());
-            let error = match self
-                .github
-                .create_installation_access_token(&app, InstallationId(scope.installation_id), &ask)
-                .await
-            {
+            let app = subject.signer.bearer(clock.now(), self.signers.offset());
+            let error = match self.github.create_installation_access_token(&app, scope.installation_id, &ask).await {
                 Ok(minted) => return Ok(minted),
                 Err(error) => error,
             };
@@ -58,7 +83,7 @@ impl App {
                     corrected = true;
                     let offset = github_now.duration_since(clock.now());
                     if offset.abs() > MOST_OFFSET {
-                        return Err(Failure::from_github(error, scope));
+                        return Err(error);
                     }
                     self.signers.correct(offset);
                     tracing::warn!(offset_seconds = offset.as_secs(), "the clock differs from GitHub's; corrected");
@@ -67,7 +92,7 @@ impl App {
                     tokio::time::sleep(*pause).await;
                     pauses.next();
                 }
-                _ => return Err(Failure::from_github(error, scope)),
+                _ => return Err(error),
             }
         }
     }
@@ -75,28 +100,40 @@ impl App {
     /// Where a repository's installation is now, after a reinstallation gave it a new id.
     pub(crate) async fn rediscover(
         &self,
-        signer: &Signer,
-        scope: &Scope,
+        subject: &Subject<'_>,
         (owner, name): &(String, String),
         clock: Clock,
-    ) -> Option<u64> {
-        let app = signer.bearer(clock.now(), self.signers.offset());
-        let search = self.github.repository_installation(&app, owner, name);
-        match tokio::time::timeout(clock.left(), search).await {
+    ) -> Option<InstallationId> {
+        match self.installation_of(subject, owner, name, clock).await {
             // GitHub follows a transferred repository to its new owner, whose installation is none of ours.
-            Ok(Ok(found)) if !found.account.login.eq_ignore_ascii_case(owner) => {
+            Ok(found) if !found.account.login.eq_ignore_ascii_case(owner) => {
                 tracing::warn!("the installation is gone, and its repository belongs to another account now");
                 None
             }
-            Ok(Ok(found)) if found.id.0 != scope.installation_id => Some(found.id.0),
-            Ok(Ok(_)) => None,
-            Ok(Err(error)) => {
-                let error = github_chain(error);
+            Ok(found) if found.id != subject.scope.installation_id => Some(found.id),
+            Ok(_) => None,
+            Err(failure) => {
+                let error = failure.cause;
                 tracing::warn!(error, "the installation is gone, and its account has no other");
                 None
             }
-            Err(_) => None,
         }
+    }
+
+    /// The installation that covers a repository.
+    pub(crate) async fn installation_of(
+        &self,
+        subject: &Subject<'_>,
+        owner: &str,
+        name: &str,
+        clock: Clock,
+    ) -> Result<Installation, Failure> {
+        let search = self.at_github(subject, clock, async || {
+            let app = subject.signer.bearer(clock.now(), self.signers.offset());
+            self.github.repository_installation(&app, owner, name).await
+        });
+        let found = tokio::time::timeout(clock.left(), search).await;
+        found.unwrap_or_else(|_| Err(subject.failure(ErrorType::GitHubUnavailable, None)))
     }
 
     /// A token of another scope than asked for must not stay in the world.
@@ -127,28 +164,10 @@ fn compare(scope: &Scope, minted: &InstallationToken) -> Result<(), &'static str
     }
     let Some(asked) = &scope.permissions else { return Ok(()) };
     let as_asked = |(name, level): (&String, &String)| {
-        let level = Level::parse(level);
+        let level = level.parse::<Level>().ok();
         // GitHub adds this one to every token.
         level.is_some() && (asked.get(name).copied() == level || (name == "metadata" && level == Some(Level::Read)))
     };
     let complete = asked.keys().all(|name| minted.permissions.contains_key(name));
     if complete && minted.permissions.iter().all(as_asked) { Ok(()) } else { Err("its permissions differ") }
-}
-
-/// The error that a failed mint leaves for others, and for how long.
-pub(crate) fn remembered_for(failure: &Failure) -> SignedDuration {
-    match failure.error_type {
-        ErrorType::InstallationNotFound | ErrorType::InstallationSuspended | ErrorType::PermissionNotGranted => {
-            SignedDuration::from_secs(60)
-        }
-        // A key that was just added is refused for seconds, and repeated refusals get everything refused.
-        ErrorType::InvalidKey => SignedDuration::from_secs(10),
-        ErrorType::RateLimited => {
-            let wait = failure.retry_after.unwrap_or_default().as_secs().min(900);
-            SignedDuration::from_secs(wait.try_into().unwrap_or_default())
-        }
-        // Long enough for those who wait right now: were each to try in its turn, an outage would be a stampede.
-        ErrorType::GitHubUnavailable | ErrorType::ClockSkew => SignedDuration::from_secs(2),
-        ErrorType::NotConfigured | ErrorType::InvalidRequest => SignedDuration::ZERO,
-    }
 }

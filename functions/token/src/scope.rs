@@ -1,46 +1,24 @@
 //! What a token opens, in the one form that is asked for, cached and compared.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
-/// A permission's level; a higher one includes the lower.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Level {
-    Read,
-    Write,
-    Admin,
-}
-
-impl Level {
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        match text {
-            "read" => Some(Self::Read),
-            "write" => Some(Self::Write),
-            "admin" => Some(Self::Admin),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Admin => "admin",
-        }
-    }
-}
+use domain::contract::token::{Level, Permissions};
+use domain::ids::InstallationId;
+use domain::policy::Profile;
 
 /// The scope of one token. `None` is everything that the installation was granted; an empty set does not occur, since
 /// to GitHub it means everything too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Scope {
-    pub(crate) installation_id: u64,
+    /// Whose bounds allowed it. Tokens of one profile are not shared with another, which could revoke them.
+    pub(crate) profile: Profile,
+    pub(crate) installation_id: InstallationId,
+    /// Whether the installation is the one in the App's secret, or stands in for it.
+    pub(crate) is_own: bool,
     /// Lower-case names without their owner: an installation has one account.
     pub(crate) repositories: Option<BTreeSet<String>>,
-    pub(crate) permissions: Option<BTreeMap<String, Level>>,
+    pub(crate) permissions: Option<Permissions>,
 }
 
 impl Scope {

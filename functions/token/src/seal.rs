@@ -1,5 +1,6 @@
 //! What makes the table safe to share: a cache key nobody can make collide, and encryption bound to that key.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -7,8 +8,11 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use aws_lc_rs::rand;
+use domain::contract::token::Permissions;
+use domain::ids::InstallationId;
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
+use serde_json::json;
 
 use crate::scope::Scope;
 
@@ -18,31 +22,37 @@ const INFO: &[&[u8]] = &[b"konduktor token cache v1"];
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct CacheKey([u8; 32]);
 
-/// Field order is declaration order, sets and maps are sorted, nothing is joined by hand: two scopes share a text only
-/// if they are the same. The fingerprint keeps environments of an old and a new key apart during a rotation.
+/// Fields, sets and maps are sorted, nothing is joined by hand: two scopes share a text only if they are the same. The fingerprint keeps environments of an old and a new key apart during a rotation.
 #[derive(Serialize)]
 struct Canonical<'a> {
     api_url: &'a str,
     app_id: &'a str,
-    installation_id: u64,
-    repositories: &'a Option<std::collections::BTreeSet<String>>,
-    permissions: &'a Option<std::collections::BTreeMap<String, crate::scope::Level>>,
+    installation_id: InstallationId,
+    repositories: &'a Option<BTreeSet<String>>,
+    permissions: &'a Option<Permissions>,
     key_fingerprint: &'a str,
+    profile: &'a str,
 }
 
 impl CacheKey {
-    pub(crate) fn new(api_url: &str, app_id: &str, fingerprint: &str, scope: &Scope) -> serde_json::Result<Self> {
-        let canonical = serde_json::to_vec(&Canonical {
+    pub(crate) fn new(api_url: &str, app_id: &str, fingerprint: &str, scope: &Scope) -> Self {
+        let canonical = json!(Canonical {
             api_url,
             app_id,
             installation_id: scope.installation_id,
             repositories: &scope.repositories,
             permissions: &scope.permissions,
             key_fingerprint: fingerprint,
-        })?;
+            profile: scope.profile.as_str(),
+        });
         let mut key = [0; 32];
-        key.copy_from_slice(digest(&SHA256, &canonical).as_ref());
-        Ok(Self(key))
+        key.copy_from_slice(digest(&SHA256, canonical.to_string().as_bytes()).as_ref());
+        Self(key)
+    }
+
+    /// The key of a row by its text, as [`CacheKey::hex`] wrote it.
+    pub(crate) fn from_hex(text: &str) -> Option<Self> {
+        hex::decode(text).ok()?.try_into().ok().map(Self)
     }
 
     /// The table's partition key.

@@ -5,43 +5,68 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use adapters::github::app::{AppBearer, AppKey, KeyError};
 use adapters::secrets::AppSecret;
+use domain::contract::token::ErrorType;
+use domain::ids::InstallationId;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
 
-use crate::failure::{ErrorType, Failure};
+use crate::failure::Failure;
 use crate::scope::Scope;
 use crate::seal::{CacheKey, Seal};
+use crate::store::RowKey;
 
 /// One version of the secret, ready for use.
 #[derive(Debug)]
 pub(crate) struct Signer {
-    pub(crate) installation_id: Option<u64>,
+    pub(crate) installation_id: Option<InstallationId>,
     pub(crate) seal: Seal,
-    api_url: String,
-    app_id: String,
-    issuer: String,
+    pub(crate) api_url: String,
+    pub(crate) app_id: String,
+    /// What GitHub is told whose the JSON Web Token is: the client id or the App ID.
+    pub(crate) issuer: String,
+    /// Where all this is stored.
+    pub(crate) secret_id: String,
     key: AppKey,
 }
 
 impl Signer {
-    fn new(secret: &AppSecret, api_url: &str) -> Result<Self, KeyError> {
+    fn new(secret: &AppSecret, secret_id: &str, api_url: &str) -> Result<Self, KeyError> {
         let key = AppKey::from_pem(&secret.private_key)?;
-        let client_id = secret.client_id.as_deref().map(str::trim).filter(|id| !id.is_empty());
         // A GitHub Enterprise Server takes the App ID in every version, the client id only in late ones.
-        let issuer = client_id.filter(|_| !api_url.ends_with("/api/v3")).unwrap_or(&secret.app_id);
+        let issuer = secret.client_id.as_deref().filter(|_| !api_url.ends_with("/api/v3")).unwrap_or(&secret.app_id);
         Ok(Self {
-            installation_id: secret.installation_id.map(|id| id.0),
+            installation_id: secret.installation_id,
             seal: Seal::derive(key.pkcs8_der()).map_err(|_| KeyError::Malformed)?,
             api_url: api_url.to_owned(),
             app_id: secret.app_id.clone(),
             issuer: issuer.to_owned(),
+            secret_id: secret_id.to_owned(),
             key,
         })
     }
 
-    pub(crate) fn cache_key(&self, scope: &Scope) -> Result<CacheKey, Failure> {
+    pub(crate) fn cache_key(&self, scope: &Scope) -> CacheKey {
         CacheKey::new(&self.api_url, &self.app_id, self.key.fingerprint(), scope)
-            .map_err(|error| Failure::invalid_request(error.to_string()))
+    }
+
+    /// Names what holds for the App in all its scopes: all of GitHub's word about it, whatever key it signs with.
+    pub(crate) fn app_row(&self) -> RowKey {
+        RowKey::shared("app", &(&self.api_url, &self.app_id, &self.issuer))
+    }
+
+    /// Names what holds for one installation in all its scopes.
+    pub(crate) fn installation_row(&self, id: InstallationId) -> RowKey {
+        RowKey::shared("installation", &(&self.api_url, &self.app_id, id))
+    }
+
+    /// Names the list of the App's installations.
+    pub(crate) fn directory_row(&self) -> RowKey {
+        RowKey::shared("installations", &(&self.api_url, &self.app_id))
+    }
+
+    /// Which field of the secret the issuer stands in.
+    pub(crate) fn issuer_field(&self) -> &'static str {
+        if self.issuer == self.app_id { "app_id" } else { "client_id" }
     }
 
     pub(crate) fn bearer(&self, now: Timestamp, offset: SignedDuration) -> AppBearer<'_> {
@@ -80,14 +105,19 @@ impl Signers {
         self.state().accepted = Some(Arc::clone(version));
     }
 
-    pub(crate) fn signer(&self, version: &Arc<AppSecret>, api_url: &str) -> Result<Arc<Signer>, Failure> {
+    pub(crate) fn signer(
+        &self,
+        version: &Arc<AppSecret>,
+        secret_id: &str,
+        api_url: &str,
+    ) -> Result<Arc<Signer>, Failure> {
         let mut state = self.state();
         if let Some((_, signer)) = state.parsed.iter().find(|(known, _)| Arc::ptr_eq(known, version)) {
             return Ok(Arc::clone(signer));
         }
         let signer = match state.parsed.iter().position(|(known, _)| same(known, version)) {
             Some(at) => state.parsed.swap_remove(at).1,
-            None => Arc::new(Signer::new(version, api_url).map_err(invalid_key)?),
+            None => Arc::new(Signer::new(version, secret_id, api_url).map_err(|error| invalid_key(error, secret_id))?),
         };
         // Current and previous; an older key has no business in memory.
         state.parsed.truncate(1);
@@ -117,6 +147,6 @@ pub(crate) fn same(one: &AppSecret, other: &AppSecret) -> bool {
         && one.private_key.expose_secret() == other.private_key.expose_secret()
 }
 
-fn invalid_key(error: KeyError) -> Failure {
-    Failure::new(ErrorType::InvalidKey, error.to_string())
+fn invalid_key(error: KeyError, secret_id: &str) -> Failure {
+    Failure::new(ErrorType::InvalidKey, format!("the secret {secret_id} cannot be used: {error}"))
 }

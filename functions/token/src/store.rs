@@ -1,30 +1,44 @@
-//! The `Tokens` table: sealed tokens, the lease of whoever mints, and errors remembered for a while.
+//! The `Tokens` table: sealed tokens, the lease of whoever mints, and refusals remembered for a while.
 //!
-//! Attributes: `cache_key` (S, the key), `ciphertext` and `nonce` (B), `expires_at` and `minted_at` (N, seconds),
-//! `token_sha256` (S, base64), `lease_owner` (S), `lease_until` (N, milliseconds), `failure` (S, an error type),
-//! `failure_until` (N, milliseconds), `invalidated_at` (N, seconds), `ttl` (N, seconds).
+//! One item a scope, under its cache key. Attributes: `cache_key` (S, the key), `ciphertext` and `nonce` (B), `expires_at` and
+//! `minted_at` (N, seconds), `token_sha256` (S, base64), `lease_owner` (S), `lease_until` (N, milliseconds), `failure` (S, an error
+//! type), `failure_until` (N, milliseconds), `invalidated_at` (N, seconds), `revoked_at` (N, milliseconds), `revokes` (N), `ttl`
+//! (N, seconds). Besides these
+//! - `token#SHA-256`: where the copy of a token is, `points_to` and `profile`, so that it is found whatever its scope;
+//! - `app#…`: the App's way to GitHub ([`crate::gate`]): `failure`, `refused_keys` (M, fingerprint to milliseconds), `credits` and
+//!   `credited_at`, a lease;
+//! - `installation#…`: a refusal that holds for one installation;
+//! - `installations#…`: the App's installations ([`crate::directory`]): `accounts` (S, JSON) and `listed_at`.
 //!
-//! Only what is sealed is believed: the others order the writers, and nobody gets a wider token by changing them.
+//! Only what is sealed is believed: the others order the writers, and nobody gets a wider token by changing them. A time that lies
+//! further ahead than its writer could have meant, of a fast clock or a stranger, is none.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::time::Duration;
 
 use adapters::{Error, Result};
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::contract::token::ErrorType;
+use domain::policy::Profile;
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::json;
 
 use crate::entry::Entry;
-use crate::failure::ErrorType;
 use crate::seal::{CacheKey, Sealed};
 
 /// A minter that stopped renewing is taken for dead after this long.
 pub(crate) const LEASE: SignedDuration = SignedDuration::from_secs(3);
+
+/// How far the clocks of two environments may be apart.
+const APART: SignedDuration = SignedDuration::from_secs(2);
 
 /// Below the lease: a renewal that hangs must not keep the next one from being sent.
 const RENEWAL_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -35,8 +49,26 @@ const FRESH: SignedDuration = SignedDuration::from_secs(30);
 /// Expired items stay for a week: they say which repository an installation served before it was reinstalled.
 const KEPT: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// No remembered failure is believed for longer.
-const LONGEST_FAILURE: SignedDuration = SignedDuration::from_mins(15);
+/// No remembered refusal is believed for longer: GitHub's own limits end within an hour.
+pub(crate) const LONGEST_FAILURE: SignedDuration = SignedDuration::from_mins(61);
+
+/// Within this time revokes of one scope are counted together.
+const REVOKES_WITHIN: SignedDuration = SignedDuration::from_secs(60);
+
+/// So many of them are followed by a new token at once, ...
+const FREE_REVOKES: u64 = 5;
+
+/// ... and each further one after this time.
+const AFTER_A_REVOKE: SignedDuration = SignedDuration::from_secs(10);
+
+/// Credits of a busy time are worth nothing once it is over: whatever changed at GitHub meanwhile, one call is to find out.
+const CREDITED: SignedDuration = SignedDuration::from_secs(1);
+
+/// The most calls that may be under way at once.
+const MOST_CREDITS: u64 = 16;
+
+/// The longest list of installations that an item has room for.
+const LONGEST_LIST: usize = 300_000;
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -46,13 +78,34 @@ pub(crate) struct Store {
     table: String,
 }
 
+/// The key of an item.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct RowKey(String);
+
+impl RowKey {
+    /// An item that many scopes share.
+    pub(crate) fn shared(kind: &str, of: &impl Serialize) -> Self {
+        Self(format!("{kind}#{}", hex::encode(digest(&SHA256, json!(of).to_string().as_bytes()))))
+    }
+
+    fn of_token(sha256: &str) -> Self {
+        Self(format!("token#{sha256}"))
+    }
+}
+
+impl From<&CacheKey> for RowKey {
+    fn from(key: &CacheKey) -> Self {
+        Self(key.hex())
+    }
+}
+
 /// An item as it was read.
 #[derive(Debug, Default)]
 pub(crate) struct Row {
     item: Item,
 }
 
-/// A failure that is kept for a while, so that waiters learn of it instead of repeating it.
+/// A refusal that is kept for a while, so that others learn of it instead of repeating it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Remembered {
     pub(crate) error_type: ErrorType,
@@ -66,18 +119,51 @@ impl Row {
     }
 
     pub(crate) fn is_leased(&self, now: Timestamp) -> bool {
-        self.milliseconds("lease_until").is_some_and(|until| until >= now)
+        self.milliseconds("lease_until").is_some_and(|until| until >= now && until <= now + LEASE + APART)
     }
 
     pub(crate) fn is_owned_by(&self, owner: &str) -> bool {
-        self.item.get("lease_owner").and_then(|value| value.as_s().ok()).is_some_and(|leased_by| leased_by == owner)
+        self.text("lease_owner") == Some(owner)
     }
 
     pub(crate) fn failure(&self, now: Timestamp) -> Option<Remembered> {
         let until = self.milliseconds("failure_until")?;
-        let error_type = ErrorType::from_name(self.item.get("failure")?.as_s().ok()?)?;
-        let believed = until > now && until.duration_since(now) <= LONGEST_FAILURE;
-        believed.then_some(Remembered { error_type, until })
+        let error_type = ErrorType::from_name(self.text("failure")?)?;
+        is_ahead(until, now).then_some(Remembered { error_type, until })
+    }
+
+    /// The refusal of an App that stands against calls with this key.
+    pub(crate) fn refused(&self, fingerprint: &str, now: Timestamp) -> Option<Remembered> {
+        let until = self.refused_keys().remove(fingerprint).filter(|until| is_ahead(*until, now));
+        let key = until.map(|until| Remembered { error_type: ErrorType::InvalidKey, until });
+        self.failure(now).or(key)
+    }
+
+    fn refused_keys(&self) -> HashMap<String, Timestamp> {
+        let keys = self.item.get("refused_keys").and_then(|value| value.as_m().ok());
+        let until = |value: &AttributeValue| Timestamp::from_millisecond(value.as_n().ok()?.parse().ok()?).ok();
+        keys.into_iter().flatten().filter_map(|(key, value)| Some((key.clone(), until(value)?))).collect()
+    }
+
+    pub(crate) fn has_credit(&self, now: Timestamp) -> bool {
+        self.is_credited(now) && self.number("credits").is_some_and(|credits| credits >= 1)
+    }
+
+    fn is_credited(&self, now: Timestamp) -> bool {
+        let at = self.milliseconds("credited_at");
+        at.is_some_and(|at| now.duration_since(at).abs() <= CREDITED)
+    }
+
+    /// Until when there is no new token, because so many were revoked.
+    pub(crate) fn revoked_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let until = self.milliseconds("revoked_at")? + AFTER_A_REVOKE;
+        let many = self.number("revokes").is_some_and(|revokes| revokes > FREE_REVOKES);
+        (many && until > now && until <= now + AFTER_A_REVOKE + APART).then_some(until)
+    }
+
+    /// The list of installations, and when GitHub gave it.
+    pub(crate) fn list(&self) -> Option<(&str, Timestamp)> {
+        Some((self.text("accounts")?, self.milliseconds("listed_at")?))
     }
 
     /// Distinguishes one stored token from the next, and whatever else was put there.
@@ -85,47 +171,58 @@ impl Row {
         self.item.get("nonce").cloned().unwrap_or_else(|| AttributeValue::Null(true))
     }
 
+    fn text(&self, name: &str) -> Option<&str> {
+        self.item.get(name)?.as_s().ok().map(String::as_str)
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        self.item.get(name)?.as_n().ok()?.parse().ok()
+    }
+
     fn milliseconds(&self, name: &str) -> Option<Timestamp> {
         Timestamp::from_millisecond(self.item.get(name)?.as_n().ok()?.parse().ok()?).ok()
     }
 }
+
+fn is_ahead(until: Timestamp, now: Timestamp) -> bool {
+    until > now && until.duration_since(now) <= LONGEST_FAILURE
+}
+
+/// Nobody else's lease, and none that its holder cannot have meant. The owner's own does not stand in its way: a write that was
+/// committed while its answer was lost is sent again by the SDK, and must not lose against itself.
+const NOT_LEASED: &str =
+    "(attribute_not_exists(lease_until) OR lease_until < :now OR lease_until > :farthest OR lease_owner = :me)";
+
+/// Nothing that stands against a call: of the App as a whole, or of this key.
+const NOT_REFUSED: &str = "(attribute_not_exists(failure_until) OR failure_until <= :now OR failure_until > :longest) \
+     AND (attribute_not_exists(refused_keys.#key) OR refused_keys.#key <= :now OR refused_keys.#key > :longest)";
 
 impl Store {
     pub(crate) fn new(client: Client, table: String) -> Self {
         Self { client, table }
     }
 
-    pub(crate) async fn get(&self, key: &CacheKey) -> Result<Row> {
-        let call =
-            self.client.get_item().table_name(&self.table).key("cache_key", text(key.hex())).consistent_read(true);
+    pub(crate) async fn get(&self, key: &RowKey) -> Result<Row> {
+        let call = self.client.get_item().table_name(&self.table).key("cache_key", text(&key.0)).consistent_read(true);
         let answer = call.send().await.map_err(|error| self.failed("GetItem", error))?;
         Ok(Row { item: answer.item.unwrap_or_default() })
     }
 
     /// Takes the lease if nobody holds it and the item still has the token of `seen`, if any.
-    ///
-    /// The owner's own lease does not stand in its way: a write that was committed while its answer was lost is sent
-    /// again by the SDK, and must not lose against itself.
-    pub(crate) async fn take_lease(&self, key: &CacheKey, owner: &str, seen: &Row, now: Timestamp) -> Result<bool> {
+    pub(crate) async fn take_lease(&self, key: &RowKey, owner: &str, seen: &Row, now: Timestamp) -> Result<bool> {
         let call = self
             .update(key)
             .update_expression("SET lease_owner = :me, lease_until = :until, #ttl = :ttl REMOVE failure, failure_until")
-            .condition_expression(
-                "(attribute_not_exists(lease_until) OR lease_until < :now OR lease_owner = :me) \
-                 AND (attribute_not_exists(nonce) OR nonce = :seen) \
-                 AND (attribute_not_exists(failure_until) OR failure_until <= :now OR failure_until > :longest)",
-            )
-            .expression_attribute_names("#ttl", "ttl")
-            .expression_attribute_values(":me", text(owner))
-            .expression_attribute_values(":until", milliseconds(now + LEASE))
-            .expression_attribute_values(":now", milliseconds(now))
+            .condition_expression(format!(
+                "{NOT_LEASED} AND (attribute_not_exists(nonce) OR nonce = :seen) \
+                 AND (attribute_not_exists(failure_until) OR failure_until <= :now OR failure_until > :longest)"
+            ))
             .expression_attribute_values(":longest", milliseconds(now + LONGEST_FAILURE))
-            .expression_attribute_values(":seen", seen.nonce())
-            .expression_attribute_values(":ttl", seconds(now + KEPT));
-        self.send(call).await
+            .expression_attribute_values(":seen", seen.nonce());
+        self.send(leasing(call, owner, now)).await
     }
 
-    pub(crate) async fn renew(&self, key: &CacheKey, owner: &str, now: Timestamp) -> Result<()> {
+    pub(crate) async fn renew(&self, key: &RowKey, owner: &str, now: Timestamp) -> Result<()> {
         let call = self
             .update(key)
             .update_expression("SET lease_until = :until")
@@ -140,7 +237,7 @@ impl Store {
 
     /// Stores a token, unless one that expires later has come meanwhile, and ends whatever lease there is: waiters of
     /// another one are served too.
-    pub(crate) async fn put(&self, key: &CacheKey, entry: &Entry, sealed: Sealed, seen: &Row) -> Result<()> {
+    pub(crate) async fn put(&self, key: &RowKey, entry: &Entry, sealed: Sealed, seen: &Row) -> Result<()> {
         let call = self
             .update(key)
             .update_expression(
@@ -157,15 +254,32 @@ impl Store {
             .expression_attribute_values(":minted", seconds(entry.minted_at))
             .expression_attribute_values(":sha", text(entry.sha256()))
             .expression_attribute_values(":seen", seen.nonce())
-            .expression_attribute_values(
-                ":ttl",
-                seconds(entry.expires_at.saturating_add(KEPT).unwrap_or(Timestamp::MAX)),
-            );
+            .expression_attribute_values(":ttl", seconds(after(entry.expires_at, KEPT)));
         self.send(call).await.map(drop)
     }
 
+    /// Notes where the copy of a token is going to be.
+    pub(crate) async fn point(&self, entry: &Entry, key: &CacheKey, profile: &Profile) -> Result<()> {
+        let call = self
+            .update(&RowKey::of_token(&entry.sha256()))
+            .update_expression("SET points_to = :key, #profile = :profile, #ttl = :ttl")
+            .expression_attribute_names("#profile", "profile")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":key", text(key.hex()))
+            .expression_attribute_values(":profile", text(profile.as_str()))
+            .expression_attribute_values(":ttl", seconds(after(entry.expires_at, SignedDuration::from_hours(1))));
+        self.send(call).await.map(drop)
+    }
+
+    /// Where the copy of a token is, if this profile may have it taken out of service.
+    pub(crate) async fn pointer(&self, token_sha256: &str, of: Option<&Profile>) -> Result<Option<CacheKey>> {
+        let row = self.get(&RowKey::of_token(token_sha256)).await?;
+        let fits = of.is_none_or(|profile| row.text("profile") == Some(profile.as_str()));
+        Ok(row.text("points_to").filter(|_| fits).and_then(CacheKey::from_hex))
+    }
+
     /// Ends the owner's lease after a failed mint and lets the waiters know why, if that is worth keeping.
-    pub(crate) async fn release(&self, key: &CacheKey, owner: &str, failure: Option<Remembered>) -> Result<()> {
+    pub(crate) async fn release(&self, key: &RowKey, owner: &str, failure: Option<Remembered>) -> Result<()> {
         let call =
             self.update(key).condition_expression("lease_owner = :me").expression_attribute_values(":me", text(owner));
         let call = match failure {
@@ -178,36 +292,169 @@ impl Store {
         self.send(call).await.map(drop)
     }
 
-    /// Drops the copy of a token that its holder revokes. Whether it was there.
-    pub(crate) async fn remove(&self, key: &CacheKey, token_sha256: &str) -> Result<bool> {
+    /// Remembers a refusal.
+    pub(crate) async fn remember(&self, key: &RowKey, failure: Remembered, now: Timestamp) -> Result<()> {
         let call = self
             .update(key)
-            .update_expression("REMOVE ciphertext, nonce, expires_at, minted_at, token_sha256")
-            .condition_expression("token_sha256 = :sha")
-            .expression_attribute_values(":sha", text(token_sha256));
-        self.send(call).await
+            .update_expression("SET failure = :failure, failure_until = :until, #ttl = :ttl")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":failure", text(failure.error_type.name()))
+            .expression_attribute_values(":until", milliseconds(failure.until))
+            .expression_attribute_values(":ttl", seconds(now + KEPT));
+        self.send(call).await.map(drop)
+    }
+
+    /// Drops the copy of a token that its holder revoked, and counts it. Whether it was there.
+    pub(crate) async fn remove(&self, key: &RowKey, token_sha256: &str, now: Timestamp) -> Result<bool> {
+        let removal = |counting: &str, when: &str| {
+            self.update(key)
+                .update_expression(format!(
+                    "SET revoked_at = :now, revokes = {counting} \
+                     REMOVE ciphertext, nonce, expires_at, minted_at, token_sha256"
+                ))
+                .condition_expression(format!("token_sha256 = :sha{when}"))
+                .expression_attribute_values(":sha", text(token_sha256))
+                .expression_attribute_values(":now", milliseconds(now))
+                .expression_attribute_values(":one", number(1))
+        };
+        let counted = removal("revokes + :one", " AND revokes >= :one AND revoked_at BETWEEN :before AND :soon")
+            .expression_attribute_values(":before", milliseconds(now - REVOKES_WITHIN))
+            .expression_attribute_values(":soon", milliseconds(now + APART));
+        Ok(self.send(counted).await? || self.send(removal(":one", "")).await?)
     }
 
     /// Drops the copy of a token that somebody reports as rejected: not a fresh one, and not again within 30 s, so
     /// that false reports cannot turn the cache off. Whether it was dropped.
-    pub(crate) async fn invalidate(&self, key: &CacheKey, token_sha256: &str, now: Timestamp) -> Result<bool> {
+    pub(crate) async fn invalidate(&self, key: &RowKey, token_sha256: &str, now: Timestamp) -> Result<bool> {
         let call = self
             .update(key)
             .update_expression(
                 "SET invalidated_at = :now REMOVE ciphertext, nonce, expires_at, minted_at, token_sha256",
             )
             .condition_expression(
-                "token_sha256 = :sha AND minted_at <= :before \
-                 AND (attribute_not_exists(invalidated_at) OR invalidated_at <= :before)",
+                "token_sha256 = :sha AND (minted_at <= :before OR minted_at > :soon) \
+                 AND (attribute_not_exists(invalidated_at) OR invalidated_at <= :before OR invalidated_at > :soon)",
             )
             .expression_attribute_values(":sha", text(token_sha256))
             .expression_attribute_values(":now", seconds(now))
+            .expression_attribute_values(":soon", seconds(now + FRESH))
             .expression_attribute_values(":before", seconds(now - FRESH));
         self.send(call).await
     }
 
-    fn update(&self, key: &CacheKey) -> UpdateItemFluentBuilder {
-        self.client.update_item().table_name(&self.table).key("cache_key", text(key.hex()))
+    /// Spends a credit for one call with this key.
+    pub(crate) async fn spend(&self, app: &RowKey, fingerprint: &str, now: Timestamp) -> Result<bool> {
+        let call = self
+            .update(app)
+            .update_expression("SET credits = credits - :one")
+            .condition_expression(format!(
+                "credits >= :one AND credited_at BETWEEN :recent AND :soon AND {NOT_REFUSED}"
+            ))
+            .expression_attribute_names("#key", fingerprint)
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":recent", milliseconds(now - CREDITED))
+            .expression_attribute_values(":soon", milliseconds(now + CREDITED))
+            .expression_attribute_values(":now", milliseconds(now))
+            .expression_attribute_values(":longest", milliseconds(now + LONGEST_FAILURE));
+        self.send(call).await
+    }
+
+    /// Takes the lease of the one call that may be made without a credit.
+    pub(crate) async fn take_way(&self, app: &RowKey, owner: &str, fingerprint: &str, now: Timestamp) -> Result<bool> {
+        let call = self
+            .update(app)
+            .update_expression("SET lease_owner = :me, lease_until = :until, #ttl = :ttl")
+            .condition_expression(format!("{NOT_LEASED} AND {NOT_REFUSED}"))
+            .expression_attribute_names("#key", fingerprint)
+            .expression_attribute_values(":longest", milliseconds(now + LONGEST_FAILURE));
+        self.send(leasing(call, owner, now)).await
+    }
+
+    /// Gives two credits for the one that was spent: while calls succeed, twice as many may be made at once.
+    pub(crate) async fn credit(&self, app: &RowKey, now: Timestamp) -> Result<()> {
+        let call = self
+            .update(app)
+            .update_expression("SET credited_at = :now ADD credits :two")
+            .condition_expression("attribute_not_exists(credits) OR credits < :most")
+            .expression_attribute_values(":now", milliseconds(now))
+            .expression_attribute_values(":two", number(2))
+            .expression_attribute_values(":most", number(MOST_CREDITS));
+        self.send(call).await.map(drop)
+    }
+
+    /// Ends the lease of a call that was made without a credit, and gives one if it succeeded.
+    pub(crate) async fn end_way(
+        &self,
+        app: &RowKey,
+        owner: &str,
+        seen: &Row,
+        worked: bool,
+        now: Timestamp,
+    ) -> Result<()> {
+        const END: &str = "REMOVE lease_owner, lease_until";
+        let call =
+            self.update(app).condition_expression("lease_owner = :me").expression_attribute_values(":me", text(owner));
+        let call = match (worked, seen.is_credited(now)) {
+            (false, _) => call.update_expression(END),
+            (true, true) => call.update_expression(format!("SET credited_at = :now {END} ADD credits :one")),
+            (true, false) => call.update_expression(format!("SET credited_at = :now, credits = :one {END}")),
+        };
+        let call = if worked {
+            call.expression_attribute_values(":now", milliseconds(now)).expression_attribute_values(":one", number(1))
+        } else {
+            call
+        };
+        self.send(call).await.map(drop)
+    }
+
+    /// Closes the App's way to GitHub: for all, or for one key.
+    pub(crate) async fn close_way(
+        &self,
+        app: &RowKey,
+        fingerprint: Option<&str>,
+        refusal: Remembered,
+        seen: &Row,
+        now: Timestamp,
+    ) -> Result<()> {
+        const CLOSE: &str = "REMOVE credits, credited_at, lease_owner, lease_until";
+        let call = self
+            .update(app)
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":ttl", seconds(now + KEPT));
+        let call = match fingerprint {
+            None => call
+                .update_expression(format!("SET failure = :failure, failure_until = :until, #ttl = :ttl {CLOSE}"))
+                .expression_attribute_values(":failure", text(refusal.error_type.name()))
+                .expression_attribute_values(":until", milliseconds(refusal.until)),
+            Some(fingerprint) => {
+                let mut keys = seen.refused_keys();
+                keys.retain(|_, until| is_ahead(*until, now));
+                keys.insert(fingerprint.to_owned(), refusal.until);
+                let keys = keys.into_iter().map(|(key, until)| (key, milliseconds(until))).collect();
+                call.update_expression(format!("SET refused_keys = :keys, #ttl = :ttl {CLOSE}"))
+                    .expression_attribute_values(":keys", AttributeValue::M(keys))
+            }
+        };
+        self.send(call).await.map(drop)
+    }
+
+    /// Keeps the list of the App's installations, if there is room for it.
+    pub(crate) async fn put_list(&self, key: &RowKey, accounts: &str, listed_at: Timestamp) -> Result<()> {
+        if accounts.len() > LONGEST_LIST {
+            return Ok(());
+        }
+        let call = self
+            .update(key)
+            .update_expression("SET accounts = :accounts, listed_at = :at, #ttl = :ttl")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":accounts", text(accounts))
+            .expression_attribute_values(":at", milliseconds(listed_at))
+            .expression_attribute_values(":ttl", seconds(listed_at + KEPT));
+        self.send(call).await.map(drop)
+    }
+
+    fn update(&self, key: &RowKey) -> UpdateItemFluentBuilder {
+        self.client.update_item().table_name(&self.table).key("cache_key", text(&key.0))
     }
 
     /// Whether the write's condition held.
@@ -232,8 +479,26 @@ impl Store {
     }
 }
 
+/// The values of an update that takes a lease under [`NOT_LEASED`].
+fn leasing(call: UpdateItemFluentBuilder, owner: &str, now: Timestamp) -> UpdateItemFluentBuilder {
+    call.expression_attribute_names("#ttl", "ttl")
+        .expression_attribute_values(":me", text(owner))
+        .expression_attribute_values(":until", milliseconds(now + LEASE))
+        .expression_attribute_values(":farthest", milliseconds(now + LEASE + APART))
+        .expression_attribute_values(":now", milliseconds(now))
+        .expression_attribute_values(":ttl", seconds(now + KEPT))
+}
+
+fn after(at: Timestamp, duration: SignedDuration) -> Timestamp {
+    at.saturating_add(duration).unwrap_or(Timestamp::MAX)
+}
+
 fn text(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
+}
+
+fn number(number: u64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
 }
 
 fn seconds(at: Timestamp) -> AttributeValue {

@@ -20,7 +20,7 @@ use crate::aws::Account;
 use crate::failure::Failure;
 use crate::github_app::GitHubApp;
 use crate::output::{self, Progress};
-use crate::secret::{CREATED, Secret};
+use crate::secret::{CREATED, Current, Secret};
 use crate::stack::{self, Stack};
 
 pub(crate) use answers::key;
@@ -114,16 +114,17 @@ async fn configure(arguments: &Arguments, account: &Account) -> Result<(), Failu
 
     let (id, called) = (github.app.id.to_string(), format!("the App {} ({})", github.app.id, github.app.name));
     let app_secret = Secret::new(&stack.session, &stack.app_secret);
-    app::confirm_another_app(&app_secret, Some(&id), &called, arguments.yes, progress).await?;
+    let in_service = app_secret.current().await?;
+    app::confirm_another_app(&in_service, Some(&id), &called, arguments.yes, progress)?;
     let webhook_secret = Secret::new(&stack.session, &stack.webhook_secret);
-    let signing = WebhookSecretValue::next(&webhook_secret, answers.webhook_secret, installation.id).await?;
+    let signing = WebhookSecretValue::next(&webhook_secret, answers.webhook_secret, &installation, progress).await?;
     signing.check_rotation(&webhook_secret).await?;
     let hook = github.hook_config().await?;
     let told = (!arguments.no_webhook).then_some(webhook_url.as_str());
     if told.is_some() {
         webhook::confirm_another_url(&hook, &webhook_url, arguments.yes, progress)?;
     }
-    let summary = put_into_service(&stack, &github, &installation, &signing, told, progress).await?;
+    let summary = put_into_service(&stack, &github, &installation, &in_service, &signing, told, progress).await?;
     if arguments.json { output::write(format!("{summary}\n")) } else { Ok(()) }
 }
 
@@ -133,6 +134,7 @@ pub(crate) async fn put_into_service(
     stack: &Stack,
     github: &GitHubApp,
     installation: &Installation,
+    in_service: &Current,
     signing: &WebhookSecretValue,
     webhook_url: Option<&str>,
     progress: Progress,
@@ -141,7 +143,7 @@ pub(crate) async fn put_into_service(
     let webhook_secret = Secret::new(&stack.session, &stack.webhook_secret);
     mintable(github, installation.id, progress).await?;
     let value = AppSecretValue::new(&github.app, &github.pem(), Some(installation.id));
-    let app_written = store(&app_secret, &value, progress).await?;
+    let app_written = store(&app_secret, &value, in_service, progress).await?;
     app_secret.unlabel(CREATED).await?;
     let (webhook, pinged) = match webhook_url {
         None => {

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use adapters::github::app::AppKey;
-use adapters::github::{Client, Error, NewApp};
+use adapters::github::{App, Client, Error, NewApp};
 use adapters::secrets::AppSecret;
 use clap::Args;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ use crate::failure::Failure;
 use crate::github_app::{EVENTS, GitHubApp, PERMISSIONS, refused, web_host};
 use crate::output::{self, Progress};
 use crate::prompt;
-use crate::secret::{CREATED, Secret};
+use crate::secret::{CREATED, Current, Secret};
 use crate::stack::{self, Stack};
 use page::{Form, Page, Redirected};
 
@@ -122,9 +122,9 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
     WebhookSecretValue::current(&Secret::new(&stack.session, &stack.webhook_secret)).await?;
     let creation = Creation { arguments, stack, webhook_url, progress };
     match creation.unfinished().await? {
-        Some(created) => {
+        Some((created, confirmed)) => {
             let _ctrl_c = CtrlC::says(LATER)?;
-            creation.finish(created, None).await
+            creation.finish(created, &confirmed, None).await
         }
         None => creation.begin().await,
     }
@@ -142,12 +142,15 @@ impl Creation {
         Secret::new(&self.stack.session, &self.stack.app_secret)
     }
 
-    async fn confirm_another_app(&self, app_id: Option<&str>, called: &str) -> Result<(), Failure> {
-        configure::confirm_another_app(&self.app_secret(), app_id, called, self.arguments.yes, self.progress).await
+    /// The App's secret as it is now, if the App that is in service may be replaced by this one.
+    async fn confirm_another_app(&self, app_id: Option<&str>, called: &str) -> Result<Current, Failure> {
+        let current = self.app_secret().current().await?;
+        configure::confirm_another_app(&current, app_id, called, self.arguments.yes, self.progress)?;
+        Ok(current)
     }
 
     /// The App that an earlier run made, if this one is to go on with it.
-    async fn unfinished(&self) -> Result<Option<AppSecret>, Failure> {
+    async fn unfinished(&self) -> Result<Option<(AppSecret, Current)>, Failure> {
         let Some(created) = configure::parsed(&self.app_secret(), CREATED).await? else { return Ok(None) };
         let called = format!("the App {}", created.app_id);
         let question = format!("An earlier run made {called} and was ended. Go on with it?");
@@ -155,15 +158,15 @@ impl Creation {
             return Ok(None);
         }
         self.progress.say(&format!("Going on with {called}, which an earlier run made."));
-        self.confirm_another_app(Some(&created.app_id), &called).await?;
-        Ok(Some(created))
+        let confirmed = self.confirm_another_app(Some(&created.app_id), &called).await?;
+        Ok(Some((created, confirmed)))
     }
 
     async fn begin(&self) -> Result<(), Failure> {
-        self.confirm_another_app(None, "a new App").await?;
+        let confirmed = self.confirm_another_app(None, "a new App").await?;
         self.app_secret().try_writing().await?;
         let mut page = Page::serve(|redirect_url| self.form(redirect_url), self.progress).await?;
-        let done = self.through_github(&mut page).await;
+        let done = self.through_github(&mut page, &confirmed).await;
         page.end().await;
         done
     }
@@ -189,7 +192,7 @@ impl Creation {
     }
 
     /// From the page to an App in service.
-    async fn through_github(&self, page: &mut Page) -> Result<(), Failure> {
+    async fn through_github(&self, page: &mut Page, confirmed: &Current) -> Result<(), Failure> {
         let progress = self.progress;
         let ctrl_c = CtrlC::says("ended before GitHub named an App: nothing was stored")?;
         progress.say(&format!("Create the App on this page: {}", page.url));
@@ -211,12 +214,23 @@ impl Creation {
             }
         };
         ctrl_c.say(LATER);
-        self.finish(created, Some(redirected)).await
+        self.finish(created, confirmed, Some(redirected)).await
     }
 
     /// Exchanges the code for the App and its key, and keeps them.
     async fn receive(&self, code: &str) -> Result<AppSecret, Failure> {
         let NewApp { app, pem, .. } = self.exchange(code).await?;
+        let differences = self.differences(&app);
+        if !differences.is_empty() {
+            return Err(Failure::new(format!(
+                "what came back is the App {} (App ID {}), and not the one that was asked for: {}. Its key is not kept. If \
+                 you made it, delete it under {}; if not, somebody sent you theirs",
+                app.name,
+                app.id,
+                differences.join(", "),
+                app.settings_url()
+            )));
+        }
         let lost = |reason: &str| {
             Failure::new(format!(
                 "GitHub has made the App {} (App ID {}), but {reason}. Its key is shown once only: generate another \
@@ -243,6 +257,33 @@ impl Creation {
         self.progress.say(&format!("Created the App {} and kept its key.", app.name));
         let app_id = app.id.to_string();
         Ok(AppSecret { app_id, client_id: app.client_id, installation_id: None, private_key: key.to_pem() })
+    }
+
+    /// What the App is that it was not asked to be. Its name may be changed on GitHub's page, and nothing else.
+    fn differences(&self, app: &App) -> Vec<String> {
+        let mut differences = Vec::new();
+        if let (Some(asked), Some(owner)) = (&self.arguments.organization, &app.owner)
+            && !owner.login.eq_ignore_ascii_case(asked)
+        {
+            differences.push(format!("it belongs to {} and not to {asked}", owner.name()));
+        }
+        if let (None, Some(owner)) = (&self.arguments.organization, &app.owner)
+            && owner.kind == "Organization"
+        {
+            differences.push(format!("it belongs to the organization {} and not to your own account", owner.name()));
+        }
+        // GitHub adds this one to any other.
+        let beside = |(name, _): &(&str, &str)| *name != "metadata";
+        let asked = BTreeMap::from(PERMISSIONS).into_iter().filter(beside);
+        let has = app.permissions.iter().map(|(name, level)| (name.as_str(), level.as_str())).filter(beside);
+        if !asked.eq(has) {
+            let has = app.permissions.iter().map(|(name, level)| format!("{name}: {level}")).collect::<Vec<_>>();
+            differences.push(format!("it has the permissions {}", has.join(", ")));
+        }
+        if app.events != EVENTS {
+            differences.push(format!("it subscribes to the events {}", app.events.join(", ")));
+        }
+        differences
     }
 
     async fn exchange(&self, code: &str) -> Result<NewApp, Failure> {
@@ -281,21 +322,55 @@ impl Creation {
     }
 
     /// From an App that exists and whose key is kept to one in service.
-    async fn finish(&self, created: AppSecret, browser: Option<Redirected>) -> Result<(), Failure> {
+    async fn finish(
+        &self,
+        created: AppSecret,
+        confirmed: &Current,
+        browser: Option<Redirected>,
+    ) -> Result<(), Failure> {
         let (stack, url, progress) = (&self.stack, &self.webhook_url, self.progress);
         let key = configure::key(&created.private_key)?;
         let github = GitHubApp::identify(&stack.github_api_url, &created.app_id, key, progress).await?;
         configure::introduce(&github, progress);
         let secret = Secret::new(&stack.session, &stack.webhook_secret);
         let signing = WebhookSecretValue::current(&secret).await?;
+        if browser.is_some() {
+            self.check_hook(&github).await?;
+        }
         configure::hand_over(&github, &secret, &signing, url, progress).await?;
         let page = browser.map(|browser| browser.tell(Ok(github.app.clone())));
         self.wait_for_installation(&github, page.is_some()).await?;
         let installation = configure::installation(&github, None, progress).await?;
-        let signing = WebhookSecretValue::next(&secret, None, installation.id).await?;
+        let signing = WebhookSecretValue::next(&secret, None, &installation, progress).await?;
         signing.check_rotation(&secret).await?;
-        let summary = configure::put_into_service(stack, &github, &installation, &signing, Some(url), progress).await?;
+        // The page may have been open for an hour: another App may have been put into service meanwhile.
+        let in_service = self.app_secret().current().await?;
+        if !in_service.says_the_same(confirmed) {
+            let called = format!("the App {} ({})", github.app.id, github.app.name);
+            let yes = self.arguments.yes;
+            configure::confirm_another_app(&in_service, Some(&created.app_id), &called, yes, progress)?;
+        }
+        let url = Some(url.as_str());
+        let summary =
+            configure::put_into_service(stack, &github, &installation, &in_service, &signing, url, progress).await?;
         if self.arguments.json { output::write(format!("{summary}\n")) } else { Ok(()) }
+    }
+
+    /// Whether the App that was just made delivers where it was asked to, before anything is changed about it.
+    async fn check_hook(&self, github: &GitHubApp) -> Result<(), Failure> {
+        let hook = github.hook_config().await?;
+        if hook.url.as_deref() == Some(self.webhook_url.as_str()) {
+            return Ok(());
+        }
+        self.app_secret().unlabel(CREATED).await?;
+        Err(Failure::new(format!(
+            "the App {} (App ID {}) delivers to {} and was not asked to: its key is not kept. If you made it, delete it \
+             under {}; if not, somebody sent you theirs",
+            github.app.name,
+            github.app.id,
+            hook.url.as_deref().unwrap_or("nowhere"),
+            github.app.settings_url()
+        )))
     }
 
     /// Until the App is installed somewhere. A page that has the link needs no second one beside it.

@@ -1,13 +1,17 @@
 //! `credential`: git's credential helper (<https://git-scm.com/docs/gitcredentials#_custom_helpers>).
 //!
 //! git starts it anew for each command, so nothing is kept here: a token is as fresh as the token function's cache. It
-//! answers for GitHub alone. For everything else it is silent and content, so that git asks the next helper.
+//! answers for GitHub alone. For everything else it is silent and content, so that git asks the next helper. So it is for what it
+//! does not understand in full: a path that is left out or cut would open more than the repository at hand.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 
 use adapters::config::{Variables, check_api_url};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use clap::Args;
+use domain::contract::token::{Level, Repositories, Scope, Token};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -16,11 +20,18 @@ use crate::aws::Account;
 use crate::failure::Failure;
 use crate::github_app::web_host;
 use crate::output;
-use crate::token_function::{Answer, Function, Refusal, Scope, TokenFunction, wants_repositories};
+use crate::token_function::{Function, Refusal, TokenFunction, wants_repositories};
 
 /// The user that goes with every installation token.
 /// <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/authenticating-as-a-github-app-installation>
 pub(crate) const USER: &str = "x-access-token";
+
+/// Whom people write into URLs for GitHub without meaning anybody: `https://git@github.com/…`, as over SSH.
+const NOBODY: &str = "git";
+
+/// What a git of 2.46 and later announces: it then takes a whole header, and tells no other helper.
+/// <https://git-scm.com/docs/git-credential#_input_output_format>
+const AUTHTYPE: &str = "authtype";
 
 /// What git describes is a few lines; a 2 KB token is the longest.
 const LONGEST_DESCRIPTION: u64 = 64 * 1024;
@@ -69,54 +80,83 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
         _ => return Ok(()),
     };
     let api_url = api_url(arguments.github_api_url.as_deref())?;
-    let Some(scope) = description.scope(&api_url, &arguments) else { return Ok(()) };
-    if arguments.operation == "get" {
-        get(&scope, &arguments, account).await
-    } else {
-        erase(&description, &scope, &arguments, account).await
+    let Some(description) = description.filter(|description| description.is_for(&api_url)) else { return Ok(()) };
+    if arguments.operation == "erase" {
+        return erase(&description, &arguments, account).await;
     }
+    if let Some(user) = description.username.as_deref().filter(|user| ![USER, NOBODY].contains(user)) {
+        // Without a word git asks for a password that there is nobody to type.
+        eprintln!("{}: {}", crate::NAME, another_user(user));
+        return Ok(());
+    }
+    let Some(scope) = description.scope(&arguments) else { return Ok(()) };
+    let answered = get(&description, &scope, &api_url, &arguments, account).await;
+    // It is for us and we have nothing: whoever is asked next has no better answer, and the reason would be lost above theirs.
+    answered.or_else(|failure| output::write("quit=1\n").and(Err(failure)))
 }
 
-async fn get(scope: &Scope, arguments: &Arguments, account: &Account) -> Result<(), Failure> {
+fn another_user(user: &str) -> Failure {
+    Failure::new(format!(
+        "the URL names the user {user}, whose password this is not: take the name out of the URL to use the App's tokens"
+    ))
+}
+
+async fn get(
+    description: &Description,
+    scope: &Scope,
+    api_url: &str,
+    arguments: &Arguments,
+    account: &Account,
+) -> Result<(), Failure> {
     let command = if arguments.write { "credential get --write" } else { "credential get" };
     let function = TokenFunction::connect(&arguments.function, account, command).await?;
     let answer = function.token(scope).await.map_err(|refusal| match refusal {
-        Refusal::Function { message, .. } if wants_repositories(&message) => {
+        Refusal::Function(refusal) if wants_repositories(&refusal) => {
+            let message = refusal.error_message;
             Failure::new(format!("{message}; let git name them: `git config --global credential.useHttpPath true`"))
         }
         other => other.into(),
     })?;
-    output::write(&*lines(&answer)?)
+    if let Some(other) = answer.token.api_url.as_deref().filter(|other| *other != api_url) {
+        return Err(Failure::new(format!(
+            "the token function serves the GitHub at {other} and not that at {api_url}: name its own with \
+             --github-api-url, or another function with --function"
+        )));
+    }
+    output::write(&*lines(&answer.token, description.takes_authtype)?)
 }
 
-fn lines(answer: &Answer) -> Result<Zeroizing<String>, Failure> {
+fn lines(answer: &Token, takes_authtype: bool) -> Result<Zeroizing<String>, Failure> {
     let token = answer.token.expose_secret();
     // A line break would end the password and begin an attribute of its own.
     if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Failure::new("the token function answered with something that git cannot take for a password"));
     }
-    let expiry = answer.expires_at.as_second();
+    let expiry = answer.expires_at.as_second().to_string();
     // Room for all of it: a text that grows leaves copies of the token behind.
-    let mut lines = Zeroizing::new(String::with_capacity(token.len() + 128));
-    for part in ["username=", USER, "\npassword=", token, "\npassword_expiry_utc=", &expiry.to_string(), "\n"] {
-        lines.push_str(part);
+    let mut lines = Zeroizing::new(String::with_capacity(2 * token.len() + 256));
+    let mut write = |parts: &[&str]| parts.iter().for_each(|part| lines.push_str(part));
+    if takes_authtype {
+        let mut pair = Zeroizing::new(String::with_capacity(USER.len() + 1 + token.len()));
+        [USER, ":", token].iter().for_each(|part| pair.push_str(part));
+        let credential = Zeroizing::new(BASE64_STANDARD.encode(pair.as_bytes()));
+        write(&["capability[]=", AUTHTYPE, "\nauthtype=Basic\ncredential=", &credential, "\nephemeral=1\n"]);
+    } else {
+        write(&["username=", USER, "\npassword=", token, "\n"]);
     }
+    write(&["password_expiry_utc=", &expiry, "\n"]);
     Ok(lines)
 }
 
 /// Reports a rejected password, but only one that this helper may have given: another helper's is not ours to pass on.
-async fn erase(
-    description: &Description,
-    scope: &Scope,
-    arguments: &Arguments,
-    account: &Account,
-) -> Result<(), Failure> {
-    let (Some(USER), Some(password)) = (description.username.as_deref(), &description.password) else {
+async fn erase(description: &Description, arguments: &Arguments, account: &Account) -> Result<(), Failure> {
+    let Some((user, password)) = description.rejected() else { return Ok(()) };
+    if user != USER {
         return Ok(());
-    };
-    let sha256 = hex::encode(Sha256::digest(password.expose_secret()));
+    }
+    let sha256 = Sha256::digest(password.expose_secret()).into();
     let function = TokenFunction::connect(&arguments.function, account, "credential erase").await?;
-    Ok(function.invalidate(scope, &sha256).await?)
+    Ok(function.invalidate(sha256).await?)
 }
 
 pub(crate) fn api_url(flag: Option<&str>) -> Result<String, Failure> {
@@ -132,71 +172,172 @@ pub(crate) fn api_url(flag: Option<&str>) -> Result<String, Failure> {
 /// What git says about the place it wants to reach.
 #[derive(Debug, Default)]
 struct Description {
-    protocol: String,
-    host: String,
+    protocol: Option<String>,
+    host: Option<String>,
     path: Option<String>,
     username: Option<String>,
     password: Option<SecretString>,
+    authtype: Option<String>,
+    credential: Option<SecretString>,
+    takes_authtype: bool,
 }
 
 impl Description {
-    fn read() -> Result<Self, Failure> {
+    fn read() -> Result<Option<Self>, Failure> {
         let mut text = Zeroizing::new(Vec::with_capacity(4096));
-        let read = std::io::stdin().take(LONGEST_DESCRIPTION).read_to_end(&mut text);
+        let read = std::io::stdin().take(LONGEST_DESCRIPTION + 1).read_to_end(&mut text);
         read.map_err(|error| Failure::new(format!("standard input cannot be read: {error}")))?;
         Ok(Self::parse(&text))
     }
 
-    /// Attributes of other names are for other versions of git; what is not UTF-8 names nothing on GitHub.
-    fn parse(text: &[u8]) -> Self {
+    /// `None` for what is not understood in full: cut, a line that is no pair or no UTF-8, an attribute that stands twice. Were such
+    /// a line left out, the token would be for another place than git means.
+    fn parse(text: &[u8]) -> Option<Self> {
+        if text.len() as u64 > LONGEST_DESCRIPTION || text.last() != Some(&b'\n') {
+            return None;
+        }
         let mut description = Self::default();
         let lines = text.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty());
         for line in lines {
-            let pair = std::str::from_utf8(line).ok().and_then(|line| line.split_once('='));
-            let Some((name, value)) = pair else { continue };
-            match name {
-                "protocol" => description.protocol = value.to_owned(),
-                "host" => description.host = value.to_ascii_lowercase(),
-                "path" => description.path = Some(value.to_owned()),
-                "username" => description.username = Some(value.to_owned()),
-                "password" => description.password = Some(value.into()),
-                _ => {}
+            let (name, value) = std::str::from_utf8(line).ok()?.split_once('=')?;
+            let once = match name {
+                "protocol" => description.protocol.replace(value.to_owned()).is_none(),
+                "host" => description.host.replace(value.to_ascii_lowercase()).is_none(),
+                "path" => description.path.replace(value.to_owned()).is_none(),
+                "username" => description.username.replace(value.to_owned()).is_none(),
+                "password" => description.password.replace(value.into()).is_none(),
+                "authtype" => description.authtype.replace(value.to_owned()).is_none(),
+                "credential" => description.credential.replace(value.into()).is_none(),
+                "capability[]" => {
+                    description.takes_authtype |= value == AUTHTYPE;
+                    true
+                }
+                // Attributes of other names are for other versions of git.
+                _ => true,
+            };
+            if !once {
+                return None;
             }
         }
-        description
+        Some(description)
     }
 
-    /// What to ask the token function for; `None` if this is not for us to answer.
-    fn scope(&self, api_url: &str, arguments: &Arguments) -> Option<Scope> {
-        let (protocol, host) = web_host(api_url)?;
-        let asked = self.host.strip_suffix(":443").filter(|_| protocol == "https").unwrap_or(&self.host);
-        if self.protocol != protocol || asked != host {
-            return None;
-        }
-        // A URL that names another user wants that user's password.
-        if self.username.as_deref().is_some_and(|user| user != USER) {
-            return None;
-        }
+    /// Whether it is about the GitHub of an API URL.
+    fn is_for(&self, api_url: &str) -> bool {
+        let (Some((protocol, host)), Some(asked)) = (web_host(api_url), &self.host) else { return false };
+        let asked = asked.strip_suffix(":443").filter(|_| protocol == "https").unwrap_or(asked);
+        self.protocol.as_deref() == Some(protocol) && asked == host
+    }
+
+    /// What to ask the token function for; `None` for a path that is no repository's.
+    fn scope(&self, arguments: &Arguments) -> Option<Scope> {
         let repositories = match self.path.as_deref() {
-            None => Vec::new(),
-            Some(path) => vec![repository(path)?],
+            None => None,
+            Some(path) => Some(repository(path)?),
         };
-        let level = if arguments.write { "write" } else { "read" };
+        let level = if arguments.write { Level::Write } else { Level::Read };
         Some(Scope {
             repositories,
-            permissions: BTreeMap::from([("contents".to_owned(), level.to_owned())]),
+            permissions: Some(BTreeMap::from([("contents".to_owned(), level)])),
             installation_id: arguments.function.installation_id,
             min_ttl_seconds: None,
         })
     }
+
+    /// User and password that were rejected, in whichever form git has them.
+    fn rejected(&self) -> Option<(String, SecretString)> {
+        if let (Some(user), Some(password)) = (&self.username, &self.password) {
+            return Some((user.clone(), password.clone()));
+        }
+        let credential = self.credential.as_ref().filter(|_| self.authtype.as_deref() == Some("Basic"))?;
+        let pair = Zeroizing::new(BASE64_STANDARD.decode(credential.expose_secret()).ok()?);
+        let (user, password) = std::str::from_utf8(&pair).ok()?.split_once(':')?;
+        Some((user.to_owned(), password.into()))
+    }
 }
 
-/// `owner/name` of `owner/name.git`, of its wiki and of its large files.
-fn repository(path: &str) -> Option<String> {
+/// The repository of `owner/name.git`, of its wiki and of its large files. git-lfs has named the endpoint, what is below it, and
+/// the repository alone, depending on its age.
+fn repository(path: &str) -> Option<Repositories> {
     let path = path.trim_matches('/');
-    let path = path.strip_suffix("/info/lfs").unwrap_or(path);
+    let path = path
+        .split_once("/info/lfs")
+        .filter(|(_, below)| below.is_empty() || below.starts_with('/'))
+        .map_or(path, |(path, _)| path);
+    let path = path.trim_end_matches('/');
     let path = path.strip_suffix(".git").unwrap_or(path);
     let path = path.strip_suffix(".wiki").unwrap_or(path);
-    let (owner, name) = path.split_once('/')?;
-    (!owner.is_empty() && !name.is_empty() && !name.contains('/')).then(|| path.to_owned())
+    path.contains('/').then(|| Repositories::new(&[path]).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_understood_in_full_is_nothing() {
+        let whole = "protocol=https\nhost=github.com\npath=acme/app.git\n";
+        assert!(Description::parse(whole.as_bytes()).is_some());
+        assert!(Description::parse(format!("{whole}\n").as_bytes()).is_some());
+        let long = format!("{whole}wwwauth[]={}\n", "x".repeat(64 * 1024));
+        for text in [
+            "",
+            "protocol=https\nhost=github.com\npath=acme/ap",
+            "protocol=https\nhost=github.com\npath\n",
+            "protocol=https\nhost=github.com\nhost=example.com\n",
+            "protocol=https\nhost=github.com\npath=acme/app\npath=acme/web\n",
+            &long,
+        ] {
+            assert!(Description::parse(text.as_bytes()).is_none(), "{text:.80}");
+        }
+        assert!(Description::parse(b"protocol=https\nhost=github.com\npath=acme/\xff.git\n").is_none());
+    }
+
+    #[test]
+    fn git_lfs_of_every_age_means_the_repository() {
+        let expected = Repositories::new(&["acme/app"]).unwrap();
+        for path in [
+            "acme/app",
+            "acme/app.git",
+            "/acme/app.git/",
+            "acme/app.wiki.git",
+            "acme/app.git/info/lfs",
+            "acme/app.git/info/lfs/",
+            "acme/app/info/lfs/objects/batch",
+            "acme/app.git/info/lfs/locks/verify",
+        ] {
+            assert_eq!(repository(path).as_ref(), Some(&expected), "{path}");
+        }
+        for path in [
+            "",
+            "/",
+            "acme",
+            "acme.git",
+            "acme/app/pulls",
+            "a/b/c",
+            "acme/..",
+            "../app",
+            "acme/app%2f",
+            "acme/\0",
+            "acme/app.git/info/lfsx",
+        ] {
+            assert_eq!(repository(path), None, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_rejected_password_is_read_in_both_forms() {
+        let read = |text: &str| {
+            Description::parse(text.as_bytes())
+                .unwrap()
+                .rejected()
+                .map(|(user, password)| (user, password.expose_secret().to_owned()))
+        };
+        let expected = Some((USER.to_owned(), "ghs_a:b".to_owned()));
+        assert_eq!(read("username=x-access-token\npassword=ghs_a:b\n"), expected);
+        let credential = BASE64_STANDARD.encode("x-access-token:ghs_a:b");
+        assert_eq!(read(&format!("authtype=Basic\ncredential={credential}\n")), expected);
+        assert_eq!(read(&format!("authtype=Bearer\ncredential={credential}\n")), None);
+        assert_eq!(read("authtype=Basic\ncredential=***\n"), None);
+    }
 }

@@ -4,10 +4,11 @@
 //! move tasks decide what they would do with that, and says in one sentence what stands between. It changes nothing,
 //! and what it cannot read it says and does without.
 
-mod case;
+mod cause;
+mod context;
 mod deliveries;
-mod near_miss;
-mod sentence;
+mod evidence;
+mod malformed_tag;
 mod verdict;
 mod view;
 
@@ -19,7 +20,7 @@ use crate::failure::Failure;
 use crate::output::{self, Progress, Terminal};
 use crate::stack::{self, Stack};
 use crate::subject::{self, Subject};
-use verdict::Cause;
+use cause::Cause;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,13 +50,13 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), Failure> {
     let stack = Stack::find(&arguments.stack, account).await?;
     // Its lines go to standard error in either case: a report is read, kept and searched.
-    let case = case::gather(&stack, &arguments.subject, Progress::BesideJson).await?;
+    let evidence = evidence::gather(&stack, &arguments.subject, Progress::BesideJson).await?;
     let now = clock::now();
-    let verdict = verdict::decide(&case, now);
+    let verdict = verdict::decide(&evidence, now);
     output::write(if arguments.json {
-        format!("{}\n", view::json(&case, &verdict)?)
+        format!("{}\n", view::json(&evidence, &verdict)?)
     } else {
-        view::sections(&case, &verdict, Terminal::of_stdout(), now)
+        view::sections(&evidence, &verdict, Terminal::of_stdout(), now)
     })?;
-    if verdict.cause == Cause::Unexplained { Err(Failure::new(verdict.sentence)) } else { Ok(()) }
+    if verdict.cause == Cause::Unexplained { Err(Failure::new(verdict.explanation.sentence)) } else { Ok(()) }
 }

@@ -3,9 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use adapters::github::redact;
-
-use crate::output::printable;
+use crate::text::one_line;
 
 /// One line for standard error. It never holds a token, whoever's words it repeats.
 #[derive(Debug)]
@@ -15,13 +13,6 @@ impl Failure {
     pub(crate) fn new(line: impl AsRef<str>) -> Self {
         Self(one_line(line.as_ref()))
     }
-}
-
-/// Whoever's words, on one line and without a token.
-pub(crate) fn one_line(text: &str) -> String {
-    let line = printable(text);
-    let words: Vec<&str> = line.split_whitespace().collect();
-    redact(&words.join(" "))
 }
 
 impl fmt::Display for Failure {

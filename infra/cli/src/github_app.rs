@@ -16,7 +16,7 @@ use secrecy::SecretString;
 use crate::clock;
 use crate::failure::{Failure, deepest};
 use crate::output::Progress;
-use crate::secret::{CURRENT, Secret};
+use crate::secret::{Current, Secret};
 use crate::stack::Stack;
 
 /// What the App has to be granted, permission and least level.
@@ -79,7 +79,8 @@ pub(crate) struct GitHubApp {
 impl GitHubApp {
     /// The App as the stack has it.
     pub(crate) async fn of(stack: &Stack, progress: Progress) -> Result<Self, Failure> {
-        let current = current(&Secret::new(&stack.session, &stack.app_secret)).await?;
+        let secret = Secret::new(&stack.session, &stack.app_secret);
+        let current = read(&secret, &secret.current().await?)?;
         let key = AppKey::from_pem(&current.private_key).map_err(|error| Failure::new(error.to_string()))?;
         Self::identify(&stack.github_api_url, &current.app_id, key, progress).await
     }
@@ -230,12 +231,12 @@ impl GitHubApp {
 }
 
 /// What the App's secret holds.
-pub(crate) async fn current(secret: &Secret<'_>) -> Result<AppSecret, Failure> {
+pub(crate) fn read(secret: &Secret<'_>, current: &Current) -> Result<AppSecret, Failure> {
     let not_configured = |reason: &str| {
         Failure::new(format!("the secret {} is not configured, {reason}: run `{} configure`", secret.id(), crate::NAME))
     };
-    let current = secret.at(CURRENT).await?.ok_or_else(|| not_configured("it is empty"))?;
-    secrets::parse(&current).map_err(|reason| not_configured(&reason))
+    let current = current.value.as_ref().ok_or_else(|| not_configured("it is empty"))?;
+    secrets::parse(current).map_err(|reason| not_configured(&reason))
 }
 
 /// Asks with a token, and asks again while it is so new that GitHub refuses it.

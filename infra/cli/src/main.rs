@@ -19,6 +19,7 @@ mod setup_git;
 mod stack;
 mod subject;
 mod task;
+mod text;
 mod token;
 mod token_function;
 mod verify;

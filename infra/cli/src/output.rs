@@ -3,9 +3,9 @@
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use adapters::config::Variables;
-use jiff::Timestamp;
 
 use crate::failure::Failure;
+use crate::text::printable;
 
 /// Where a terminal does not say how wide it is.
 const USUAL_WIDTH: usize = 80;
@@ -94,28 +94,4 @@ pub(crate) fn write(text: impl AsRef<[u8]>) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
-}
-
-/// Other people's text on one line: without what would move the cursor, recolour the terminal or reverse the reading.
-pub(crate) fn printable(text: &str) -> String {
-    let harmless = |c: char| if c.is_control() || is_directional(c) { ' ' } else { c };
-    text.chars().map(harmless).collect()
-}
-
-/// The marks of the Unicode bidirectional algorithm (<https://www.unicode.org/reports/tr9/>).
-fn is_directional(c: char) -> bool {
-    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// A time in UTC, and how far off it is.
-pub(crate) fn when(at: Timestamp, now: Timestamp) -> String {
-    let seconds = now.duration_since(at).as_secs();
-    let (count, unit) = match seconds.unsigned_abs() {
-        seconds @ 0..120 => (seconds, "s"),
-        seconds @ 120..7200 => (seconds / 60, "min"),
-        seconds @ 7200..172_800 => (seconds / 3600, "h"),
-        seconds => (seconds / 86_400, "days"),
-    };
-    let off = if seconds < 0 { format!("in {count} {unit}") } else { format!("{count} {unit} ago") };
-    format!("{} ({off})", at.strftime("%Y-%m-%d %H:%M:%S UTC"))
 }

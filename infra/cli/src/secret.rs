@@ -40,6 +40,21 @@ pub(crate) enum Written {
     Unchanged,
 }
 
+/// The version in service as it was looked at. What is decided from it is written in its place and in no other's: of two
+/// operators at once one is told, and what the other one did stays.
+#[derive(Debug)]
+pub(crate) struct Current {
+    pub(crate) value: Option<SecretString>,
+    version: Option<String>,
+}
+
+impl Current {
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        let text = |current: &Self| current.value.as_ref().map(|value| value.expose_secret().to_owned());
+        text(self) == text(other)
+    }
+}
+
 /// A secret by its name or ARN.
 #[derive(Debug)]
 pub(crate) struct Secret<'a> {
@@ -66,8 +81,21 @@ impl<'a> Secret<'a> {
         Ok(pairs.collect())
     }
 
+    /// The version in service.
+    pub(crate) async fn current(&self) -> Result<Current, Failure> {
+        let found = self.get(CURRENT).await?;
+        Ok(match found {
+            Some((value, version)) => Current { value: not_empty(value), version: Some(version) },
+            None => Current { value: None, version: None },
+        })
+    }
+
     /// The value with this label. `None` if there is none, or if it is empty: the template makes a secret without a value.
     pub(crate) async fn at(&self, stage: &str) -> Result<Option<SecretString>, Failure> {
+        Ok(self.get(stage).await?.and_then(|(value, _)| not_empty(value)))
+    }
+
+    async fn get(&self, stage: &str) -> Result<Option<(SecretString, String)>, Failure> {
         let answer = self.client.get_secret_value().secret_id(self.id).version_stage(stage).send().await;
         let found = match answer {
             Ok(found) => found,
@@ -81,23 +109,59 @@ impl<'a> Secret<'a> {
                 _ => return Err(self.failure("secretsmanager:GetSecretValue", &error)),
             },
         };
-        let value = SecretString::from(found.secret_string.unwrap_or_default());
-        Ok((!value.expose_secret().trim().is_empty()).then_some(value))
+        // The AWS CLI stores bytes where it was given a file of them; the functions read those too.
+        let bytes = found.secret_binary.and_then(|bytes| String::from_utf8(bytes.into_inner()).ok());
+        let value = SecretString::from(found.secret_string.or(bytes).unwrap_or_default());
+        Ok(Some((value, found.version_id.unwrap_or_default())))
     }
 
-    /// Puts a value into service, if it is not there already.
-    pub(crate) async fn write(&self, value: &SecretString) -> Result<Written, Failure> {
+    /// Puts a value into service in place of the version that was looked at, if it does not say the same. Gives the version that
+    /// is in service then.
+    pub(crate) async fn write(&self, value: &SecretString, over: &Current) -> Result<(Written, String), Failure> {
         self.check_size(value)?;
-        if self.at(CURRENT).await?.is_some_and(|current| current.expose_secret() == value.expose_secret()) {
+        let same = over.value.as_ref().is_some_and(|current| current.expose_secret() == value.expose_secret());
+        if let (true, Some(version)) = (same, &over.version) {
+            let stages = self.stages().await?;
+            if stages.get(CURRENT) != Some(version) {
+                return Err(self.changed());
+            }
             // Of a run that was interrupted.
-            self.unlabel(PENDING).await?;
-            return Ok(Written::Unchanged);
+            self.take_off(PENDING, &stages).await?;
+            return Ok((Written::Unchanged, version.clone()));
         }
         let version = self.put(value, PENDING).await?;
         self.read_back(&version, value).await?;
-        self.label(CURRENT, &version).await?;
-        self.unlabel(PENDING).await?;
-        Ok(Written::New)
+        let placed = self.put_into_service(&version, over).await;
+        let stages = self.stages().await?;
+        if stages.get(PENDING) == Some(&version) {
+            self.take_off(PENDING, &stages).await?;
+        }
+        placed.map(|()| (Written::New, version))
+    }
+
+    async fn put_into_service(&self, version: &str, over: &Current) -> Result<(), Failure> {
+        let holder = self.stages().await?.remove(CURRENT);
+        if holder.as_deref() == Some(version) {
+            // AWS makes a secret's first version current by itself.
+            return Ok(());
+        }
+        if holder != over.version {
+            return Err(self.changed());
+        }
+        match self.move_stage(CURRENT, holder, Some(version.to_owned())).await {
+            Ok(()) => Ok(()),
+            // AWS moves the label from the version that is named and from no other.
+            Err(_) if self.stages().await?.get(CURRENT) != over.version.as_ref() => Err(self.changed()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn changed(&self) -> Failure {
+        Failure::new(format!(
+            "somebody else changed the secret {} meanwhile: what they stored is in service, and nothing of this run is. \
+             See that it is what you want, and run this again if not",
+            self.id
+        ))
     }
 
     /// Proves that values can be written, with one that says what is there already. A secret that is empty gets a blank
@@ -148,6 +212,16 @@ impl<'a> Secret<'a> {
         )))
     }
 
+    /// Takes a label off the version that was seen to have it, and off no other; says whether there was one.
+    pub(crate) async fn take_off(&self, stage: &str, seen: &Stages) -> Result<bool, Failure> {
+        let Some(holder) = seen.get(stage) else { return Ok(false) };
+        match self.move_stage(stage, Some(holder.clone()), None).await {
+            Ok(()) => Ok(true),
+            Err(_) if self.stages().await?.get(stage) != Some(holder) => Err(self.changed()),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Moves a label to a version from wherever it is.
     pub(crate) async fn label(&self, stage: &str, version: &str) -> Result<(), Failure> {
         let holder = self.stages().await?.remove(stage);
@@ -190,4 +264,9 @@ impl<'a> Secret<'a> {
         };
         call.failure(error)
     }
+}
+
+/// The template makes a secret without a value, and [`Secret::try_writing`] one with a blank.
+fn not_empty(value: SecretString) -> Option<SecretString> {
+    (!value.expose_secret().trim().is_empty()).then_some(value)
 }

@@ -79,10 +79,8 @@ impl Stack {
             .and_then(|parameter| parameter.parameter_value);
         let mut output = |key: &str| {
             outputs.remove(key).ok_or_else(|| {
-                Failure::new(format!(
-                    "the stack {} is in {status} and has no output {key}: deploy it (again) with `make deploy`",
-                    name.stack
-                ))
+                let next = after(&status, &name.stack);
+                Failure::new(format!("the stack {} is in {status} and has no output {key}: {next}", name.stack))
             })
         };
         Ok(Self {
@@ -101,6 +99,33 @@ impl Stack {
             status,
             session,
         })
+    }
+}
+
+/// What to do with a stack in this state, where it is not as it should be.
+///
+/// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html>
+pub(crate) fn after(status: &str, name: &str) -> String {
+    let events = format!("`aws cloudformation describe-stack-events --stack-name {name}`");
+    match status {
+        // CloudFormation updates none of these.
+        "CREATE_FAILED" | "ROLLBACK_COMPLETE" | "ROLLBACK_FAILED" | "DELETE_FAILED" => {
+            format!(
+                "it can only be deleted: {events} says what failed; repair that, then `make destroy` and `make deploy`"
+            )
+        }
+        "UPDATE_ROLLBACK_FAILED" | "UPDATE_FAILED" => format!(
+            "{events} says why; repair that, end the going back with `aws cloudformation continue-update-rollback \
+             --stack-name {name}`, then deploy the stack again with `make deploy`"
+        ),
+        "UPDATE_ROLLBACK_COMPLETE" | "IMPORT_ROLLBACK_COMPLETE" => format!(
+            "the last update failed and what was there before is in service: {events} says why, then deploy the stack \
+             again with `make deploy`"
+        ),
+        status if status.ends_with("_IN_PROGRESS") => {
+            format!("it is being changed: wait until it is done ({events}), and try again")
+        }
+        _ => "deploy it (again) with `make deploy`".to_owned(),
     }
 }
 
@@ -128,4 +153,24 @@ async fn describe(name: &str, session: &Session) -> Result<Described, Failure> {
 
 fn no_stack(name: &str, session: &Session) -> Failure {
     Failure::new(format!("there is no stack {name} in {}: {IF_MISSING}", session.region))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::after;
+
+    #[test]
+    fn a_stack_that_cannot_be_updated_is_not_sent_to_a_deploy_that_cannot_work() {
+        for status in ["CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"] {
+            let next = after(status, "acme");
+            let (destroy, deploy) = (next.find("`make destroy`"), next.find("`make deploy`"));
+            assert!(destroy.is_some() && destroy < deploy, "{status}: {next}");
+        }
+        let next = after("UPDATE_ROLLBACK_FAILED", "acme");
+        assert!(next.contains("continue-update-rollback --stack-name acme"), "{next}");
+        for status in ["DELETE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "REVIEW_IN_PROGRESS"] {
+            let next = after(status, "acme");
+            assert!(next.contains("wait until") && !next.contains("make"), "{status}: {next}");
+        }
+    }
 }

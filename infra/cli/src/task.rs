@@ -206,7 +206,7 @@ async fn show(arguments: Show, account: &Account) -> Result<(), Failure> {
 async fn move_task(arguments: Move, account: &Account) -> Result<(), Failure> {
     let tasks = open(&arguments.table, account).await?;
     let Card { task, .. } = tasks.one(&arguments.task).await?;
-    let (id, from, to) = (task.id.prefix(), output::printable(task.status.as_str()), &arguments.status);
+    let (id, from, to) = (task.id.prefix(), crate::text::printable(task.status.as_str()), &arguments.status);
     if task.status == *to {
         return output::write(format!("{id} is in {to} already\n"));
     }

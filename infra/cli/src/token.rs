@@ -1,15 +1,14 @@
 //! `token`: an installation token for scripts.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
+use domain::contract::token::{Level, Permissions, Repositories, Scope, is_permission};
 use secrecy::ExposeSecret;
 use secrecy::zeroize::Zeroizing;
 
 use crate::aws::Account;
 use crate::failure::Failure;
 use crate::output;
-use crate::token_function::{Function, Scope, TokenFunction};
+use crate::token_function::{Function, TokenFunction};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,7 +27,7 @@ pub(crate) struct Arguments {
     repository: Vec<String>,
     /// What it may do there, such as contents=write; may be repeated
     #[arg(long, value_name = "NAME=LEVEL", value_parser = permission)]
-    permission: Vec<(String, String)>,
+    permission: Vec<(String, Level)>,
     /// How long it lives at least
     #[arg(long, value_name = "SECONDS")]
     min_ttl: Option<u32>,
@@ -40,8 +39,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), Failure> {
+    let repositories = (!arguments.repository.is_empty()).then(|| Repositories::new(&arguments.repository));
     let scope = Scope {
-        repositories: arguments.repository,
+        repositories: repositories.transpose().map_err(|invalid| Failure::new(invalid.to_string()))?,
         permissions: permissions(arguments.permission)?,
         installation_id: arguments.function.installation_id,
         min_ttl_seconds: arguments.min_ttl,
@@ -49,25 +49,25 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
     let function = TokenFunction::connect(&arguments.function, account, "token").await?;
     let answer = function.token(&scope).await?;
     let mut line = Zeroizing::new(Vec::with_capacity(answer.json.len() + 1));
-    line.extend_from_slice(if arguments.json { &answer.json } else { answer.token.expose_secret().as_bytes() });
+    line.extend_from_slice(if arguments.json { &answer.json } else { answer.token.token.expose_secret().as_bytes() });
     line.push(b'\n');
     output::write(&*line)
 }
 
-fn permission(text: &str) -> Result<(String, String), String> {
-    let pair = text.split_once('=').filter(|(name, level)| !name.is_empty() && !level.is_empty());
+fn permission(text: &str) -> Result<(String, Level), String> {
+    let pair = text.split_once('=').filter(|(name, _)| is_permission(name));
     let (name, level) = pair.ok_or("write it as name=level, such as contents=write")?;
-    Ok((name.to_owned(), level.to_owned()))
+    Ok((name.to_owned(), level.parse::<Level>().map_err(|invalid| invalid.to_string())?))
 }
 
 /// The same permission at two levels is a mistake, and choosing one of them would hide it.
-fn permissions(pairs: Vec<(String, String)>) -> Result<BTreeMap<String, String>, Failure> {
-    let mut permissions = BTreeMap::new();
+fn permissions(pairs: Vec<(String, Level)>) -> Result<Option<Permissions>, Failure> {
+    let mut permissions = Permissions::new();
     for (name, level) in pairs {
-        let other = permissions.insert(name.clone(), level.clone());
+        let other = permissions.insert(name.clone(), level);
         if other.is_some_and(|other| other != level) {
             return Err(Failure::new(format!("--permission {name} is given with two levels: leave one out")));
         }
     }
-    Ok(permissions)
+    Ok((!permissions.is_empty()).then_some(permissions))
 }

@@ -1,7 +1,5 @@
 //! The token function, as its callers invoke it.
 
-use std::collections::BTreeMap;
-
 use adapters::config::Variables;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
@@ -9,10 +7,10 @@ use aws_sdk_lambda::primitives::Blob;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::Args;
-use jiff::Timestamp;
-use secrecy::SecretString;
+use domain::contract::token::{self as contract, ErrorType, Request, Scope, Token};
+use domain::ids::InstallationId;
+use domain::policy::REPOSITORIES_NOT_NAMED;
 use secrecy::zeroize::Zeroizing;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::aws::{Account, Call, Session};
@@ -29,49 +27,22 @@ pub(crate) struct Function {
     function: Option<String>,
     /// The installation, where it is not the one that was configured
     #[arg(long, value_name = "ID")]
-    pub(crate) installation_id: Option<u64>,
-}
-
-/// What a token is asked for. What is left out is not bounded by the request.
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct Scope {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) repositories: Vec<String>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) permissions: BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) installation_id: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) min_ttl_seconds: Option<u32>,
+    pub(crate) installation_id: Option<InstallationId>,
 }
 
 /// A token, and the whole answer that it came in.
 pub(crate) struct Answer {
-    pub(crate) token: SecretString,
-    pub(crate) expires_at: Timestamp,
+    pub(crate) token: Token,
     pub(crate) json: Zeroizing<Vec<u8>>,
-}
-
-#[derive(Deserialize)]
-struct Token {
-    token: SecretString,
-    expires_at: Timestamp,
 }
 
 /// Why there is no token.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// The function's own word: its `errorType` and message.
-    Function { error_type: String, message: String },
+    /// The function's own word.
+    Function(contract::Refusal),
     /// Everything before or around it.
     Other(Failure),
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct FunctionError {
-    error_type: String,
-    error_message: String,
 }
 
 /// The function, ready to be invoked.
@@ -98,42 +69,38 @@ impl TokenFunction {
 
     /// A token of this scope.
     pub(crate) async fn token(&self, scope: &Scope) -> Result<Answer, Refusal> {
-        let json = self.invoke(&json!(scope)).await?;
-        let answer: Option<Token> = serde_json::from_slice(&json).ok();
-        let Some(Token { token, expires_at }) = answer else {
+        let json = self.invoke(&Request::Mint(scope.clone())).await?;
+        let token: Option<Token> = serde_json::from_slice(&json).ok();
+        let Some(token) = token else {
             return Err(Refusal::Other(Failure::new(format!(
                 "the function {} answered with something else than a token: name the token function with --function \
                  or TOKEN_FUNCTION",
                 self.name
             ))));
         };
-        Ok(Answer { token, expires_at, json })
+        Ok(Answer { token, json })
     }
 
     /// Reports that GitHub rejects the token with this SHA-256.
-    pub(crate) async fn invalidate(&self, scope: &Scope, sha256: &str) -> Result<(), Refusal> {
-        let mut request = json!(scope);
-        request["action"] = json!("invalidate");
-        request["token_sha256"] = json!(sha256);
-        self.invoke(&request).await.map(drop)
+    pub(crate) async fn invalidate(&self, sha256: [u8; 32]) -> Result<(), Refusal> {
+        self.invoke(&Request::Invalidate(sha256)).await.map(drop)
     }
 
-    async fn invoke(&self, request: &serde_json::Value) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    async fn invoke(&self, request: &Request) -> Result<Zeroizing<Vec<u8>>, Refusal> {
         let call = self
             .client
             .invoke()
             .function_name(&self.name)
             .client_context(&self.claims)
-            .payload(Blob::new(request.to_string()));
+            .payload(Blob::new(request.to_json().to_string()));
         let answer = call.send().await.map_err(|error| Refusal::Other(self.failure(&error)))?;
         let payload = Zeroizing::new(answer.payload.map(Blob::into_inner).unwrap_or_default());
         if answer.function_error.is_none() {
             return Ok(payload);
         }
-        let FunctionError { error_type, error_message } = serde_json::from_slice(&payload).unwrap_or_default();
-        Err(match explanation(&error_type) {
-            Some(_) => Refusal::Function { error_type, message: error_message },
-            None => Refusal::Other(self.broke(&error_type)),
+        Err(match contract::Refusal::parse(&payload) {
+            Ok(refusal) => Refusal::Function(refusal),
+            Err(error_type) => Refusal::Other(self.broke(&error_type)),
         })
     }
 
@@ -167,30 +134,33 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Other(failure) => failure,
-            Refusal::Function { error_type, message } => {
-                Self::new(format!("{}: {message}", explanation(&error_type).unwrap_or(&error_type)))
+            Refusal::Function(refusal) => {
+                Self::new(format!("{}: {}", explanation(refusal.error_type), refusal.error_message))
             }
         }
     }
 }
 
-/// Whether the function's message is that its policy allows named repositories only.
-pub(crate) fn wants_repositories(message: &str) -> bool {
-    message.contains("repositories has to be named")
+/// Whether the caller's profile allows named repositories only.
+pub(crate) fn wants_repositories(refusal: &contract::Refusal) -> bool {
+    refusal.error_message.contains(REPOSITORIES_NOT_NAMED)
 }
 
 /// The function's error types in words; what to do is in the message that comes with them.
-pub(crate) fn explanation(error_type: &str) -> Option<&'static str> {
-    Some(match error_type {
-        "NotConfigured" => "the token function is not configured",
-        "InvalidRequest" => "the token function does not take this request",
-        "InvalidKey" => "GitHub refuses the App",
-        "ClockSkew" => "GitHub refuses the token function's clock",
-        "InstallationNotFound" => "the App is not installed",
-        "InstallationSuspended" => "the App is suspended",
-        "PermissionNotGranted" => "this is not granted",
-        "RateLimited" => "GitHub's rate limit is reached",
-        "GitHubUnavailable" => "GitHub gives no token",
-        _ => return None,
-    })
+pub(crate) fn explanation(error_type: ErrorType) -> &'static str {
+    match error_type {
+        ErrorType::NotConfigured => "the token function is not configured",
+        ErrorType::InvalidRequest => "the token function does not take this request",
+        ErrorType::InvalidKey | ErrorType::AppNotFound => "GitHub refuses the App",
+        ErrorType::ClockSkew => "GitHub refuses the token function's clock",
+        ErrorType::InstallationNotFound => "the App is not installed",
+        ErrorType::InstallationSuspended => "the App is suspended",
+        ErrorType::PermissionNotGranted => "this is not granted",
+        ErrorType::IpAllowList | ErrorType::SamlEnforced => "the account keeps the App out",
+        ErrorType::Blocked => "GitHub keeps this closed",
+        ErrorType::RateLimited => "GitHub's rate limit is reached",
+        ErrorType::LockedOut => "GitHub takes no credentials at this time",
+        ErrorType::Refused | ErrorType::GitHubUnavailable => "GitHub gives no token",
+        ErrorType::Busy => "the token is not ready",
+    }
 }

@@ -19,7 +19,7 @@ use crate::output::Progress;
 use crate::stack::{self, Stack};
 use crate::subject::{self, Subject};
 use crate::task::repository;
-use report::{Given, Lacking, Report};
+use report::{Given, Report};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,64 +60,65 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
     let progress = Progress::BesideJson;
     let stack = match Stack::find(&arguments.stack, account).await {
         Ok(stack) => {
-            report.add("stack", resources::state(&stack));
+            // A stack in a bad state is looked into all the same.
+            report.check("stack", async { resources::state(&stack) }).await;
             Ok(stack)
         }
-        Err(failure) => report.learn("stack", Err(failure.into())),
+        Err(failure) => report.learn("stack", async { Err(failure.into()) }).await,
     };
-    all(&mut report, given(&stack), &arguments, account, progress).await;
+    all(&mut report, &stack, &arguments, account, progress).await;
     report.finish()
 }
 
-async fn all(report: &mut Report, stack: Given<&Stack>, arguments: &Arguments, account: &Account, progress: Progress) {
-    report.check("webhook-function", stack, resources::webhook_function).await;
-    report.check("reconcile-function", stack, resources::reconcile_function).await;
-    report.check("token-function", stack, resources::token_function).await;
-    report.check("tasks-table", stack, resources::tasks_table).await;
-    report.check("pull-requests-table", stack, resources::pull_requests_table).await;
-    report.check("tokens-table", stack, resources::tokens_table).await;
+async fn all(report: &mut Report, stack: &Given<Stack>, arguments: &Arguments, account: &Account, progress: Progress) {
+    let stack = stack.as_ref();
+    report.check("webhook-function", async { resources::webhook_function(stack?).await }).await;
+    report.check("reconcile-function", async { resources::reconcile_function(stack?).await }).await;
+    report.check("token-function", async { resources::token_function(stack?).await }).await;
+    report.check("tasks-table", async { resources::tasks_table(stack?).await }).await;
+    report.check("pull-requests-table", async { resources::pull_requests_table(stack?).await }).await;
+    report.check("tokens-table", async { resources::tokens_table(stack?).await }).await;
 
-    let webhook_secret = report.check_for("webhook-secret", stack, app::webhook_secret).await;
-    let webhook_secret = given(&webhook_secret);
-    let told = report.check_for("webhook-secret-at-github", both(stack, webhook_secret), app::told).await;
-    let app_secret = report.check_for("app-secret", stack, app::app_secret).await;
-    let app_secret = given(&app_secret);
-    let key = report.check_for("key", app_secret, app::key).await;
-    let app = async |(stack, (secret, key))| app::identify(stack, secret, key, progress).await;
-    let app = report.check_for("app", both(stack, both(app_secret, key)), app).await;
-    let app = given(&app);
-    report.check("clock", app, app::clock).await;
-    report.check("app-permissions", app, app::permissions).await;
+    let webhook_secret = report.learn("webhook-secret", async { app::webhook_secret(stack?).await }).await;
+    let webhook_secret = webhook_secret.as_ref();
+    report.check("served-installations", async { app::served(webhook_secret?).await }).await;
+    let told = async {
+        webhook_secret?;
+        app::told(stack?).await
+    };
+    let told = report.learn("webhook-secret-at-github", told).await;
+    let app_secret = report.learn("app-secret", async { app::app_secret(stack?).await }).await;
+    let app_secret = app_secret.as_ref();
+    let key = report.learn("key", async { app::key(app_secret?) }).await;
+    let app = report.learn("app", async { app::identify(stack?, app_secret?, key?, progress).await }).await;
+    let app = app.as_ref();
+    report.check("clock", async { app::clock(app?) }).await;
+    report.check("app-permissions", async { app::permissions(app?) }).await;
     let served = webhook_secret.ok().and_then(|secret| secret.installations.as_deref());
-    let installations = async |(app, secret)| app::installation(app, secret, served).await;
-    let installations = report.check_for("installation", both(app, app_secret), installations).await;
-    let granted = async |all: &Vec<_>| app::granted(all, served);
-    report.check("installation-permissions", given(&installations), granted).await;
+    let installations = async { app::installation(app?, app_secret?, served).await };
+    let installations = report.learn("installation", installations).await;
+    let installations = installations.as_deref();
+    report.check("installation-permissions", async { app::granted(installations?, served) }).await;
 
     let url = stack.map(|stack| arguments.webhook_url.as_deref().unwrap_or(&stack.webhook_url));
-    report.check("webhook-config", both(app, url), app::webhook).await;
+    report.check("webhook-config", async { app::webhook(app?, url?).await }).await;
     let told = told.unwrap_or(false);
-    let recent = async |(app, (stack, url))| deliveries::check(app, stack, url, told, progress).await;
-    report.check("deliveries", both(app, both(stack, url)), recent).await;
+    report.check("deliveries", async { deliveries::check(app?, stack?, url?, told, progress).await }).await;
 
     let repository = arguments.clone.as_deref();
-    let mint = async |stack| clone::token(stack, repository, progress).await;
-    let token = match installations {
+    let token = async {
         // The function will say the same in other words.
-        Err(lacking) if lacking.was_seen => report.skip("token", lacking),
-        _ => report.check_for("token", stack, mint).await,
+        if let Err(lacking) = installations
+            && lacking.was_seen
+        {
+            return Err(lacking.into());
+        }
+        clone::token(stack?, repository, progress).await
     };
-    let clone = async |(stack, token)| clone::check(stack, token, repository, account, progress).await;
-    report.check("clone", both(stack, given(&token)), clone).await;
+    let token = report.learn("token", token).await;
+    let token = token.as_ref();
+    report.check("clone", async { clone::check(stack?, token?, repository, account, progress).await }).await;
     if let Some(named) = &arguments.task {
-        report.check("task", stack, async |stack| task::check(stack, named).await).await;
+        report.check("task", async { task::check(stack?, named).await }).await;
     }
-}
-
-fn given<T>(given: &Given<T>) -> Given<&T> {
-    given.as_ref().map_err(|lacking: &Lacking| *lacking)
-}
-
-fn both<A, B>(one: Given<A>, other: Given<B>) -> Given<(A, B)> {
-    Ok((one?, other?))
 }

@@ -42,7 +42,7 @@ pub struct Table {
 pub struct Query<'a> {
     /// The index; the table itself if `None`, and then read consistently.
     pub index: Option<&'a str>,
-    /// The key condition.
+    /// The key condition. `#name` stands for the attribute `name`, where that is one of DynamoDB's reserved words.
     pub keys: &'a str,
     /// The values in it.
     pub values: Vec<(&'a str, AttributeValue)>,
@@ -236,6 +236,7 @@ impl Table {
             .set_index_name(query.index.map(ToOwned::to_owned))
             .consistent_read(query.index.is_none())
             .key_condition_expression(query.keys)
+            .set_expression_attribute_names(placeholders(query.keys))
             .set_expression_attribute_values(Some(values))
             .set_limit(query.limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)))
             .set_exclusive_start_key(query.after)
@@ -436,4 +437,12 @@ pub fn text(text: impl Into<String>) -> AttributeValue {
 /// A number attribute.
 pub fn number(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
+}
+
+/// The attributes that an expression names through placeholders.
+fn placeholders(expression: &str) -> Option<HashMap<String, String>> {
+    let word = |part: &str| part.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>();
+    let names = expression.split('#').skip(1).map(word);
+    let names: HashMap<_, _> = names.map(|name| (format!("#{name}"), name)).collect();
+    (!names.is_empty()).then_some(names)
 }

@@ -11,6 +11,7 @@ pub mod item;
 pub mod kid_tag;
 pub mod lifecycle;
 pub mod outcome;
+pub mod policy;
 pub mod protocol;
 pub mod pull_request;
 pub mod report;

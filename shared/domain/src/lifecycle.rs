@@ -16,7 +16,7 @@ use crate::protocol::{Match, Stored, Write};
 use crate::pull_request::{Mergeability, PullRequest, State};
 use crate::report::{Answer, Facts, Look, Report, Source};
 use crate::schedule::{Schedule, look_again};
-use crate::task::{Merge, Status, Task};
+use crate::task::{CLOCK_SKEW, Merge, Status, Task};
 
 #[cfg(test)]
 mod tests;
@@ -51,7 +51,10 @@ pub(crate) struct Observed {
 pub(crate) fn observe(stored: Option<&PullRequest>, report: &Report, now: Timestamp) -> Observed {
     let (freshness, mut next) = match &report.facts {
         None => (Freshness::Same, stored.cloned()),
-        Some(facts) => (freshness(stored, facts), take(stored, facts, now)),
+        Some(facts) => {
+            let freshness = freshness(stored, facts, report.read_at);
+            (freshness, take(stored, facts, freshness, now))
+        }
     };
     if let (Some(next), Some(may_write)) = (&mut next, report.look.as_ref().and_then(|look| look.author_may_write)) {
         next.author_may_write = may_write || next.author_may_write;
@@ -98,8 +101,9 @@ pub(crate) fn decide(
         return without_row(report, freshness, base_move, said, claimed);
     };
     let links = if links_count(&next) { link(&mut next, tags, tasks) } else { keep_links(&mut next) };
-    let confirm = freshness == Freshness::Tie && next.snapshot.state != State::Merged;
-    doubt(&mut next, stored, confirm);
+    let tie = freshness == Freshness::Tie && next.snapshot.state != State::Merged;
+    let read = report.facts.as_ref().is_some_and(Facts::are_read);
+    doubt(&mut next, stored, tie && !read);
     let answer = report.look.as_ref().and_then(|look| look.answer.as_ref());
     if let Some(answer) = answer.filter(|_| answers(&next, report.facts.as_ref(), freshness)) {
         take_answer(&mut next, answer, now);
@@ -108,9 +112,11 @@ pub(crate) fn decide(
     let concerned = concerned_tasks(stored, &next, report);
     let steps: Vec<Step> =
         concerned.iter().filter_map(|id| step(tasks.get(id)?, &next, report.look.as_ref(), now)).collect();
-    let owed = Owed::of(&next, &links, &steps, confirm, now);
+    // Asked again at once, a read would find the same: what counts is one that is made when that second is over.
+    let over = (tie && read).then(|| next.snapshot.updated_at.as_second() + CLOCK_SKEW + 1);
+    let owed = Owed::of(&next, &links, &steps, tie && !read, over, now);
     // Of two facts of the same second one is false, so that is worth a look also where what is stored stands.
-    let changed = stored != Some(&next) || confirm;
+    let changed = stored != Some(&next) || tie;
     next.schedule = owed.schedule(stored, report.look.as_ref(), freshness, changed, now);
     let outcomes = outcomes(&next, &said, &links, &steps);
     let writes = writes(stored, &mut next, &steps, &concerned, tasks, base_move.clone());
@@ -141,13 +147,15 @@ pub fn is_news(known: &PullRequest, facts: &Facts) -> bool {
         || known.snapshot.installation_id != facts.snapshot.installation_id
 }
 
-fn freshness(stored: Option<&PullRequest>, facts: &Facts) -> Freshness {
+fn freshness(stored: Option<&PullRequest>, facts: &Facts, read_at: Option<i64>) -> Freshness {
     let Some(known) = stored else { return Freshness::New };
+    let over = known.snapshot.updated_at.as_second() + CLOCK_SKEW;
     match facts.snapshot.updated_at.cmp(&known.snapshot.updated_at) {
         std::cmp::Ordering::Less => Freshness::Older,
         std::cmp::Ordering::Greater => Freshness::Newer,
         std::cmp::Ordering::Equal if says_the_same(known, facts) => Freshness::Same,
-        std::cmp::Ordering::Equal if facts.are_read() => Freshness::Newer,
+        // A read that was made before that second was over may have missed what a delivery tells of its end.
+        std::cmp::Ordering::Equal if facts.are_read() && read_at.is_some_and(|at| at > over) => Freshness::Newer,
         std::cmp::Ordering::Equal => Freshness::Tie,
     }
 }
@@ -165,9 +173,8 @@ fn says_the_same(known: &PullRequest, facts: &Facts) -> bool {
 }
 
 /// The row after facts. A pull request that never carried a tag has none.
-fn take(stored: Option<&PullRequest>, facts: &Facts, now: Timestamp) -> Option<PullRequest> {
+fn take(stored: Option<&PullRequest>, facts: &Facts, freshness: Freshness, now: Timestamp) -> Option<PullRequest> {
     let Some(known) = stored else { return first_seen(facts, now) };
-    let freshness = freshness(stored, facts);
     let mut next = known.clone();
     // A redelivery brings back the repository's name of its day, so only news and the API are asked for it.
     if freshness == Freshness::Newer || (freshness == Freshness::Same && facts.are_read()) {
@@ -434,7 +441,7 @@ fn step(stored: &Stored, row: &PullRequest, look: Option<&Look>, now: Timestamp)
 struct Owed {
     /// GitHub is to be asked: the second at which two facts contradict each other, a title at a merge, a permission, an answer.
     github: bool,
-    /// A merge that counts once the repository has been read at this second or later.
+    /// A read of GitHub that counts at this second or later, and not before.
     read_at: Option<i64>,
     /// A merge that waits for its task.
     task: bool,
@@ -443,7 +450,14 @@ struct Owed {
 }
 
 impl Owed {
-    fn of(next: &PullRequest, links: &[(KidTag, Link)], steps: &[Step], confirm: bool, now: Timestamp) -> Self {
+    fn of(
+        next: &PullRequest,
+        links: &[(KidTag, Link)],
+        steps: &[Step],
+        confirm: bool,
+        over: Option<i64>,
+        now: Timestamp,
+    ) -> Self {
         let open = next.snapshot.state == State::Open;
         let merged_at = next.snapshot.merged_at().unwrap_or(0);
         let merges = || steps.iter().filter_map(|step| step.merge.as_ref());
@@ -457,7 +471,7 @@ impl Owed {
                 || next.title_unconfirmed
                 || next.awaits_permission()
                 || (open && !next.task_ids.is_empty() && next.asks_about_a_new_head()),
-            read_at: merges().filter_map(read_at).min(),
+            read_at: merges().filter_map(read_at).chain(over).min(),
             task: now.as_second() < merged_at + AWAIT_TASK && merges().any(waits),
             tag: links.iter().any(|(_, link)| !matches!(link, Link::Task(_))),
         }

@@ -83,6 +83,8 @@ pub struct Report {
     pub number: PullRequestNumber,
     /// What is said about it. `None`: what is stored is to be compared with its tasks.
     pub facts: Option<Facts>,
+    /// When the read of GitHub's API that says so began at the earliest, epoch seconds. Without it a read is believed no more than a delivery.
+    pub read_at: Option<i64>,
     /// That reconcile looked. `None`: a delivery, or a comparison; what is owed stays owed.
     pub look: Option<Look>,
     /// Tasks that say they have this pull request though it may not name them.
@@ -96,6 +98,7 @@ impl Report {
             repository_id: facts.snapshot.repository_id,
             number: facts.snapshot.number,
             facts: Some(facts),
+            read_at: None,
             look: None,
             claimed_by: BTreeSet::new(),
         }
@@ -103,7 +106,13 @@ impl Report {
 
     /// A comparison of what is stored with the tasks it leads to.
     pub fn compare(repository_id: RepositoryId, number: PullRequestNumber) -> Self {
-        Self { repository_id, number, facts: None, look: None, claimed_by: BTreeSet::new() }
+        Self { repository_id, number, facts: None, read_at: None, look: None, claimed_by: BTreeSet::new() }
+    }
+
+    /// The same, read from GitHub's API at this second or later.
+    #[must_use]
+    pub fn read_at(self, second: i64) -> Self {
+        Self { read_at: Some(second), ..self }
     }
 
     /// The same, with what reconcile found when it looked.

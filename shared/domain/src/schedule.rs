@@ -11,8 +11,9 @@ use crate::ids::InstallationId;
 /// After how many minutes an item is looked at again that could not be settled; the last one goes on.
 const BACKOFF_MINUTES: [i64; 5] = [1, 2, 5, 10, 15];
 
-/// The same where GitHub refuses: what a person has to end is not asked for every quarter of an hour for ever.
-const REFUSED_MINUTES: [i64; 10] = [1, 2, 5, 10, 15, 30, 60, 120, 240, 360];
+/// The same where GitHub refuses: what a person has to end is not asked for every quarter of an hour for ever, and yet each hour says that
+/// it lasts.
+const REFUSED_MINUTES: [i64; 7] = [1, 2, 5, 10, 15, 30, 60];
 
 /// For how long GitHub must have said that something is not there before it is believed, seconds.
 pub const CONFIRMED_GONE: i64 = 3 * 24 * 60 * 60;
@@ -169,9 +170,9 @@ mod tests {
             asked.push((then - now) / 60);
             (schedule, now) = (next, then);
         }
-        assert_eq!(asked[..10], [1, 2, 5, 10, 15, 30, 60, 120, 240, 360]);
-        assert!(asked[10..].iter().all(|minutes| *minutes == 360), "{asked:?}");
-        assert!((CONFIRMED_GONE..CONFIRMED_GONE + 6 * 60 * 60).contains(&now), "gone after {now} s");
+        assert_eq!(asked[..7], [1, 2, 5, 10, 15, 30, 60]);
+        assert!(asked[7..].iter().all(|minutes| *minutes == 60), "{asked:?}");
+        assert!((CONFIRMED_GONE..CONFIRMED_GONE + 60 * 60).contains(&now), "gone after {now} s");
         assert_eq!(schedule.failing.unwrap().since, 0);
     }
 

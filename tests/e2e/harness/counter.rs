@@ -63,7 +63,20 @@ impl Counter {
     }
 
     pub async fn ask(&self, app: &App, request: Value) -> Result<Value, Failure> {
-        let answer = handle(app, request, RequestContext::default(), self.now()).await?;
+        self.ask_as(app, "", request).await
+    }
+
+    /// As [`Counter::ask`] of a caller who invokes an alias.
+    pub async fn ask_as(&self, app: &App, alias: &str, request: Value) -> Result<Value, Failure> {
+        let qualifier = if alias.is_empty() { String::new() } else { format!(":{alias}") };
+        let function = format!("arn:aws:lambda:eu-west-1:123456789012:function:token{qualifier}");
+        let answer = handle(app, request, RequestContext { function, ..RequestContext::default() }, self.now()).await?;
+        Ok(serde_json::to_value(answer).unwrap())
+    }
+
+    /// As [`Counter::ask`], in an invocation that Lambda ends at this time, epoch milliseconds.
+    pub async fn ask_until(&self, app: &App, request: Value, deadline: u64) -> Result<Value, Failure> {
+        let answer = handle(app, request, RequestContext { deadline, ..RequestContext::default() }, self.now()).await?;
         Ok(serde_json::to_value(answer).unwrap())
     }
 
@@ -83,6 +96,12 @@ impl Counter {
         self.github.requests().iter().filter(|request| request.path.ends_with("/access_tokens")).count()
     }
 
+    /// The items of the table that hold a token.
+    pub fn cached(&self) -> Vec<Value> {
+        let items = self.dynamodb.scan("Tokens").into_iter();
+        items.filter(|item| item.get("ciphertext").is_some()).collect()
+    }
+
     /// How many tokens there are.
     pub fn minted(&self) -> usize {
         self.github.minted().len()
@@ -94,7 +113,8 @@ impl Counter {
         self.github.set_clock_skew(passed);
     }
 
-    fn now(&self) -> Timestamp {
+    /// The environments' time.
+    pub fn now(&self) -> Timestamp {
         #[expect(clippy::disallowed_methods, reason = "the fake GitHub lives by the real clock")]
         let now = Timestamp::now();
         now + SignedDuration::from_secs(self.passed.load(Ordering::SeqCst))

@@ -62,7 +62,7 @@ async fn the_installation_of_a_renamed_repository_is_found() {
     let key = AppKey::from_pem(&SecretString::from(github.app().pem)).unwrap();
     let client_id = github.app().client_id;
     let app = key.bearer(&client_id, now(), SignedDuration::ZERO);
-    assert_eq!(client.repository_installation(&app, "acme", "app").await.unwrap().id, id);
+    assert_eq!(client.repository_installation(&app, "acme", "app").await.unwrap().id.0, id);
 }
 
 #[tokio::test]

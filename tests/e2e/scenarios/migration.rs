@@ -59,7 +59,7 @@ async fn every_item_that_the_last_release_wrote_is_read() {
         for item in &stored {
             let text = |name: &str| item[name].as_str().unwrap().to_owned();
             let key = ItemKey { partition: text("repository_id"), item: text("item") };
-            let claimed = stack.board.claim(&key, Claim::IfThere, NOW + 100).await.unwrap();
+            let claimed = stack.board.claim(&key, &Claim::IfThere, NOW + 100).await.unwrap();
             assert_eq!(claimed.map(|item| item.key()), Some(key));
         }
         let (rows, next) = stack.board.stored_in(REPOSITORY, None).await.unwrap();
@@ -72,10 +72,10 @@ async fn every_item_that_the_last_release_wrote_is_read() {
 #[tokio::test]
 async fn what_the_last_release_left_on_the_work_list_is_claimed_as_before() {
     let stack = Stack::of(HALF_DONE).await;
-    let due = stack.board.due(NOW, 100).await.unwrap();
+    let due = stack.board.due("open", NOW, 100).await.unwrap();
     assert!(due.len() >= 4, "{due:?}");
     let base = ItemKey::base(REPOSITORY, "main");
-    let Some(Item::Base(base)) = stack.board.claim(&base, Claim::IfAsked, NOW + 100).await.unwrap() else {
+    let Some(Item::Base(base)) = stack.board.claim(&base, &Claim::IfAsked, NOW + 100).await.unwrap() else {
         panic!("the stream's record of the base is claimed");
     };
     assert_eq!(base.culprit(), Some("https://github.com/acme/widgets/pull/6"));

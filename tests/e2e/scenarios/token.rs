@@ -15,6 +15,9 @@ use token::Policy;
 use crate::harness::counter::{Counter, PERMISSIONS, REPOSITORIES, rejected, token_of};
 
 const MINT: &str = "/access_tokens";
+const IP_ALLOW_LIST: &str = "Although you appear to have the correct authorization credentials, the 'acme' organization has an \
+                             IP allow list enabled, and your IP address is not permitted to access this resource.";
+const ABUSE: &str = "You have triggered an abuse detection mechanism. Please wait a few minutes before you try again.";
 
 #[tokio::test]
 async fn an_agent_gets_a_token_of_exactly_the_scope_it_asked_for() {
@@ -131,6 +134,12 @@ async fn every_refusal_of_github_has_a_type_and_says_what_to_do() {
     for (kind, error_type, advice) in [
         (status(401, "A JSON web token could not be decoded"), "InvalidKey", "generate one"),
         (status(401, "Integration must generate a public key"), "InvalidKey", "generate one"),
+        (status(404, "Integration not found"), "AppNotFound", "in the secret konduktor/app"),
+        (status(403, IP_ALLOW_LIST), "IpAllowList", "the account's IP allow list"),
+        (status(403, "Resource protected by organization SAML enforcement."), "SamlEnforced", "SAML"),
+        (status(403, ABUSE), "RateLimited", "again in 60 s"),
+        (status(403, "Maximum number of login attempts exceeded. Please try again later."), "LockedOut", "again in"),
+        (status(403, "Something that GitHub has never said before."), "Refused", "its log has them"),
         (status(401, claim), "ClockSkew", "check the clock"),
         (status(404, "Not Found"), "InstallationNotFound", "install the App"),
         (status(403, "This installation has been suspended"), "InstallationSuspended", "unsuspends"),
@@ -191,7 +200,9 @@ async fn a_secret_that_cannot_work_is_named_for_what_it_is() {
     counter.secrets.put(APP_SECRET_ID, &without_installation).await;
     let (error_type, message) = counter.refusal(&counter.environment(), json!({})).await;
     assert_eq!(error_type, "NotConfigured", "{message}");
-    let named = counter.ask_cold(json!({"installation_id": counter.installation})).await.unwrap();
+    let all = Policy::parse(r#"{"profiles": {"agents": {"installations": "all"}}}"#).unwrap();
+    let named = json!({"installation_id": counter.installation});
+    let named = counter.ask(&counter.environment_with(all), named).await.unwrap();
     assert_eq!(named["installation_id"], counter.installation);
 }
 
@@ -315,7 +326,7 @@ async fn an_answer_of_another_scope_is_revoked_and_not_handed_out() {
         assert_eq!(error_type, "PermissionNotGranted");
         assert!(message.contains("revoked"), "{message}");
         assert_eq!(counter.github.count("DELETE /installation/token"), 1);
-        assert!(!counter.dynamodb.scan("Tokens").iter().any(|item| item.get("ciphertext").is_some()));
+        assert!(counter.cached().is_empty());
     }
 }
 
@@ -345,40 +356,82 @@ async fn the_policy_bounds_what_may_be_asked() {
     counter.ask(&app, json!({"repositories": ["acme/web"], "permissions": {"contents": "read"}})).await.unwrap();
 }
 
-#[test]
-fn a_policy_that_is_not_understood_allows_nothing() {
-    for text in [
-        "",
-        "[]",
-        r#"{"permission": {"contents": "read"}}"#,
-        r#"{"permissions": {}}"#,
-        r#"{"permissions": {"contents": "none"}}"#,
-        r#"{"permissions": {"Contents": "read"}}"#,
-        r#"{"repositories": []}"#,
-        r#"{"installations": ["1"]}"#,
+/// A policy in which no two profiles may have the same.
+fn profiles() -> Policy {
+    let policy = json!({"profiles": {
+        "agents": {"repositories": ["app", "acme/web"], "permissions": {"contents": "read"}},
+        "pushers": {"named_repositories": true, "permissions": {"contents": "write"}},
+        "inspect": {"permissions": {"metadata": "read"}}}});
+    Policy::parse(&policy.to_string()).unwrap()
+}
+
+#[tokio::test]
+async fn who_asks_decides_what_may_be_had() {
+    let counter = Counter::open().await;
+    let app = counter.environment_with(profiles());
+    let contents = |level: &str| json!({"repositories": ["app"], "permissions": {"contents": level}});
+    for (alias, ask, rule) in [
+        ("", contents("read"), ""),
+        ("", contents("write"), "the profile agents: permissions allows contents: read at most"),
+        ("agents", json!({"repositories": ["issues"]}), "the profile agents: repositories does not allow issues"),
+        ("agents", json!({}), "the profile agents: repositories has to be named"),
+        ("pushers", contents("write"), ""),
+        ("pushers", json!({"permissions": {"contents": "write"}}), "the profile pushers: repositories has to be named"),
+        ("pushers", json!({"installation_id": 7, "repositories": ["app"]}), "the profile pushers: installations"),
+        ("inspect", contents("read"), "the profile inspect: permissions does not list contents"),
+        ("inspect", json!({}), ""),
+        ("reconcile", json!({"permissions": {"pull_requests": "read", "metadata": "read"}}), ""),
+        (
+            "reconcile",
+            json!({"permissions": {"issues": "read"}}),
+            "the profile reconcile: permissions does not list issues",
+        ),
+        ("auditors", json!({}), "the profile auditors: it has no such profile"),
     ] {
-        assert!(Policy::parse(text).is_err(), "{text}");
+        match counter.ask_as(&app, alias, ask.clone()).await {
+            Ok(_) => assert_eq!(rule, "", "{alias} {ask}"),
+            Err(refusal) => {
+                assert_eq!(refusal.error_type.name(), "PermissionNotGranted", "{alias} {ask}: {}", refusal.message);
+                assert!(!rule.is_empty() && refusal.message.contains(rule), "{alias} {ask}: {}", refusal.message);
+            }
+        }
     }
 }
 
 #[tokio::test]
-async fn an_alias_has_a_policy_of_its_own() {
+async fn one_profile_cannot_take_another_ones_token_away() {
+    let counter = Counter::open().await;
+    let app = counter.environment();
+    let agents = counter.ask_as(&app, "agents", json!({})).await.unwrap();
+    let people = counter.ask_as(&app, "inspect", json!({})).await.unwrap();
+    assert_ne!(token_of(&agents), token_of(&people));
+    counter.pass(31);
+    let report = counter.ask_as(&app, "agents", rejected(token_of(&people))).await.unwrap();
+    assert_eq!(report["invalidated"], false);
+    assert_eq!(counter.ask_as(&app, "inspect", rejected(token_of(&people))).await.unwrap()["invalidated"], true);
+}
+
+#[tokio::test]
+async fn an_alias_of_the_function_is_a_profile() {
     let stack = Stack::start().await;
     let endpoints = stack.environment();
-    let policy = |contents| vec![("TOKEN_POLICY", format!(r#"{{"permissions":{{"contents":"{contents}"}}}}"#))];
     let variables = ["APP_SECRET_ID", "TOKENS_TABLE", "GITHUB_API_URL"];
     let function = endpoints
         .iter()
         .filter(|(name, _)| variables.contains(name) || name.starts_with("AWS_ENDPOINT_URL"))
         .fold(Function::new("token", binary("token")), |function, (name, value)| function.variable(name, value));
-    stack.lambda.add(function.alias("reader", policy("read")).alias("writer", policy("write")));
-    let write = json!({"permissions": {"contents": "write"}});
-    let refused = stack.lambda.invoke("token:reader", write.clone()).await.unwrap_err();
-    assert_eq!(refused.error_type, "PermissionNotGranted");
-    assert!(refused.message.contains("TOKEN_POLICY"), "{refused}");
-    // The stack's App may read contents only, which is GitHub's word and not the policy's.
-    let refused = stack.lambda.invoke("token:writer", write).await.unwrap_err();
-    assert!(!refused.message.contains("TOKEN_POLICY"), "{refused}");
+    let policy =
+        r#"{"profiles":{"agents":{"permissions":{"metadata":"read"}},"readers":{"permissions":{"contents":"read"}}}}"#;
+    stack.lambda.add(function.variable("TOKEN_POLICY", policy).alias("readers", []));
+    let read = json!({"permissions": {"contents": "read"}});
+    stack.lambda.invoke("token:readers", read.clone()).await.unwrap();
+    for name in ["token", "token:$LATEST"] {
+        let refused = stack.lambda.invoke(name, read.clone()).await.unwrap_err();
+        assert_eq!(refused.error_type, "PermissionNotGranted");
+        assert!(refused.message.contains("the profile agents"), "{refused}");
+    }
+    let line = stack.lambda.log_line("token", |line| line.contains("\"profile\":\"readers\"")).await;
+    assert!(line.contains("\"outcome\":\"minted\""), "{line}");
 }
 
 #[tokio::test]
@@ -397,6 +450,51 @@ async fn a_revoked_token_is_dead_and_its_copies_are_gone() {
     let again = counter.ask(&app, revoke).await.unwrap();
     assert_eq!(again, json!({"revoked": true, "dropped": false}));
     assert_eq!(counter.minted(), 2);
+}
+
+#[tokio::test]
+async fn revoking_works_whatever_scope_policy_and_secret_say() {
+    let counter = Counter::open().await;
+    let elsewhere = counter.environment();
+    let first = counter.ask(&elsewhere, json!({"repositories": ["app"]})).await.unwrap();
+    let nothing = Policy::parse(r#"{"profiles": {"agents": {"installations": [7]}}}"#).unwrap();
+    let narrowed = counter.environment_with(nothing);
+    let revoke = json!({"action": "revoke", "token": token_of(&first), "repositories": ["web"]});
+    let answer = counter.ask(&narrowed, revoke).await.unwrap();
+    assert_eq!(answer, json!({"revoked": true, "dropped": true}), "the copy is found by the token's hash");
+    assert!(counter.github.scope_of(token_of(&first)).unwrap().revoked);
+    counter.pass(30);
+    let next = counter.ask(&elsewhere, json!({"repositories": ["app"]})).await.unwrap();
+    assert_ne!(token_of(&next), token_of(&first), "within 30 s it is known everywhere");
+
+    counter.secrets.put(APP_SECRET_ID, &json!({})).await;
+    counter.secrets.put(APP_SECRET_ID, &json!({})).await;
+    let revoke = json!({"action": "revoke", "token": token_of(&next)});
+    assert_eq!(counter.ask_cold(revoke).await.unwrap()["revoked"], true);
+}
+
+#[tokio::test]
+async fn who_revokes_again_and_again_does_not_make_github_mint_each_time() {
+    let counter = Counter::open().await;
+    let app = counter.environment();
+    let mut limited = 0;
+    for _ in 0..25 {
+        match counter.ask(&app, json!({})).await {
+            Ok(answer) => {
+                counter.ask(&app, json!({"action": "revoke", "token": token_of(&answer)})).await.unwrap();
+            }
+            Err(failure) => {
+                assert_eq!(failure.error_type.name(), "RateLimited");
+                assert!(failure.message.contains("revoked as fast"), "{}", failure.message);
+                limited += 1;
+            }
+        }
+    }
+    assert_eq!((counter.asked(), limited), (6, 19));
+    let other = json!({"permissions": {"contents": "read"}});
+    counter.ask(&app, other).await.unwrap();
+    counter.pass(11);
+    counter.ask(&app, json!({})).await.unwrap();
 }
 
 #[tokio::test]
@@ -463,13 +561,74 @@ async fn a_transferred_repository_does_not_lead_to_the_installation_of_its_new_o
 }
 
 #[tokio::test]
-async fn an_installation_that_never_worked_is_not_searched_for() {
+async fn made_up_installations_cost_a_few_calls_and_no_rows() {
     let counter = Counter::open().await;
-    let ask = json!({"installation_id": 7, "repositories": ["acme/app"]});
-    let (error_type, message) = counter.refusal(&counter.environment(), ask).await;
-    assert_eq!(error_type, "InstallationNotFound");
-    assert!(message.contains("no installation 7"), "{message}");
-    assert_eq!(counter.github.requests().len(), 1);
+    let policy = json!({"profiles": {"agents": {"installations": "all"}}}).to_string();
+    let cold = || counter.environment_with(Policy::parse(&policy).unwrap());
+    let rows = |counter: &Counter| counter.dynamodb.scan("Tokens").len();
+    for n in 0..30 {
+        let ask = json!({"installation_id": 900_000 + n, "repositories": ["acme/app"]});
+        let (error_type, message) = counter.refusal(&cold(), ask).await;
+        assert_eq!(error_type, "InstallationNotFound");
+        assert!(message.contains(&format!("no installation {}", 900_000 + n)), "{message}");
+    }
+    assert_eq!(counter.github.requests().len(), 1, "the App's installations were listed once");
+    assert!(rows(&counter) <= 2, "a row for the list, and one for the App's way to GitHub");
+
+    // An installation that is made meanwhile is found within a minute.
+    counter.github.create_repository("other/app", true);
+    let other = counter.github.install("other", fake_github::Selection::All);
+    counter.pass(61);
+    let answer = counter.ask(&cold(), json!({"installation_id": other})).await.unwrap();
+    assert_eq!((&answer["installation_id"], &answer["account"]), (&json!(other), &json!("other")));
+}
+
+#[tokio::test]
+async fn the_answer_says_whose_the_token_is() {
+    let counter = Counter::open().await;
+    let whose =
+        |answer: &Value| (answer["api_url"].clone(), answer["installation_id"].clone(), answer["account"].clone());
+    let expected = (json!(counter.github.url()), json!(counter.installation), json!("acme"));
+    let app = counter.environment();
+    for ask in [json!({}), json!({"repositories": ["app"]})] {
+        assert_eq!(whose(&counter.ask(&app, ask.clone()).await.unwrap()), expected);
+        assert_eq!(whose(&counter.ask_cold(ask).await.unwrap()), expected, "from the table");
+    }
+}
+
+#[tokio::test]
+async fn a_renamed_account_is_served_under_both_names() {
+    let counter = Counter::open().await;
+    let app = counter.environment();
+    counter.github.rename_account("acme", "zenith");
+    let new = counter.ask(&app, json!({"repositories": ["zenith/app"]})).await.unwrap();
+    let old = counter.ask(&app, json!({"repositories": ["acme/app"]})).await.unwrap();
+    assert_eq!(token_of(&new), token_of(&old));
+    assert_eq!(old["account"], "zenith");
+    counter.github.clear_requests();
+    counter.ask(&app, json!({"repositories": ["acme/app"]})).await.unwrap();
+    assert!(counter.github.requests().is_empty(), "the old name is remembered");
+}
+
+#[tokio::test]
+async fn a_wrong_app_id_is_named_with_its_place_and_a_previous_version_that_works_is_used() {
+    let counter = Counter::open().await;
+    let mut wrong = app_secret(&counter.github, counter.installation);
+    wrong["app_id"] = json!(424_242);
+    wrong.as_object_mut().unwrap().remove("client_id");
+    counter.secrets.put(APP_SECRET_ID, &wrong).await;
+    counter
+        .github
+        .fault(Fault::once(MINT, FaultKind::Status(404, r#"{"message": "Integration not found"}"#.to_owned(), vec![])));
+    counter.ask_cold(json!({})).await.unwrap();
+    assert_eq!(counter.asked(), 2);
+
+    counter.secrets.put(APP_SECRET_ID, &wrong).await;
+    let (error_type, message) =
+        counter.refusal(&counter.environment(), json!({"permissions": {"contents": "read"}})).await;
+    assert_eq!(error_type, "AppNotFound", "remembered: {message}");
+    assert!(message.contains("no App 424242") && message.contains("app_id in the secret konduktor/app"), "{message}");
+    assert_eq!(counter.asked(), 2);
 }
 
 /// One ask out of few names, which are those of repositories and of permissions alike.
@@ -515,20 +674,27 @@ fn scope(ask: &Value) -> (BTreeSet<String>, BTreeMap<String, String>) {
 }
 
 #[test]
-fn no_request_is_answered_with_the_token_of_another_scope() {
+fn no_request_is_answered_with_the_token_of_another_scope_or_profile() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let counter = runtime.block_on(Counter::open());
     let app = counter.environment();
+    let asks = || (proptest::sample::select(vec!["agents", "pushers", "inspect"]), asks());
     let mut runner = TestRunner::new(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() });
     let result = runner.run(&(asks(), asks()), |(one, other)| {
         runtime.block_on(async {
-            for (app, ask) in [(&app, &one), (&app, &other), (&counter.environment(), &one)] {
-                let answer = counter.ask(app, ask.clone()).await.unwrap();
+            let mut tokens = Vec::new();
+            for (app, (profile, ask)) in [(&app, &one), (&app, &other), (&counter.environment(), &one)] {
+                let answer = counter.ask_as(app, profile, ask.clone()).await.unwrap();
                 prop_assert_eq!(counter.scope_of(&answer), scope(ask));
+                tokens.push(token_of(&answer).to_owned());
+            }
+            prop_assert_eq!(&tokens[0], &tokens[2]);
+            if one.0 != other.0 {
+                prop_assert_ne!(&tokens[0], &tokens[1], "a token is one profile's");
             }
             Ok(())
         })
     });
     result.unwrap_or_else(|error| panic!("{error}\n{runner}"));
-    assert_eq!(counter.dynamodb.scan("Tokens").len(), counter.minted(), "one key for each scope");
+    assert_eq!(counter.cached().len(), counter.minted(), "one key for each scope");
 }

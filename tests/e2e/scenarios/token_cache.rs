@@ -145,8 +145,8 @@ async fn a_lease_is_renewed_while_github_takes_its_time() {
 
 #[tokio::test]
 async fn a_write_whose_answer_was_lost_does_not_lose_against_itself() {
-    // The first write takes the lease, the second one stores the token.
-    for spared in [0, 1] {
+    // The lease, the way to GitHub and its end, the token and where it is.
+    for spared in 0..5 {
         for fault in [TableFault::AnswerLost, TableFault::AnswerReplaced] {
             let counter = Counter::open().await;
             counter.dynamodb.fail(Rule::new(fault).operation("UpdateItem").after(spared).times(1));
@@ -162,8 +162,9 @@ async fn whoever_took_the_lease_does_not_wait_for_itself() {
     let counter = Counter::open().await;
     counter.dynamodb.fail(Rule::new(TableFault::AnswerLost).operation("UpdateItem").times(1));
     counter.ask_cold(json!({})).await.unwrap();
-    let reads = counter.dynamodb.calls().iter().filter(|call| call.operation == "GetItem").count();
-    assert_eq!(reads, 1, "a second read would be one while waiting");
+    let reads = |call: &&local_aws::Call| call.operation == "GetItem" && !call.body.to_string().contains('#');
+    let reads = counter.dynamodb.calls().iter().filter(reads).count();
+    assert_eq!(reads, 1, "a second read of the scope's item would be one while waiting");
 }
 
 #[tokio::test]
@@ -202,9 +203,9 @@ async fn an_item_that_does_not_decrypt_is_a_miss() {
     let counter = Counter::open().await;
     let (read, write) = (json!({"permissions": {"contents": "read"}}), json!({"permissions": {"contents": "write"}}));
     let narrow = counter.ask_cold(read.clone()).await.unwrap();
-    let narrow_key = counter.dynamodb.scan("Tokens")[0]["cache_key"].clone();
+    let narrow_key = counter.cached()[0]["cache_key"].clone();
     counter.ask_cold(write).await.unwrap();
-    let items = counter.dynamodb.scan("Tokens");
+    let items = counter.cached();
     let wide = items.iter().find(|item| item["cache_key"] != narrow_key).unwrap();
 
     // The wide token's item, moved to where the narrow one was looked for, and made to look fresh for ever.
@@ -255,4 +256,149 @@ async fn without_github_cached_tokens_still_come() {
     counter.github.clear_faults();
     counter.pass(3);
     counter.ask_cold(ask).await.unwrap();
+}
+
+/// Twenty scopes that have nothing in common.
+fn scopes() -> Vec<Value> {
+    let repositories = ["app", "web", "issues", "contents"];
+    let asks = (0..20).map(|n| {
+        let levels = [
+            ("contents", "read"),
+            ("issues", "read"),
+            ("pull_requests", "read"),
+            ("contents", "write"),
+            ("issues", "write"),
+        ];
+        let (name, level) = levels[n / 4];
+        json!({"repositories": [repositories[n % 4]], "permissions": {name: level}})
+    });
+    asks.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_github_does_not_know_is_tried_once_for_all_scopes() {
+    let counter = Counter::open().await;
+    counter.ask_cold(json!({})).await.unwrap();
+    counter.github.remove_key(fake_github::AppKey::first());
+    counter.github.clear_requests();
+    let asks = scopes().into_iter().map(|ask| counter.ask_cold(ask));
+    for answer in futures_util::future::join_all(asks).await {
+        assert_eq!(answer.unwrap_err().error_type.name(), "InvalidKey");
+    }
+    assert!(counter.asked() <= 2, "{} calls", counter.asked());
+    counter.github.clear_requests();
+    for ask in scopes() {
+        assert_eq!(counter.ask_cold(ask).await.unwrap_err().error_type.name(), "InvalidKey");
+    }
+    assert_eq!(counter.asked(), 0, "the refusal is remembered for every scope");
+
+    // A rotation is not held up by it.
+    let mut rotated = stack::app_secret(&counter.github, counter.installation);
+    rotated["private_key"] = json!(fake_github::AppKey::second().pem);
+    counter.github.add_key(fake_github::AppKey::second());
+    counter.secrets.put(stack::APP_SECRET_ID, &rotated).await;
+    counter.ask_cold(scopes()[0].clone()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_holds_for_all_scopes_until_github_said_it_ends() {
+    let counter = Counter::open().await;
+    counter.github.fault(Fault::always(MINT, FaultKind::RateLimitSecondary(600)));
+    let asks = scopes().into_iter().map(|ask| counter.ask_cold(ask));
+    for answer in futures_util::future::join_all(asks).await {
+        let failure = answer.unwrap_err();
+        assert_eq!(failure.error_type.name(), "RateLimited");
+        assert!(failure.retry_after.unwrap().as_secs() > 590, "{failure:?}");
+    }
+    assert_eq!(counter.asked(), 1);
+    counter.github.clear_faults();
+    counter.pass(590);
+    assert!(counter.ask_cold(scopes()[0].clone()).await.is_err());
+    counter.pass(11);
+    counter.ask_cold(scopes()[0].clone()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_stands_against_an_installation_holds_for_all_its_scopes() {
+    let counter = Counter::open().await;
+    counter.github.suspend(counter.installation);
+    for ask in scopes() {
+        assert_eq!(counter.ask_cold(ask).await.unwrap_err().error_type.name(), "InstallationSuspended");
+    }
+    assert_eq!(counter.asked(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_scopes_are_minted_side_by_side_once_one_succeeded() {
+    let counter = Counter::open().await;
+    let asks = scopes().into_iter().map(|ask| counter.ask_cold(ask));
+    assert_eq!(tokens(futures_util::future::join_all(asks).await).len(), 20);
+    assert_eq!(counter.asked(), 20);
+}
+
+/// Changes the one cached item of a scope.
+async fn with_item(counter: &Counter, ask: &Value, change: impl FnOnce(&mut Value)) {
+    counter.ask_cold(ask.clone()).await.unwrap();
+    let mut item = counter.cached().remove(0);
+    for sealed in ["ciphertext", "nonce", "token_sha256", "expires_at", "minted_at"] {
+        item.as_object_mut().unwrap().remove(sealed);
+    }
+    change(&mut item);
+    counter.dynamodb.put("Tokens", &item);
+}
+
+#[tokio::test]
+async fn a_lease_or_failure_that_ends_far_ahead_is_none() {
+    for hours in [1, 24 * 365] {
+        let counter = Counter::open().await;
+        let ahead = counter.now().as_millisecond() + hours * 3_600_000 + 120_000;
+        let ask = json!({"repositories": ["app"]});
+        with_item(&counter, &ask, |item| {
+            item["lease_owner"] = json!("somebody with a fast clock");
+            item["lease_until"] = json!(ahead);
+            item["failure"] = json!("RateLimited");
+            item["failure_until"] = json!(ahead);
+            item["revokes"] = json!(100);
+            item["revoked_at"] = json!(ahead);
+        })
+        .await;
+        // The App's way to GitHub as well.
+        let shared = counter.dynamodb.scan("Tokens").into_iter();
+        for mut item in shared.filter(|item| item["cache_key"].as_str().unwrap().starts_with("app#")) {
+            item["lease_owner"] = json!("somebody with a fast clock");
+            item["lease_until"] = json!(ahead);
+            item["failure"] = json!("LockedOut");
+            item["failure_until"] = json!(ahead);
+            item["credited_at"] = json!(ahead);
+            counter.dynamodb.put("Tokens", &item);
+        }
+        let answer = counter.ask_cold(ask).await.unwrap();
+        assert_eq!(answer["cached"], false);
+        assert_eq!(counter.asked(), 2);
+    }
+}
+
+#[tokio::test]
+async fn who_waits_in_vain_is_told_for_whom() {
+    let counter = Counter::open().await;
+    let ask = json!({"repositories": ["app"]});
+    with_item(&counter, &ask, |item| item["lease_owner"] = json!("another")).await;
+    let mut item = counter.dynamodb.scan("Tokens").into_iter().find(|item| item["lease_owner"] == "another").unwrap();
+    // Its holder renews it, and never ends.
+    let held = async {
+        loop {
+            item["lease_until"] = json!(counter.now().as_millisecond() + 3000);
+            counter.dynamodb.put("Tokens", &item);
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        }
+    };
+    let app = counter.environment();
+    let deadline = u64::try_from(counter.now().as_millisecond()).unwrap() + 3000;
+    let refused = tokio::select! {
+        refused = counter.ask_until(&app, ask, deadline) => refused.unwrap_err(),
+        () = held => unreachable!(),
+    };
+    assert_eq!(refused.error_type.name(), "Busy");
+    assert!(refused.message.contains("another environment is getting this token"), "{}", refused.message);
+    assert_eq!(counter.asked(), 1);
 }

@@ -8,8 +8,9 @@ use super::answer::{Answer, Call, DOCUMENTATION, Reply};
 use super::app::SLUG;
 use super::auth::Caller;
 use super::deliveries::Event;
+use super::mergeability::{Pull, PullState, TimelineEvent};
 use super::pulls::NewPullRequest;
-use super::state::{PullState, State, TimelineEvent};
+use super::state::State;
 use super::tokens::{Token, allows};
 
 /// GitHub takes no longer title.
@@ -72,10 +73,10 @@ impl State {
         if self.ahead(id, &base, &head).is_none_or(|(ahead, _)| ahead == 0) {
             return Err(custom(&format!("No commits between {base} and {head}")));
         }
-        let open = |pull: &&super::state::Pull| {
+        let open = |pull: &&Pull| {
             pull.state == PullState::Open && pull.head_branch == head && pull.base == base && pull.head_owner == owner
         };
-        if self.pulls_of(id).any(|pull| open(&pull)) {
+        if self.pulls.of(id).any(|pull| open(&pull)) {
             return Err(custom(&format!("A pull request already exists for {owner}:{head}.")));
         }
         let tip = self.tip(id, &head);
@@ -146,7 +147,7 @@ impl State {
 
     /// The repository, for a token that may write pull requests there.
     fn writer(&mut self, call: &Call, full_name: &str) -> Result<(u64, Token), Answer> {
-        let id = self.named(full_name).ok_or_else(Answer::not_found)?;
+        let id = self.repositories.named(full_name).ok_or_else(Answer::not_found)?;
         match self.caller(call)? {
             Caller::Installation(token) if self.reach(&token).contains(&id) => {
                 if allows(&token.permissions, "pull_requests", "write") {
@@ -166,7 +167,7 @@ impl State {
     }
 
     fn written(&mut self, status: u16, id: u64, number: u64, event: Option<Event>) -> Reply {
-        let seen = self.observe(id, number, false);
+        let seen = self.pulls.observe(&self.repositories, id, number, false);
         let body = self.pull_json(&self.pulls[&(id, number)], Some(&seen));
         Ok(Answer { event: event.map(Box::new), ..Answer::json(status, body) })
     }
@@ -174,7 +175,7 @@ impl State {
     /// The commit that a branch is at: git's, where git has the repository, else what pull requests and merges made of it.
     fn tip(&mut self, id: u64, branch: &str) -> Option<String> {
         let known = |state: &State| {
-            let open = state.pulls_of(id).find(|pull| pull.head_branch == branch && pull.state == PullState::Open);
+            let open = state.pulls.of(id).find(|pull| pull.head_branch == branch && pull.state == PullState::Open);
             let tip = state.repositories[&id].branches.get(branch).map(|branch| branch.tip.clone());
             open.map(|pull| pull.head.clone()).or(tip).filter(|tip| !tip.is_empty())
         };

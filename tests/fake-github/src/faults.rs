@@ -5,8 +5,6 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::answer::{Answer, Call, DOCUMENTATION};
-use super::github::GitHub;
-use super::state::State;
 use super::tokens::{is_jwt, token_hash};
 
 /// What goes wrong.
@@ -137,21 +135,39 @@ impl Request {
     }
 }
 
-impl State {
-    pub(super) fn take_fault(&mut self, method: &str, path: &str) -> Option<FaultKind> {
+/// What a test arranged to go wrong.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    pub(super) planned: Vec<Fault>,
+    pub(super) barred: Vec<Barred>,
+    /// The largest page of pull requests that GraphQL answers, and how it fails beyond that.
+    pub(super) largest_page: Option<(usize, LargePage)>,
+}
+
+impl Faults {
+    pub(super) fn take(&mut self, method: &str, path: &str) -> Option<FaultKind> {
         let meets =
             |fault: &Fault| fault.method.as_deref().is_none_or(|wanted| wanted == method) && path.contains(&fault.path);
-        let at = self.faults.iter().position(meets)?;
-        let kind = self.faults[at].kind.clone();
-        self.faults[at].times = self.faults[at].times.saturating_sub(1);
-        if self.faults[at].times == 0 {
-            self.faults.remove(at);
+        let at = self.planned.iter().position(meets)?;
+        let kind = self.planned[at].kind.clone();
+        self.planned[at].times = self.planned[at].times.saturating_sub(1);
+        if self.planned[at].times == 0 {
+            self.planned.remove(at);
         }
         Some(kind)
     }
 
-    pub(super) fn fault_answer(&self, kind: &FaultKind) -> Option<Answer> {
-        let answer = match kind {
+    /// The sentence that a repository, or a pull request of it, is closed with.
+    pub(super) fn barred(&self, repository: &str, number: Option<u64>) -> Option<String> {
+        let closed = self.barred.iter().find(|barred| barred.repository == repository && barred.number == number);
+        closed.map(|barred| barred.sentence.clone())
+    }
+}
+
+impl FaultKind {
+    /// What is answered instead, at this second of GitHub's clock; none where the answer is late or lost.
+    pub(super) fn answer(&self, now: i64) -> Option<Answer> {
+        let answer = match self {
             FaultKind::Status(status, body, headers) => {
                 let answer = Answer::new(*status, "application/json; charset=utf-8", body.clone());
                 headers.iter().fold(answer, |answer, (name, value)| answer.with(name, value.clone()))
@@ -159,7 +175,7 @@ impl State {
             FaultKind::RateLimitPrimary(seconds) => {
                 Answer::error(403, "API rate limit exceeded for installation ID 1.")
                     .with("x-ratelimit-remaining", "0".to_owned())
-                    .with("x-ratelimit-reset", (self.now().as_second() + seconds).to_string())
+                    .with("x-ratelimit-reset", (now + seconds).to_string())
             }
             FaultKind::RateLimitSecondary(seconds) => secondary_limit(403).with("retry-after", seconds.to_string()),
             FaultKind::TooMany(seconds) => secondary_limit(429).with("retry-after", seconds.to_string()),
@@ -176,7 +192,7 @@ impl State {
                 match kind {
                     Some(_) => answer
                         .with("x-ratelimit-remaining", "0".to_owned())
-                        .with("x-ratelimit-reset", (self.now().as_second() + seconds).to_string()),
+                        .with("x-ratelimit-reset", (now + seconds).to_string()),
                     None => answer.with("retry-after", seconds.to_string()),
                 }
             }
@@ -194,70 +210,4 @@ fn secondary_limit(status: u16) -> Answer {
                    If you reach out to GitHub Support for help, please include the request ID.";
     let documentation = format!("{DOCUMENTATION}/overview/rate-limits-for-the-rest-api#about-secondary-rate-limits");
     Answer::json(status, json!({"message": message, "documentation_url": documentation}))
-}
-
-impl State {
-    /// The sentence that a repository, or a pull request of it, is closed with.
-    pub(super) fn barred(&self, repository: u64, number: Option<u64>) -> Option<String> {
-        let name = &self.repositories.get(&repository)?.full_name;
-        let closed = self.barred.iter().find(|barred| barred.repository == *name && barred.number == number);
-        closed.map(|barred| barred.sentence.clone())
-    }
-}
-
-impl GitHub {
-    /// Makes the requests the fault meets fail; earlier faults go first.
-    pub fn fault(&self, fault: Fault) {
-        self.state().faults.push(fault);
-    }
-
-    /// Ends every fault.
-    pub fn clear_faults(&self) {
-        self.state().faults.clear();
-    }
-
-    /// Closes a repository, or one pull request of it, with a sentence of GitHub's.
-    pub fn bar(&self, repository: &str, number: Option<u64>, sentence: &str) {
-        let barred = Barred { repository: repository.to_owned(), number, sentence: sentence.to_owned() };
-        self.state().barred.push(barred);
-    }
-
-    /// Opens all of it again.
-    pub fn unbar(&self) {
-        self.state().barred.clear();
-    }
-
-    /// Sets the largest page of pull requests that GraphQL answers, and how it fails beyond that.
-    pub fn set_largest_page(&self, largest: Option<(usize, LargePage)>) {
-        self.state().largest_page = largest;
-    }
-
-    /// Every request so far, in order.
-    pub fn requests(&self) -> Vec<Request> {
-        self.state().requests.clone()
-    }
-
-    /// How many requests matched a route, such as `POST /app/installations/{id}/access_tokens`.
-    pub fn count(&self, route: &str) -> usize {
-        self.state().requests.iter().filter(|request| request.route == route).count()
-    }
-
-    /// Forgets the requests so far.
-    pub fn clear_requests(&self) {
-        self.state().requests.clear();
-    }
-
-    /// Requests for routes GitHub, as far as this fake knows it, does not have.
-    pub fn unexpected(&self) -> Vec<String> {
-        self.state().unexpected.clone()
-    }
-
-    /// Fails the test that asked for an unknown route.
-    ///
-    /// # Panics
-    /// If there was such a request.
-    pub fn assert_nothing_unexpected(&self) {
-        let unexpected = self.unexpected();
-        assert!(unexpected.is_empty(), "the fake GitHub does not know: {unexpected:#?}");
-    }
 }

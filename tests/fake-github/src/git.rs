@@ -85,7 +85,7 @@ impl State {
         let caller = self.git_caller(call)?;
         let missing = || Answer::new(404, "text/plain", "Repository not found.");
         let write = rest == "/git-receive-pack" || call.parameter("service") == Some("git-receive-pack");
-        let former = self.former_names.get(&full_name.to_lowercase()).copied();
+        let former = self.repositories.formerly(full_name);
         let id = self.named(full_name).or(former);
         let Some(id) = id else {
             return Err(if matches!(caller, Caller::Anonymous) { unauthorized() } else { missing() });

@@ -17,8 +17,10 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, Call, Reply};
 use super::auth::Caller;
 use super::faults::LargePage;
+use super::mergeability::{Observation, Pull, PullState, TimelineEvent, pull_node};
+use super::repositories::repository_node;
 use super::shapes::time;
-use super::state::{NodeRef, Observation, Pull, PullState, State, TimelineEvent, pull_node, repository_node};
+use super::state::{NodeRef, State};
 
 type FieldRow = (&'static str, &'static str, &'static [&'static str]);
 
@@ -520,7 +522,7 @@ impl<'a> Run<'a> {
                 let name = format!("{}/{}", text("owner"), text("name"));
                 let unknown =
                     || Failure::not_found(format!("Could not resolve to a Repository with the name '{name}'."));
-                let former = self.state.former_names.get(&name.to_lowercase()).copied();
+                let former = self.state.repositories.formerly(&name);
                 let id = self.state.named(&name).or(former).ok_or_else(unknown)?;
                 let readable = self.state.require_repository(&self.caller, id, "metadata");
                 readable.map_err(|answer| if answer.status == 404 { unknown() } else { Failure::forbidden() })?;
@@ -645,7 +647,7 @@ impl<'a> Run<'a> {
         let more = keys.len() > first;
         keys.truncate(first);
         self.state.graphql.nodes += keys.len();
-        let too_large = self.state.largest_page.filter(|(largest, _)| first > *largest);
+        let too_large = self.state.faults.largest_page.filter(|(largest, _)| first > *largest);
         self.timed_out |= matches!(too_large, Some((_, LargePage::BadGateway)));
         let shown = too_large.map_or(usize::MAX, |(largest, _)| largest);
         let object = |at: usize, number: u64| {

@@ -3,10 +3,12 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::accounts::AccountType;
 use super::deliveries::Event;
 use super::github::GitHub;
+use super::mergeability::{Observation, Pull, PullState, StaleHead, TimelineEvent, pull_node};
 use super::shapes::extend;
-use super::state::{AccountType, NodeRef, Observation, Pull, PullState, StaleHead, State, TimelineEvent, pull_node};
+use super::state::{NodeRef, State};
 
 /// A pull request to be opened.
 #[derive(Debug, Clone)]
@@ -90,7 +92,7 @@ impl GitHub {
     pub fn retarget(&self, repository: &str, number: u64, base: &str) -> Event {
         let mut state = self.state();
         let sha = state.branch_tip(repository, base);
-        let reads = state.settle_reads;
+        let reads = state.pulls.settle_reads;
         let pull = state.touch(repository, number);
         let from = json!({"base": {"ref": {"from": pull.base}, "sha": {"from": pull.base_sha}}});
         base.clone_into(&mut pull.base);
@@ -133,7 +135,7 @@ impl GitHub {
     /// If it is open or merged: GitHub offers no such button.
     pub fn reopen(&self, repository: &str, number: u64) -> Event {
         let mut state = self.state();
-        let reads = state.settle_reads;
+        let reads = state.pulls.settle_reads;
         let pull = state.touch(repository, number);
         assert_eq!(pull.state, PullState::Closed, "only a closed pull request can be reopened");
         pull.state = PullState::Open;
@@ -177,8 +179,8 @@ impl GitHub {
                 pull.head_repository = None;
             }
         }
-        if let Some(gone) = fork.and_then(|id| state.repositories.remove(&id)) {
-            state.names.remove(&gone.full_name.to_lowercase());
+        if let Some(id) = fork {
+            state.repositories.remove(&id);
         }
     }
 
@@ -196,12 +198,12 @@ impl GitHub {
 
     /// Sets how many reads answer "not known yet" after mergeability became stale.
     pub fn set_settle_reads(&self, reads: u32) {
-        self.state().settle_reads = reads;
+        self.state().pulls.settle_reads = reads;
     }
 
     /// Sets how many reads still answer as before a base moved, instead of "not known yet".
     pub fn set_stale_reads(&self, reads: u32) {
-        self.state().stale_reads = reads;
+        self.state().pulls.stale_reads = reads;
     }
 
     /// Sets `mergeable_state` (`blocked`, `behind`, `unstable`...) while there is no conflict; `None` ends it.
@@ -266,14 +268,14 @@ impl State {
             merge_commit: None,
             paths,
             seen,
-            unsettled_reads: self.settle_reads,
+            unsettled_reads: self.pulls.settle_reads,
             stale_false: None,
             mergeable_state: None,
             unknown_in_lists: false,
             stale_conflict: None,
             timeline: Vec::new(),
         };
-        self.pulls.insert((target_id, number), pull);
+        self.pulls.insert(pull);
         self.nodes.insert(pull_node(id), NodeRef::Pull(target_id, number));
         number
     }
@@ -308,7 +310,7 @@ impl State {
 
     fn push(&mut self, repository: &str, number: u64, rebased: bool) -> Event {
         let head = self.next_sha();
-        let reads = self.settle_reads;
+        let reads = self.pulls.settle_reads;
         let pull = self.touch_open(repository, number);
         let before = std::mem::replace(&mut pull.head, head.clone());
         pull.previous_head.clone_from(&before);

@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 
+use super::accounts::AccountType;
 use super::answer::{Answer, Call, Reply};
 use super::app::{APP_ID, AppKey, CLIENT_ID, SLUG};
 use super::auth::Caller;
-use super::state::{AccountType, Pull, PullState, State};
+use super::mergeability::{Pull, PullState};
+use super::state::State;
 
 const HTML: &str = "text/html; charset=utf-8";
 
@@ -83,7 +85,7 @@ impl State {
 
     fn account_installation(&mut self, call: &Call, login: &str, organization: bool) -> Reply {
         self.require_app(call)?;
-        let account = self.accounts.get(&login.to_lowercase());
+        let account = self.accounts.get(login);
         let account = account.filter(|account| !organization || account.kind == AccountType::Organization);
         let login = account.map(|account| account.login.clone()).ok_or_else(Answer::not_found)?;
         let found = self.installations.values().find(|installation| installation.account == login);
@@ -241,7 +243,7 @@ impl State {
 
     fn named_repository(&mut self, call: &Call, full_name: &str, rest: &[&str]) -> Option<(&'static str, Reply)> {
         let known = self.named(full_name);
-        let former = self.former_names.get(&full_name.to_lowercase()).copied();
+        let former = self.repositories.formerly(full_name);
         let (Some(id), None) = (former, known) else {
             return self.repository_route(call, known, rest);
         };
@@ -349,7 +351,7 @@ impl State {
             return Err(Answer::error(401, "Requires authentication"));
         }
         let key = user.to_lowercase();
-        if !self.accounts.contains_key(&key) {
+        if self.accounts.get(user).is_none() {
             return Err(Answer::error(404, &format!("{user} is not a user")));
         }
         let repository = &self.repositories[&id];

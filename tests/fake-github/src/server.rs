@@ -51,7 +51,7 @@ async fn handle(
     let git = git::git_path(&call.path);
     let (log, fault) = {
         let mut state = shared.state();
-        let fault = state.take_fault(call.method.as_str(), &sent);
+        let fault = state.faults.take(call.method.as_str(), &sent);
         let id = state.next_id();
         state.requests.push(Request::of(id, &call, sent.clone(), git.is_some()));
         (id, fault)
@@ -62,7 +62,7 @@ async fn handle(
         Some(FaultKind::Delay(time)) => tokio::time::sleep(*time).await,
         _ => {}
     }
-    let planned = fault.as_ref().and_then(|fault| shared.state().fault_answer(fault));
+    let planned = fault.as_ref().and_then(|fault| fault.answer(shared.state().now().as_second()));
     let (route, answer) = match (planned, git) {
         (Some(answer), _) => ("fault", answer),
         (None, Some((name, rest))) => ("git", git::serve(&shared, &call, &name, &rest).await),

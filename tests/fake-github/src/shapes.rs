@@ -3,13 +3,16 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::accounts::{Account, AccountType};
 use super::app::{APP_ID, CLIENT_ID, SLUG};
-use super::state::{Account, AccountType, Observation, Pull, PullState, State, pull_node, repository_node};
+use super::mergeability::{Observation, Pull, PullState, pull_node};
+use super::repositories::repository_node;
+use super::state::State;
 
 impl State {
     pub(super) fn account_json(&self, login: &str) -> Value {
         let unknown = Account { id: 0, login: login.to_owned(), kind: AccountType::User };
-        let account = self.accounts.get(&login.to_lowercase()).unwrap_or(&unknown);
+        let account = self.accounts.get(login).unwrap_or(&unknown);
         let (id, name) = (account.id, &account.login);
         if account.kind == AccountType::Enterprise {
             return json!({
@@ -83,7 +86,7 @@ impl State {
     pub(super) fn installation_json(&self, id: u64) -> Value {
         let installation = &self.installations[&id];
         let account = self.account_json(&installation.account);
-        let kind = self.accounts.get(&installation.account.to_lowercase()).map(|account| account.kind);
+        let kind = self.accounts.get(&installation.account).map(|account| account.kind);
         let (kind, page) = match kind {
             Some(AccountType::Organization) => {
                 let page = format!("organizations/{}/settings/installations/{id}", installation.account);

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::accounts::{AccountType, Installation};
 use super::app::{APP_ID, AppKey, CLIENT_ID, SLUG};
 use super::deliveries::HookConfig;
 use super::github::GitHub;
-use super::state::{AccountType, Branch, GraphqlUse, Installation, NodeRef, Repository, State, repository_node};
+use super::repositories::{Branch, Repository, repository_node};
+use super::state::{GraphqlUse, NodeRef, State};
 use super::tokens::{MintedToken, TokenShape};
 
 /// Identifies an installation, as in GitHub's JSON.
@@ -130,7 +132,7 @@ impl GitHub {
     pub fn set_account_type(&self, login: &str, kind: AccountType) {
         let mut state = self.state();
         state.account(login, kind);
-        let account = state.accounts.get_mut(&login.to_lowercase());
+        let account = state.accounts.get_mut(login);
         account.expect("the account was just made").kind = kind;
     }
 
@@ -185,13 +187,22 @@ impl GitHub {
         let mut state = self.state();
         let owner = to.split_once('/').expect("owner/name").0;
         state.account(owner, AccountType::Organization);
-        let repository = state.repository(from);
-        to.clone_into(&mut repository.full_name);
-        let id = repository.id;
-        state.names.remove(&from.to_lowercase());
-        state.former_names.insert(from.to_lowercase(), id);
-        state.former_names.remove(&to.to_lowercase());
-        state.names.insert(to.to_lowercase(), id);
+        let id = state.repository(from).id;
+        state.repositories.rename(id, to);
+    }
+
+    /// Renames an account: its repositories' old names redirect, and its installation stays.
+    pub fn rename_account(&self, from: &str, to: &str) {
+        let names = self.state().repositories.names();
+        for name in names {
+            if let Some(rest) = name.strip_prefix(&format!("{}/", from.to_lowercase())) {
+                self.rename_repository(&name, &format!("{to}/{rest}"));
+            }
+        }
+        let mut state = self.state();
+        for installation in state.installations.values_mut().filter(|found| found.account == from) {
+            to.clone_into(&mut installation.account);
+        }
     }
 
     /// Adds a repository to an installation of selected repositories.
@@ -298,9 +309,7 @@ impl State {
             collaborators: BTreeMap::new(),
             last_number: 0,
         };
-        self.repositories.insert(id, repository);
-        self.names.insert(full_name.to_lowercase(), id);
-        self.former_names.remove(&full_name.to_lowercase());
+        self.repositories.insert(repository);
         self.nodes.insert(repository_node(id), NodeRef::Repository(id));
         id
     }

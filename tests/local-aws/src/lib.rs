@@ -21,6 +21,7 @@ mod needs;
 pub mod secrets;
 pub mod stream;
 pub mod tables;
+pub mod template;
 mod wire;
 
 pub use cloudformation::{CloudFormation, StackDescription};

@@ -1,6 +1,8 @@
-//! The three tables: the one definition that the local DynamoDB is made of and the template is compared with.
+//! The three tables, as the template defines them.
 
 use serde_json::{Value, json};
+
+use super::template;
 
 /// The names the three tables go by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,60 +39,23 @@ impl Table {
 
 /// The definitions of all three tables.
 pub fn definitions(names: &Names) -> [Table; 3] {
-    [tasks(&names.tasks), pull_requests(&names.pull_requests), tokens(&names.tokens)]
+    let Names { tasks, pull_requests, tokens } = names;
+    [("TasksTable", tasks), ("PullRequestsTable", pull_requests), ("TokensTable", tokens)]
+        .map(|(resource, name)| table(resource, name))
 }
 
-fn tasks(name: &str) -> Table {
-    Table {
-        create: json!({
-            "TableName": name,
-            "BillingMode": "PAY_PER_REQUEST",
-            "AttributeDefinitions": [attribute("prefix", "S"), attribute("id", "S")],
-            "KeySchema": [key("prefix", "HASH"), key("id", "RANGE")],
-        }),
-        time_to_live: None,
+fn table(resource: &str, name: &str) -> Table {
+    let properties = template::properties(resource);
+    let mut create = json!({ "TableName": name });
+    for property in ["BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes"] {
+        if let Some(value) = properties.get(property) {
+            create[property] = value.clone();
+        }
     }
-}
-
-fn pull_requests(name: &str) -> Table {
-    Table {
-        create: json!({
-            "TableName": name,
-            "BillingMode": "PAY_PER_REQUEST",
-            "AttributeDefinitions": [
-                attribute("repository_id", "S"),
-                attribute("item", "S"),
-                attribute("due", "S"),
-                attribute("next_check_at", "N"),
-            ],
-            "KeySchema": [key("repository_id", "HASH"), key("item", "RANGE")],
-            "GlobalSecondaryIndexes": [{
-                "IndexName": "due-index",
-                "KeySchema": [key("due", "HASH"), key("next_check_at", "RANGE")],
-                "Projection": {"ProjectionType": "KEYS_ONLY"},
-            }],
-            "StreamSpecification": {"StreamEnabled": true, "StreamViewType": "NEW_AND_OLD_IMAGES"},
-        }),
-        time_to_live: Some("ttl"),
+    if let Some(stream) = properties.get("StreamSpecification") {
+        // CloudFormation takes a view type for the wish to have a stream; the API wants both.
+        create["StreamSpecification"] = json!({"StreamEnabled": true, "StreamViewType": stream["StreamViewType"]});
     }
-}
-
-fn tokens(name: &str) -> Table {
-    Table {
-        create: json!({
-            "TableName": name,
-            "BillingMode": "PAY_PER_REQUEST",
-            "AttributeDefinitions": [attribute("cache_key", "S")],
-            "KeySchema": [key("cache_key", "HASH")],
-        }),
-        time_to_live: Some("ttl"),
-    }
-}
-
-fn attribute(name: &str, kind: &str) -> Value {
-    json!({"AttributeName": name, "AttributeType": kind})
-}
-
-fn key(name: &str, kind: &str) -> Value {
-    json!({"AttributeName": name, "KeyType": kind})
+    let time_to_live = properties.get("TimeToLiveSpecification").filter(|expiry| expiry["Enabled"] == true);
+    Table { create, time_to_live: time_to_live.and_then(|expiry| expiry["AttributeName"].as_str()) }
 }

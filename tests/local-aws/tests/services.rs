@@ -475,3 +475,16 @@ async fn a_role_without_the_permission_reads_no_secret() {
     let calls = secrets.calls();
     assert_eq!((calls.len(), calls[0].status, calls[0].on("webhook")), (1, Some(400), true));
 }
+
+#[tokio::test]
+async fn the_tables_are_those_of_the_template() {
+    let db = DynamoDb::start().await;
+    let described = db.sdk(KEY).describe_table().table_name("PullRequests").send().await.unwrap().table.unwrap();
+    let keys: Vec<_> = described.key_schema().iter().map(|key| key.attribute_name()).collect();
+    assert_eq!(keys, ["repository_id", "item"]);
+    let indexes: Vec<_> = described.global_secondary_indexes().iter().filter_map(|index| index.index_name()).collect();
+    assert_eq!(indexes, ["due-index"]);
+    assert_eq!(described.stream_specification().map(|stream| stream.stream_enabled()), Some(true));
+    let expiry = db.sdk(KEY).describe_time_to_live().table_name("Tokens").send().await.unwrap();
+    assert_eq!(expiry.time_to_live_description().and_then(|expiry| expiry.attribute_name()), Some("ttl"));
+}

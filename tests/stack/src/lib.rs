@@ -15,7 +15,7 @@ use std::time::Duration;
 use fake_github::{GitHub, Selection};
 use local_aws::lambda::{Front, Function, LambdaHost, binary};
 use local_aws::stream::{Filter, Running, Schedule, Stream};
-use local_aws::{CloudFormation, DynamoDb, SecretsManager, StackDescription};
+use local_aws::{CloudFormation, DynamoDb, SecretsManager, StackDescription, template};
 use serde_json::{Value, json};
 
 /// Where GitHub delivers to.
@@ -118,7 +118,7 @@ impl Stack {
         let front = lambda.front_on(port, "webhook", ROUTE).await;
         let cloudformation = CloudFormation::start().await;
         cloudformation.put(STACK, description(&github, &dynamodb, &front));
-        let filter = Filter::new([json!({"dynamodb": {"NewImage": {"check": {"S": ["now"]}}}})]);
+        let filter = Filter::new(stream_patterns());
         let stream = Stream::new(&dynamodb, &dynamodb.names().pull_requests, &lambda, "reconcile", filter);
         let schedule = Schedule::new(&lambda, "reconcile", json!({"schedule": "due"}));
         Self {
@@ -240,15 +240,19 @@ pub fn functions(
         ("TOKEN_FUNCTION", "token".to_owned()),
         ("GITHUB_API_URL", github.url()),
     ];
-    [("webhook", webhook.to_vec()), ("reconcile", reconcile.to_vec()), ("token", token.to_vec())]
-        .into_iter()
-        .map(|(name, variables)| {
-            let endpoints = service_endpoints(dynamodb, secrets, lambda);
-            let all = variables.into_iter().chain(endpoints);
-            let function = Function::new(name, binary(name)).timeout(Duration::from_secs(timeout(name)));
-            all.fold(function, |function, (key, value)| function.variable(key, value))
-        })
-        .collect()
+    [
+        ("webhook", "WebhookFunction", webhook.to_vec()),
+        ("reconcile", "ReconcileFunction", reconcile.to_vec()),
+        ("token", "TokenFunction", token.to_vec()),
+    ]
+    .into_iter()
+    .map(|(name, resource, variables)| {
+        let endpoints = service_endpoints(dynamodb, secrets, lambda);
+        let all = variables.into_iter().chain(endpoints);
+        let function = Function::new(name, binary(name)).timeout(timeout(resource));
+        all.fold(function, |function, (key, value)| function.variable(key, value))
+    })
+    .collect()
 }
 
 fn service_endpoints(
@@ -263,11 +267,15 @@ fn service_endpoints(
     ]
 }
 
-/// The template's time-outs, seconds.
-fn timeout(function: &str) -> u64 {
-    match function {
-        "webhook" => 9,
-        "reconcile" => 90,
-        _ => 30,
-    }
+/// The template's time-out of a function.
+fn timeout(resource: &str) -> Duration {
+    let seconds = template::properties(resource)["Timeout"].as_u64();
+    Duration::from_secs(seconds.expect("every function of the template has a time-out"))
+}
+
+/// What the template hands to reconcile of the table's stream.
+fn stream_patterns() -> Vec<Value> {
+    let filters = template::properties("ReconcileStream")["FilterCriteria"]["Filters"].as_array();
+    let patterns = filters.expect("the stream is filtered").iter().filter_map(|filter| filter["Pattern"].as_str());
+    patterns.map(|pattern| serde_json::from_str(pattern).expect("a pattern is JSON")).collect()
 }

@@ -7,9 +7,10 @@ use secrecy::SecretString;
 
 use crate::failure::Failure;
 use crate::github_app::{GitHubApp, missing, suspended};
-use crate::output::{Progress, printable};
+use crate::output::Progress;
 use crate::prompt;
-use crate::secret::{CURRENT, Secret, Written};
+use crate::secret::{Current, Secret, Written};
+use crate::text::printable;
 
 /// The value of the App's secret.
 pub(crate) struct AppSecretValue(SecretString);
@@ -120,15 +121,15 @@ fn table(installations: &[Installation]) -> Vec<String> {
 
 /// An App that is in service is replaced by another only on purpose. `app_id` is none where the other one is still to be
 /// made, and `called` is how to speak of it.
-pub(crate) async fn confirm_another_app(
-    secret: &Secret<'_>,
+pub(crate) fn confirm_another_app(
+    current: &Current,
     app_id: Option<&str>,
     called: &str,
     yes: bool,
     progress: Progress,
 ) -> Result<(), Failure> {
     // What the functions cannot read is not in service.
-    match parsed(secret, CURRENT).await? {
+    match current.value.as_ref().and_then(|value| secrets::parse::<AppSecret>(value).ok()) {
         Some(current) if Some(current.app_id.as_str()) != app_id => {
             let question = format!("The stack serves the App {}. Shall {called} take its place?", current.app_id);
             prompt::confirm(&question, yes, progress)
@@ -154,8 +155,13 @@ pub(crate) async fn mintable(
     Ok(())
 }
 
-pub(crate) async fn store(secret: &Secret<'_>, value: &AppSecretValue, progress: Progress) -> Result<Written, Failure> {
-    let written = secret.write(&value.0).await?;
+pub(crate) async fn store(
+    secret: &Secret<'_>,
+    value: &AppSecretValue,
+    over: &Current,
+    progress: Progress,
+) -> Result<Written, Failure> {
+    let (written, _) = secret.write(&value.0, over).await?;
     progress.say(match written {
         Written::New => "Stored the App's id and key.",
         Written::Unchanged => "The App's id and key are stored already.",

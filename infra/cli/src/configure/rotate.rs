@@ -3,6 +3,7 @@
 //! The functions accept AWSCURRENT and AWSPREVIOUS. The webhook's secret is written first and told to GitHub once every
 //! environment will look for it; a new key is proved first and written then, while GitHub still knows the old one.
 
+use adapters::github::app::AppKey;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use uuid::Uuid;
@@ -79,14 +80,15 @@ async fn retire_webhook_secret(
 ) -> Result<serde_json::Value, Failure> {
     let stack = Stack::find(&arguments.stack, account).await?;
     let secret = Secret::new(&stack.session, &stack.webhook_secret);
-    if is_unfinished(&secret.stages().await?) {
+    let stages = secret.stages().await?;
+    if is_unfinished(&stages) {
         return Err(Failure::new(format!(
             "GitHub still signs with the previous webhook secret: finish the rotation with `{} configure --rotate \
              webhook-secret` first",
             crate::NAME
         )));
     }
-    let retired = secret.unlabel(PREVIOUS).await?;
+    let retired = secret.take_off(PREVIOUS, &stages).await?;
     progress.say(if retired {
         "The previous webhook secret is out of service; within 5 minutes no function accepts it."
     } else {
@@ -104,7 +106,14 @@ async fn key(arguments: &Arguments, account: &Account, progress: Progress) -> Re
     progress.say(&format!("Key fingerprint: SHA256:{}", key.fingerprint()));
     let stack = Stack::find(&arguments.stack, account).await?;
     let secret = Secret::new(&stack.session, &stack.app_secret);
-    let current = github_app::current(&secret).await?;
+    let in_service = secret.current().await?;
+    let current = github_app::read(&secret, &in_service)?;
+    if AppKey::from_pem(&current.private_key).is_ok_and(|live| live.fingerprint() == key.fingerprint()) {
+        return Err(Failure::new(
+            "this is the key that is in service: generate another one in the App's settings and name its file with --pem. \
+             Nothing was changed; do not delete this key at GitHub",
+        ));
+    }
     let github = GitHubApp::identify(&stack.github_api_url, &current.app_id, key, progress).await?;
     introduce(&github, progress);
     let installation = match current.installation_id {
@@ -112,9 +121,8 @@ async fn key(arguments: &Arguments, account: &Account, progress: Progress) -> Re
         None => app::installation(&github, None, progress).await?.id,
     };
     app::mintable(&github, installation, progress).await?;
-    let written =
-        app::store(&secret, &app::AppSecretValue::new(&github.app, &github.pem(), Some(installation)), progress)
-            .await?;
+    let value = app::AppSecretValue::new(&github.app, &github.pem(), Some(installation));
+    let written = app::store(&secret, &value, &in_service, progress).await?;
     progress.say(&format!(
         "Key rotated. In 5 minutes no function uses the previous one: delete it under {} then, and take it out of service \
          with `{} configure --rotate key --retire-previous`.",
@@ -131,8 +139,10 @@ async fn retire_key(
     progress: Progress,
 ) -> Result<serde_json::Value, Failure> {
     let stack = Stack::find(&arguments.stack, account).await?;
+    let secret = Secret::new(&stack.session, &stack.app_secret);
+    let stages = secret.stages().await?;
     let github = configured(&stack, progress).await?;
-    let retired = Secret::new(&stack.session, &stack.app_secret).unlabel(PREVIOUS).await?;
+    let retired = secret.take_off(PREVIOUS, &stages).await?;
     progress.say(&if retired {
         format!("The previous key is out of service; {} stays.", github.fingerprint())
     } else {

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use adapters::config::check_https;
-use adapters::github::{HookConfig, HookConfigUpdate};
-use adapters::secrets::{self, WebhookSecret};
-use domain::ids::InstallationId;
+use adapters::github::{HookConfig, HookConfigUpdate, Installation};
+use domain::contract::secrets::{self, WebhookSecret};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -15,7 +14,7 @@ use crate::failure::Failure;
 use crate::github_app::GitHubApp;
 use crate::output::Progress;
 use crate::prompt;
-use crate::secret::{AT_GITHUB, CURRENT, Secret, Stages, Written};
+use crate::secret::{AT_GITHUB, CURRENT, Current, Secret, Stages, Written};
 use crate::stack::Stack;
 
 /// Every environment of the webhook looks for a new secret when it meets a signature that does not fit, at most once in 30 s
@@ -49,36 +48,53 @@ pub(super) fn confirm_another_url(hook: &HookConfig, url: &str, yes: bool, progr
 pub(crate) struct WebhookSecretValue {
     value: SecretString,
     signing: SecretString,
+    /// What it was made from.
+    over: Current,
 }
 
 impl WebhookSecretValue {
-    /// The value with this secret, or with the one it has. Where it lists the installations that are served, the one that
-    /// is being configured joins them.
+    /// The value with this secret, or with the one it has, and with the installation that is being configured among those that are
+    /// served. There is always a list: strangers may install an App, and must not move tasks.
     pub(crate) async fn next(
         secret: &Secret<'_>,
         signing: Option<SecretString>,
-        installation: InstallationId,
+        installation: &Installation,
+        progress: Progress,
     ) -> Result<Self, Failure> {
-        let mut fields = fields(secret).await?;
-        if let Some(Value::Array(served)) = fields.get_mut("installations")
-            && !served.contains(&json!(installation))
-        {
-            served.push(json!(installation));
+        let over = secret.current().await?;
+        let mut fields = fields(&over);
+        let listed = secrets::installations(&fields);
+        let listed = listed.map_err(|reason| Failure::new(format!("the secret {}: {reason}", secret.id())))?;
+        if listed.is_none() {
+            let (id, account) = (installation.id, installation.account.name());
+            progress.say(&format!("From now on only events of the installation {id} ({account}) are taken."));
         }
-        Self::of(fields, signing, secret)
+        let mut served = listed.unwrap_or_default();
+        if !served.contains(&installation.id) {
+            served.push(installation.id);
+        }
+        fields.insert("installations".to_owned(), json!(served));
+        Self::of(fields, signing, over, secret)
     }
 
     /// The value with this secret and nothing else changed.
     pub(super) async fn replaced(secret: &Secret<'_>, signing: SecretString) -> Result<Self, Failure> {
-        Self::of(fields(secret).await?, Some(signing), secret)
+        let over = secret.current().await?;
+        Self::of(fields(&over), Some(signing), over, secret)
     }
 
     /// The value that is in service.
     pub(crate) async fn current(secret: &Secret<'_>) -> Result<Self, Failure> {
-        Self::of(fields(secret).await?, None, secret)
+        let over = secret.current().await?;
+        Self::of(fields(&over), None, over, secret)
     }
 
-    fn of(mut fields: Map<String, Value>, signing: Option<SecretString>, secret: &Secret<'_>) -> Result<Self, Failure> {
+    fn of(
+        mut fields: Map<String, Value>,
+        signing: Option<SecretString>,
+        over: Current,
+        secret: &Secret<'_>,
+    ) -> Result<Self, Failure> {
         if let Some(signing) = &signing {
             fields.insert("webhook_secret".to_owned(), json!(signing.expose_secret()));
         }
@@ -91,16 +107,17 @@ impl WebhookSecretValue {
             ))
         })?;
         secret.check_size(&value)?;
-        Ok(Self { value, signing: read.webhook_secret })
+        // What people store may end with a line break, and what they type into GitHub's form cannot.
+        Ok(Self { value, signing: read.trimmed(), over })
     }
 
-    pub(crate) async fn write(&self, secret: &Secret<'_>) -> Result<Written, Failure> {
-        secret.write(&self.value).await
+    pub(crate) async fn write(&self, secret: &Secret<'_>) -> Result<(Written, String), Failure> {
+        secret.write(&self.value, &self.over).await
     }
 
     /// Refuses to write while GitHub signs with the version before the current one: it would go out of service.
     pub(crate) async fn check_rotation(&self, secret: &Secret<'_>) -> Result<(), Failure> {
-        let current = secret.at(CURRENT).await?;
+        let current = self.over.value.as_ref();
         let writes = current.is_none_or(|current| current.expose_secret() != self.value.expose_secret());
         if writes && is_unfinished(&secret.stages().await?) {
             return Err(Failure::new(format!(
@@ -114,9 +131,8 @@ impl WebhookSecretValue {
 }
 
 /// What the current version holds, and nothing if that is no JSON object: it will be written anew.
-async fn fields(secret: &Secret<'_>) -> Result<Map<String, Value>, Failure> {
-    let current = secret.at(CURRENT).await?;
-    Ok(current.and_then(|current| serde_json::from_str(current.expose_secret()).ok()).unwrap_or_default())
+fn fields(current: &Current) -> Map<String, Value> {
+    current.value.as_ref().and_then(|current| secrets::fields(current).ok()).unwrap_or_default()
 }
 
 /// Whether a version was written that GitHub was never told of: it still signs with another one.
@@ -139,11 +155,11 @@ pub(crate) async fn hand_over(
         // Set up by hand: what is current is what GitHub signs with.
         secret.label(AT_GITHUB, current).await?;
     }
-    if next.write(secret).await? == Written::New {
+    let (written, current) = next.write(secret).await?;
+    if written == Written::New {
         progress.say("Stored the webhook secret.");
     }
     let stages = secret.stages().await?;
-    let current = stages.get(CURRENT).cloned().unwrap_or_default();
     if in_use && is_unfinished(&stages) {
         let seconds = UNTIL_EVERYBODY_KNOWS.as_secs();
         progress.say(&format!("Waiting {seconds} s until every function accepts the new webhook secret..."));

@@ -18,9 +18,9 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HOST, REFERRER_POLICY, SET_COOKIE};
 use axum::http::header::{HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
@@ -190,9 +190,13 @@ async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> R
     response
 }
 
-async fn show(State(site): State<Arc<Site>>, Path(path): Path<String>, headers: HeaderMap) -> Response {
+async fn show(State(site): State<Arc<Site>>, Path(path): Path<String>, method: Method, headers: HeaderMap) -> Response {
     if !same(&path, &site.path) {
         return nothing_here();
+    }
+    // Whatever looks at a link before it is opened (`HEAD`) is not the browser that goes on.
+    if method != Method::GET {
+        return StatusCode::OK.into_response();
     }
     let first = !site.opened.swap(true, Ordering::SeqCst);
     if !first && !site.is_first_browser(&headers) {

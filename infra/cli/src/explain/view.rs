@@ -7,25 +7,32 @@ use domain::pull_request::{Mergeability, PullRequest, State};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::case::{About, Case, Served, Unseen};
+use super::cause::Cause;
 use super::deliveries::Delivery;
-use super::verdict::{Cause, Concerned, Verdict};
+use super::evidence::{Evidence, NotShown, PullRequestEvidence, Served};
+use super::verdict::{Concerned, Verdict};
 use crate::failure::Failure;
-use crate::output::{Style, Terminal, printable, when};
+use crate::output::{Style, Terminal};
+use crate::text::{printable, when};
 
 /// Lines of a section: what it is, and its value.
 type Lines = Vec<(&'static str, String)>;
 
-pub(super) fn sections(case: &Case, verdict: &Verdict<'_>, terminal: Option<Terminal>, now: Timestamp) -> String {
+pub(super) fn sections(
+    evidence: &Evidence,
+    verdict: &Verdict<'_>,
+    terminal: Option<Terminal>,
+    now: Timestamp,
+) -> String {
     let mut sections: Vec<(&str, Lines)> = Vec::new();
-    if let Some(about) = &case.about {
-        let page = about.page().map(|page| ("page", page.to_owned()));
-        sections.push(("Pull request", [("name", about.name())].into_iter().chain(page).collect()));
-        sections.push(("Stored", stored(about, now)));
-        sections.push(("On GitHub", on_github(case, about, now)));
+    if let Some(pull_request) = &evidence.pull_request {
+        let page = pull_request.page().map(|page| ("page", page.to_owned()));
+        sections.push(("Pull request", [("name", pull_request.name())].into_iter().chain(page).collect()));
+        sections.push(("Stored", stored(pull_request, now)));
+        sections.push(("On GitHub", on_github(evidence, pull_request, now)));
     }
-    sections.push(("Tasks", verdict.concerned.iter().map(|concerned| ("", task(case, concerned))).collect()));
-    sections.push(("Deliveries", deliveries(case, now)));
+    sections.push(("Tasks", verdict.concerned.iter().map(|concerned| ("", task(evidence, concerned))).collect()));
+    sections.push(("Deliveries", deliveries(evidence, now)));
     let paint = |text: &str| terminal.map_or_else(|| text.to_owned(), |terminal| terminal.paint(text, Style::Strong));
     let mut text = String::new();
     for (name, lines) in sections {
@@ -38,17 +45,17 @@ pub(super) fn sections(case: &Case, verdict: &Verdict<'_>, terminal: Option<Term
         }
         text.push('\n');
     }
-    let _ = writeln!(text, "{}", paint(&printable(&verdict.sentence)));
-    if let Some(command) = &verdict.command {
+    let _ = writeln!(text, "{}", paint(&printable(&verdict.explanation.sentence)));
+    if let Some(command) = &verdict.explanation.command {
         let _ = writeln!(text, "  {}", printable(command));
     }
     text
 }
 
-fn stored(about: &About, now: Timestamp) -> Lines {
+fn stored(pull_request: &PullRequestEvidence, now: Timestamp) -> Lines {
     let mut lines = Lines::new();
-    match &about.stored {
-        None => lines.push(("state", "nothing is stored about it".to_owned())),
+    match &pull_request.stored {
+        None => lines.push(("state", "nothing is stored pull_request it".to_owned())),
         Some(stored) => {
             let known = when(stored.snapshot.updated_at, now);
             lines.push(("state", format!("{}, as of {known}", stored.snapshot.state.as_str())));
@@ -64,7 +71,7 @@ fn stored(about: &About, now: Timestamp) -> Lines {
         }
     }
     if let Some(next) =
-        about.sync.as_ref().filter(|sync| sync.schedule.is_due()).and_then(|sync| sync.schedule.next_check_at)
+        pull_request.sync.as_ref().filter(|sync| sync.schedule.is_due()).and_then(|sync| sync.schedule.next_check_at)
     {
         lines.push(("resync", seconds(next, now)));
     }
@@ -88,9 +95,9 @@ fn owed(stored: &PullRequest, now: Timestamp) -> Option<String> {
     Some(format!("reconcile looks {asked}{}", schedule.next_check_at.map(|at| seconds(at, now)).unwrap_or_default()))
 }
 
-fn on_github(case: &Case, about: &About, now: Timestamp) -> Lines {
+fn on_github(evidence: &Evidence, pull_request: &PullRequestEvidence, now: Timestamp) -> Lines {
     let mut lines = Lines::new();
-    match &about.observed {
+    match &pull_request.observed {
         Ok(seen) => {
             let facts = &seen.facts.snapshot;
             lines.push(("state", format!("{}, changed {}", facts.state.as_str(), when(facts.updated_at, now))));
@@ -112,19 +119,19 @@ fn on_github(case: &Case, about: &About, now: Timestamp) -> Lines {
                 lines.push(("conflict", conflict.to_owned()));
             }
         }
-        Err(unseen) => lines.push(("state", unseen_words(unseen))),
+        Err(reason) => lines.push(("state", not_shown(reason))),
     }
-    if let Some(id) = about.installation_id() {
+    if let Some(id) = pull_request.installation_id() {
         lines.push(("installed", format!("as {id}")));
     }
-    match &case.served {
+    match &evidence.served {
         Served::Yes => {}
         Served::No => lines.push(("served", "no, the webhook's secret lists other installations".to_owned())),
         Served::NotConfigured(reason) => lines.push(("served", format!("no, the webhook is not configured: {reason}"))),
         Served::Unread(reason) => lines.push(("served", format!("not known: {reason}"))),
     }
-    match &case.app {
-        Ok(app) if app.hook_url.as_ref() != Some(&case.webhook_url) => {
+    match &evidence.app {
+        Ok(app) if app.hook_url.as_ref() != Some(&evidence.webhook_url) => {
             lines.push(("webhook", app.hook_url.clone().unwrap_or_else(|| "none".to_owned())));
         }
         _ => {}
@@ -132,16 +139,16 @@ fn on_github(case: &Case, about: &About, now: Timestamp) -> Lines {
     lines
 }
 
-fn unseen_words(unseen: &Unseen) -> String {
-    match unseen {
-        Unseen::NotInstalled => "not shown: the App is not installed there".to_owned(),
-        Unseen::Suspended => "not shown: the installation is suspended".to_owned(),
-        Unseen::NoSuchPullRequest => "not shown: there is no such pull request for the App".to_owned(),
-        Unseen::Unread(reason) => format!("not read: {reason}"),
+fn not_shown(reason: &NotShown) -> String {
+    match reason {
+        NotShown::NotInstalled => "not shown: the App is not installed there".to_owned(),
+        NotShown::Suspended => "not shown: the installation is suspended".to_owned(),
+        NotShown::NoSuchPullRequest => "not shown: there is no such pull request for the App".to_owned(),
+        NotShown::NotRead(reason) => format!("not read: {reason}"),
     }
 }
 
-fn task(case: &Case, concerned: &Concerned<'_>) -> String {
+fn task(evidence: &Evidence, concerned: &Concerned<'_>) -> String {
     let Some(card) = concerned.card else {
         let leads = if concerned.cause == Cause::TooManyTags { "is not read" } else { "names no task" };
         return concerned.tag.map_or_else(|| "none is named".to_owned(), |tag| format!("[kid: #{tag}] {leads}"));
@@ -156,7 +163,7 @@ fn task(case: &Case, concerned: &Concerned<'_>) -> String {
         None if task.pull_request.is_some() => words.push("conflict not known".to_owned()),
         None => {}
     }
-    let this = case.about.as_ref().and_then(About::key);
+    let this = evidence.pull_request.as_ref().and_then(PullRequestEvidence::key);
     for (key, linked) in &task.pull_requests {
         if this.as_ref() != Some(key) {
             words.push(format!("also {} ({})", linked.url, linked.state.as_str()));
@@ -169,8 +176,8 @@ fn task(case: &Case, concerned: &Concerned<'_>) -> String {
     words.join(" · ")
 }
 
-fn deliveries(case: &Case, now: Timestamp) -> Lines {
-    let found = match &case.deliveries {
+fn deliveries(evidence: &Evidence, now: Timestamp) -> Lines {
+    let found = match &evidence.deliveries {
         Ok(found) => found,
         Err(reason) => return vec![("", format!("not read: {reason}"))],
     };
@@ -211,44 +218,44 @@ fn tags(title: &str) -> Vec<String> {
     Tags::of(title).named.iter().map(ToString::to_string).collect()
 }
 
-pub(super) fn json(case: &Case, verdict: &Verdict<'_>) -> Result<Value, Failure> {
+pub(super) fn json(evidence: &Evidence, verdict: &Verdict<'_>) -> Result<Value, Failure> {
     let mut tasks = Vec::new();
     for concerned in &verdict.concerned {
         let task = concerned.card.map(crate::task::Card::json).transpose()?;
         tasks.push(json!({"tag": concerned.tag.map(ToString::to_string), "cause": concerned.cause, "task": task}));
     }
     let unread = |reason: &String| json!({"unread": reason});
-    let served = match &case.served {
+    let served = match &evidence.served {
         Served::Yes => json!(true),
         Served::No => json!(false),
         Served::NotConfigured(reason) => json!({"not_configured": reason}),
         Served::Unread(reason) => unread(reason),
     };
-    let about = case.about.as_ref();
+    let pull_request = evidence.pull_request.as_ref();
     Ok(json!({
         "cause": verdict.cause,
-        "explanation": verdict.sentence,
-        "command": verdict.command,
-        "pull_request": about.map(|about| json!({"name": about.name(), "url": about.page(), "key": about.key()})),
-        "stored": about.and_then(|about| about.stored.as_ref()),
-        "resync": about.and_then(|about| about.sync.as_ref()),
-        "github": about.map(github_json),
-        "installation_id": about.and_then(About::installation_id),
+        "explanation": verdict.explanation.sentence,
+        "command": verdict.explanation.command,
+        "pull_request": pull_request.map(|pull_request| json!({"name": pull_request.name(), "url": pull_request.page(), "key": pull_request.key()})),
+        "stored": pull_request.and_then(|pull_request| pull_request.stored.as_ref()),
+        "resync": pull_request.and_then(|pull_request| pull_request.sync.as_ref()),
+        "github": pull_request.map(github_json),
+        "installation_id": pull_request.and_then(PullRequestEvidence::installation_id),
         "served": served,
-        "webhook": {"url": case.webhook_url, "at_github": match &case.app {
+        "webhook": {"url": evidence.webhook_url, "at_github": match &evidence.app {
             Ok(app) => json!(app.hook_url),
             Err(reason) => unread(reason),
         }},
         "tasks": tasks,
-        "deliveries": match &case.deliveries {
+        "deliveries": match &evidence.deliveries {
             Ok(found) => json!(found),
             Err(reason) => unread(reason),
         },
     }))
 }
 
-fn github_json(about: &About) -> Value {
-    match &about.observed {
+fn github_json(pull_request: &PullRequestEvidence) -> Value {
+    match &pull_request.observed {
         Ok(seen) => {
             let facts = &seen.facts.snapshot;
             json!({
@@ -265,7 +272,7 @@ fn github_json(about: &About) -> Value {
                 "ended_at": facts.ended_at.and_then(|at| Timestamp::from_second(at).ok()),
             })
         }
-        Err(Unseen::Unread(reason)) => json!({"unread": reason}),
-        Err(unseen) => json!({"unseen": unseen_words(unseen)}),
+        Err(NotShown::NotRead(reason)) => json!({"unread": reason}),
+        Err(reason) => json!({"unseen": not_shown(reason)}),
     }
 }

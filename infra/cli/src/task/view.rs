@@ -5,7 +5,8 @@ use domain::task::{COLUMNS, LinkedPullRequest, Status};
 
 use super::List;
 use super::table::Card;
-use crate::output::{Style, Terminal, printable};
+use crate::output::{Style, Terminal};
+use crate::text::{printable, split_at_width, width};
 
 /// A column narrower than this wraps every other word: then fewer columns stand side by side.
 const NARROWEST: usize = 20;
@@ -82,32 +83,33 @@ fn short(card: &Card, width: usize) -> Vec<Line> {
 }
 
 /// Breaks at spaces, and inside a word only where it is longer than a line.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
+fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
-        for (at, part) in word.chars().collect::<Vec<_>>().chunks(width).enumerate() {
-            let part: String = part.iter().collect();
-            let Some(line) = lines.last_mut() else { break };
-            let space = usize::from(!line.is_empty());
-            if at == 0 && length(line) + space + length(&part) <= width {
-                line.push_str(&" ".repeat(space));
-                line.push_str(&part);
-            } else {
-                lines.push(part);
+        let (first, mut rest) = split_at_width(word, columns);
+        match lines.last_mut() {
+            Some(line) if width(line) + 1 + width(first) <= columns => {
+                line.push(' ');
+                line.push_str(first);
             }
+            _ => lines.push(first.to_owned()),
+        }
+        while !rest.is_empty() {
+            let (part, after) = split_at_width(rest, columns);
+            lines.push(part.to_owned());
+            rest = after;
         }
     }
-    lines.retain(|line| !line.is_empty());
     if lines.len() > MOST_TITLE_LINES {
         lines.truncate(MOST_TITLE_LINES);
         if let Some(last) = lines.last_mut() {
-            *last = last.chars().take(width.saturating_sub(1)).chain(['…']).collect();
+            *last = format!("{}…", split_at_width(last, columns.saturating_sub(1)).0);
         }
     }
     lines
 }
 
-fn beside(columns: &[Vec<Line>], width: usize, terminal: Terminal) -> String {
+fn beside(columns: &[Vec<Line>], each: usize, terminal: Terminal) -> String {
     let height = columns.iter().map(Vec::len).max().unwrap_or_default();
     let empty = (String::new(), Style::Plain);
     let mut text = String::new();
@@ -116,13 +118,13 @@ fn beside(columns: &[Vec<Line>], width: usize, terminal: Terminal) -> String {
         let mut owed = 0;
         for column in columns {
             let (cell, style) = column.get(at).unwrap_or(&empty);
-            let cell: String = cell.chars().take(width).collect();
+            let (cell, _) = split_at_width(cell, each);
             if !cell.is_empty() {
                 line.push_str(&" ".repeat(owed));
                 owed = 0;
-                line.push_str(&terminal.paint(&cell, *style));
+                line.push_str(&terminal.paint(cell, *style));
             }
-            owed += width + GAP - length(&cell);
+            owed += (each + GAP).saturating_sub(width(cell));
         }
         text.push_str(&line);
         text.push('\n');
@@ -196,6 +198,40 @@ fn title(card: &Card) -> String {
     printable(card.task.title.as_deref().unwrap_or("(no title)"))
 }
 
-fn length(text: &str) -> usize {
-    text.chars().count()
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_title_breaks_where_the_terminal_would() {
+        assert_eq!(wrapped("ログインの時間切れを直す", 10), ["ログインの", "時間切れを", "直す"]);
+        // A combining mark takes no column of its own.
+        assert_eq!(wrapped("re\u{301}sume\u{301} the upload", 10), ["re\u{301}sume\u{301} the", "upload"]);
+        assert_eq!(wrapped("a  word ofmorethantencharacters", 10), ["a word", "ofmorethan", "tencharac…"]);
+    }
+
+    #[test]
+    fn columns_stand_below_each_other_whatever_their_text() {
+        let terminal = Terminal { columns: 80, colours: false };
+        let cell = |text: &str| vec![(text.to_owned(), Style::Plain)];
+        let shown = beside(&[cell("ログイン"), cell("e\u{301}"), cell("end")], 10, terminal);
+        assert_eq!(shown, "ログイン    e\u{301}           end\n");
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_is_wider_than_its_column_and_no_word_is_lost(text in any::<String>(), columns in 2_usize..40) {
+            let text = printable(&text);
+            let lines = wrapped(&text, columns);
+            for line in &lines {
+                prop_assert!(width(line) <= columns, "{line:?} in {columns}");
+            }
+            if lines.len() < MOST_TITLE_LINES {
+                let letters = |text: &str| text.split_whitespace().collect::<String>();
+                prop_assert_eq!(letters(&lines.concat()), letters(&text));
+            }
+        }
+    }
 }

@@ -24,8 +24,19 @@ pub(super) async fn webhook_secret(stack: &Stack) -> Found<WebhookSecret> {
     Ok((format!("{} is well-formed{}", secret.id(), served.unwrap_or_default()), value))
 }
 
+/// Whether the webhook knows whose events to take: strangers may install an App.
+pub(super) async fn served(secret: &WebhookSecret) -> Result<String, Failed> {
+    match secret.installations.as_deref() {
+        Some(ids) => Ok(list(ids)),
+        None => Err(Failed::new(
+            "the webhook secret lists no installations: events of whoever installs the App are taken",
+            format!("`{NAME} configure` lists the one that is configured"),
+        )),
+    }
+}
+
 /// Whether GitHub was told the version that is in service. What it really signs with only deliveries show.
-pub(super) async fn told((stack, _): (&Stack, &WebhookSecret)) -> Found<bool> {
+pub(super) async fn told(stack: &Stack) -> Found<bool> {
     let stages = Secret::new(&stack.session, &stack.webhook_secret).stages().await?;
     if is_unfinished(&stages) {
         return Err(Failed::new(
@@ -51,7 +62,7 @@ async fn parsed<T: Stored>(secret: &Secret<'_>, next: &str) -> Result<T, Failed>
     secrets::parse(&value).map_err(|reason| unusable(&reason))
 }
 
-pub(super) async fn key(secret: &AppSecret) -> Found<AppKey> {
+pub(super) fn key(secret: &AppSecret) -> Found<AppKey> {
     let key = AppKey::from_pem(&secret.private_key).map_err(|error| {
         let next = format!("run `{NAME} configure` with the .pem file that GitHub let you download");
         Failed::new(error.to_string(), next)
@@ -74,7 +85,7 @@ pub(super) async fn identify(stack: &Stack, secret: &AppSecret, key: AppKey, pro
     Ok((format!("{} (App ID {}, {})", app.name, app.id, app.html_url), github))
 }
 
-pub(super) async fn clock(github: &GitHubApp) -> Result<String, Failed> {
+pub(super) fn clock(github: &GitHubApp) -> Result<String, Failed> {
     let seconds = github.clock_offset.as_secs();
     let apart = seconds.unsigned_abs();
     let seen = match seconds {
@@ -88,7 +99,7 @@ pub(super) async fn clock(github: &GitHubApp) -> Result<String, Failed> {
     Err(Failed::new(seen, "set this machine's clock, for example with `timedatectl set-ntp true`"))
 }
 
-pub(super) async fn permissions(github: &GitHubApp) -> Result<String, Failed> {
+pub(super) fn permissions(github: &GitHubApp) -> Result<String, Failed> {
     let app = &github.app;
     let lacks = missing(&app.permissions, &app.events);
     if lacks.is_empty() {
@@ -176,7 +187,7 @@ pub(super) fn granted(installations: &[Installation], served: Option<&[Installat
 }
 
 /// Where GitHub delivers to, as far as it shows.
-pub(super) async fn webhook((github, url): (&GitHubApp, &str)) -> Result<String, Failed> {
+pub(super) async fn webhook(github: &GitHubApp, url: &str) -> Result<String, Failed> {
     let hook = github.hook_config().await?;
     let mut wrong = Vec::new();
     match &hook.url {

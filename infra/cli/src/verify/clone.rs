@@ -9,6 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use adapters::github::{Client, Error, Repository};
+use domain::contract::token::{Level, Repositories, Scope};
 use secrecy::SecretString;
 use tokio::process::Command;
 
@@ -19,7 +20,8 @@ use crate::credential::USER;
 use crate::github_app::{once_known, refused, web_host};
 use crate::output::Progress;
 use crate::stack::Stack;
-use crate::token_function::{Refusal, Scope, TokenFunction, explanation, wants_repositories};
+use crate::text::one_line;
+use crate::token_function::{Answer, Refusal, TokenFunction, explanation, wants_repositories};
 
 /// A clone of one commit without its files takes seconds.
 const LONGEST_CLONE: Duration = Duration::from_secs(60);
@@ -36,19 +38,22 @@ const GET_THROUGH: &str = "the token itself is good: see that git gets through t
 /// A token that reads code, as git's helper asks for.
 pub(super) async fn token(stack: &Stack, repository: Option<&str>, progress: Progress) -> Found<SecretString> {
     progress.say("Asking the token function for a token...");
+    let repositories = repository.map(|name| Repositories::new(&[name])).transpose();
     let scope = Scope {
-        repositories: repository.into_iter().map(str::to_owned).collect(),
-        permissions: BTreeMap::from([("contents".to_owned(), "read".to_owned())]),
+        repositories: repositories.map_err(|invalid| Failed::new(invalid.to_string(), "name it with --clone"))?,
+        permissions: Some(BTreeMap::from([("contents".to_owned(), Level::Read)])),
         ..Scope::default()
     };
     let function = TokenFunction::new(stack.session.clone(), stack.token_function.clone(), "verify");
     match function.token(&scope).await {
-        Ok(answer) => Ok((format!("the function has one that is valid until {}", answer.expires_at), answer.token)),
+        Ok(Answer { token, .. }) => {
+            let whose = token.account.map(|account| format!(" for {account}")).unwrap_or_default();
+            Ok((format!("the function has one{whose} that is valid until {}", token.expires_at), token.token))
+        }
         Err(Refusal::Other(failure)) => Err(failure.into()),
-        Err(Refusal::Function { error_type, message }) => {
-            let name_it = if wants_repositories(&message) { "; name one with --clone" } else { "" };
-            let seen = explanation(&error_type).unwrap_or(&error_type);
-            Err(Failed::new(seen, format!("{message}{name_it}")))
+        Err(Refusal::Function(refusal)) => {
+            let name_it = if wants_repositories(&refusal) { "; name one with --clone" } else { "" };
+            Err(Failed::new(explanation(refusal.error_type), format!("{}{name_it}", refusal.error_message)))
         }
     }
 }
@@ -149,7 +154,8 @@ async fn git_clone(settings: &[String], url: &str) -> Result<Option<String>, Fai
         Ok(Ok(output)) if output.status.success() => Ok(None),
         Ok(Ok(output)) => {
             let said = String::from_utf8_lossy(&output.stderr);
-            Ok(Some(said.trim().chars().take(LONGEST_REASON).collect()))
+            // Cut after the redaction: half a token is not found by it.
+            Ok(Some(one_line(&said).chars().take(LONGEST_REASON).collect()))
         }
         Ok(Err(error)) => {
             Err(Failed::new(format!("git cannot be run: {error}"), "install git, and put it on the PATH"))

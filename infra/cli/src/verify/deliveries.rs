@@ -9,6 +9,7 @@ use adapters::github::{HookDelivery, HookDeliveryDetail};
 use serde::Deserialize;
 
 use super::report::Failed;
+use super::resources::DEPLOY;
 use crate::NAME;
 use crate::github_app::GitHubApp;
 use crate::output::Progress;
@@ -190,8 +191,9 @@ impl Failing<'_> {
                     .to_owned()
             }
             429 => {
-                "more came at once than the stack takes: deploy it with a higher ThrottlingRate and ThrottlingBurst; \
-                    what was left out is found by the resync within 15 minutes"
+                "more came at once than the stack takes, forged or real: the access log says from where; deploy it with a \
+                    higher ThrottlingRate and ThrottlingBurst, or put CloudFront with WAF before it; what was left out is \
+                    found by the resync within 15 minutes"
                     .to_owned()
             }
             503 if not_configured => {
@@ -203,6 +205,11 @@ impl Failing<'_> {
                     .to_owned()
             }
             502 | 504 => format!("the function crashed or took over 10 s: {log}"),
+            // API Gateway's own: Lambda refused the call, as it does for a body between its 6 MB and API Gateway's 10.
+            500 if self.answer.outcome.is_none() => format!(
+                "the function was not reached: a body over 6 MB (then nothing is to be done, since reconcile reads from \
+                 GitHub itself what was left out), or it may not be invoked: {log}, then {DEPLOY}"
+            ),
             _ => format!("the function could not do its work: {log}; reconcile catches up"),
         }
     }

@@ -3,45 +3,60 @@
 use serde::Serialize;
 use serde_json::json;
 
-use crate::failure::{Failure, one_line};
+use crate::failure::Failure;
 use crate::output::{self, Style, Terminal};
+use crate::text::one_line;
 
 /// The longest name of a check.
 const WIDEST: usize = "webhook-secret-at-github".len();
 
-/// Why a check does not hold.
+/// What became of a check that does not hold.
 #[derive(Debug)]
-pub(super) struct Failed {
-    pub(super) seen: String,
-    pub(super) next: String,
-    /// Whether something was seen that does not hold; otherwise it could not be looked at.
-    was_seen: bool,
+pub(super) enum Failed {
+    /// Something was seen that does not hold.
+    Seen { seen: String, next: String },
+    /// It could not be looked at; what to do about that.
+    Unseen { next: String },
+    /// It was not looked at, because a check that it needs did not hold.
+    Needs(Lacking),
 }
 
 impl Failed {
     pub(super) fn new(seen: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { seen: seen.into(), next: next.into(), was_seen: true }
+        Self::Seen { seen: seen.into(), next: next.into() }
     }
 }
 
 impl From<Failure> for Failed {
     fn from(failure: Failure) -> Self {
-        Self { seen: "could not be looked at".to_owned(), next: failure.to_string(), was_seen: false }
+        Self::Unseen { next: failure.to_string() }
     }
 }
 
 /// What a check saw and what it has for the checks that need it.
 pub(super) type Found<T> = Result<(String, T), Failed>;
 
-/// What an earlier check gave.
+/// What an earlier check gave. A check that needs it asks for it with `?`, and is skipped where it is not there.
 pub(super) type Given<T> = Result<T, Lacking>;
 
-/// The earlier check that gave nothing.
+/// The earlier check that gave nothing: the first in a row of those that need each other.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lacking {
     check: &'static str,
-    /// See [`Failed::was_seen`].
+    /// Whether something was seen that does not hold; otherwise it could not be looked at.
     pub(super) was_seen: bool,
+}
+
+impl From<Lacking> for Failed {
+    fn from(lacking: Lacking) -> Self {
+        Self::Needs(lacking)
+    }
+}
+
+impl From<&Lacking> for Failed {
+    fn from(lacking: &Lacking) -> Self {
+        Self::Needs(*lacking)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -79,55 +94,27 @@ impl Report {
         Self { json, terminal: Terminal::of_stdout(), checks: Vec::new(), unwritable: None }
     }
 
-    /// Carries a check out, or skips it where what it needs is not there.
-    pub(super) async fn check<N>(
-        &mut self,
-        name: &'static str,
-        needs: Given<N>,
-        check: impl AsyncFnOnce(N) -> Result<String, Failed>,
-    ) {
-        match needs {
-            Ok(needs) => self.add(name, check(needs).await),
-            Err(lacking) => {
-                let _: Given<()> = self.skip(name, lacking);
-            }
-        }
+    /// Carries a check out and writes down what came of it.
+    pub(super) async fn check(&mut self, name: &'static str, check: impl Future<Output = Result<String, Failed>>) {
+        let _: Given<()> = self.learn(name, async { check.await.map(|seen| (seen, ())) }).await;
     }
 
     /// The same for a check whose finding others need.
-    pub(super) async fn check_for<N, T>(
-        &mut self,
-        name: &'static str,
-        needs: Given<N>,
-        check: impl AsyncFnOnce(N) -> Found<T>,
-    ) -> Given<T> {
-        match needs {
-            Ok(needs) => self.learn(name, check(needs).await),
-            Err(lacking) => self.skip(name, lacking),
-        }
-    }
-
-    pub(super) fn add(&mut self, name: &'static str, outcome: Result<String, Failed>) {
-        let _: Given<()> = self.learn(name, outcome.map(|seen| (seen, ())));
-    }
-
-    pub(super) fn learn<T>(&mut self, name: &'static str, found: Found<T>) -> Given<T> {
-        match found {
-            Ok((seen, value)) => {
-                self.push(Check { name, verdict: Verdict::Ok, seen: Some(seen), next: None, needs: None });
-                Ok(value)
+    pub(super) async fn learn<T>(&mut self, name: &'static str, check: impl Future<Output = Found<T>>) -> Given<T> {
+        let (verdict, seen, next, given) = match check.await {
+            Ok((seen, value)) => (Verdict::Ok, Some(seen), None, Ok(value)),
+            Err(Failed::Seen { seen, next }) => {
+                (Verdict::Failed, Some(seen), Some(next), Err(Lacking { check: name, was_seen: true }))
             }
-            Err(Failed { seen, next, was_seen }) => {
-                self.push(Check { name, verdict: Verdict::Failed, seen: Some(seen), next: Some(next), needs: None });
-                Err(Lacking { check: name, was_seen })
+            Err(Failed::Unseen { next }) => {
+                let seen = "could not be looked at".to_owned();
+                (Verdict::Failed, Some(seen), Some(next), Err(Lacking { check: name, was_seen: false }))
             }
-        }
-    }
-
-    pub(super) fn skip<T>(&mut self, name: &'static str, lacking: Lacking) -> Given<T> {
-        let needs = Some(lacking.check);
-        self.push(Check { name, verdict: Verdict::Skipped, seen: None, next: None, needs });
-        Err(lacking)
+            Err(Failed::Needs(lacking)) => (Verdict::Skipped, None, None, Err(lacking)),
+        };
+        let needs = given.as_ref().err().map(|lacking| lacking.check).filter(|_| verdict == Verdict::Skipped);
+        self.push(Check { name, verdict, seen, next, needs });
+        given
     }
 
     fn push(&mut self, mut check: Check) {

@@ -7,25 +7,17 @@ use aws_sdk_lambda::types::{LastUpdateStatus, State};
 
 use super::report::Failed;
 use crate::aws::Call;
-use crate::stack::Stack;
+use crate::stack::{Stack, after};
 
-const DEPLOY: &str = "deploy the stack again with `make deploy`";
+pub(super) const DEPLOY: &str = "deploy the stack again with `make deploy`";
 
-/// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html>
+/// Whether CloudFormation is done with it.
 pub(super) fn state(stack: &Stack) -> Result<String, Failed> {
     let Stack { name, status, session, .. } = stack;
     let seen = format!("{name} in {} is in {status}", session.region);
-    let events = format!("`aws cloudformation describe-stack-events --stack-name {name}`");
     match status.as_str() {
         "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS" | "IMPORT_COMPLETE" => Ok(seen),
-        "UPDATE_ROLLBACK_COMPLETE" | "IMPORT_ROLLBACK_COMPLETE" => Err(Failed::new(
-            seen,
-            format!("the last update failed and what was there before is in service: {events} says why, then {DEPLOY}"),
-        )),
-        status if status.ends_with("_IN_PROGRESS") => {
-            Err(Failed::new(seen, format!("it is being changed: wait until it is done ({events}), and verify again")))
-        }
-        _ => Err(Failed::new(seen, format!("{events} says why; repair that, then {DEPLOY}"))),
+        _ => Err(Failed::new(seen, after(status, name))),
     }
 }
 

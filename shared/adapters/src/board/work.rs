@@ -293,7 +293,7 @@ impl Board {
         after: Option<PullRequestNumber>,
     ) -> Result<(Vec<PullRequest>, Option<PullRequestNumber>)> {
         let query = Query {
-            keys: "repository_id = :repository AND begins_with(item, :prefix)",
+            keys: "repository_id = :repository AND begins_with(#item, :prefix)",
             values: vec![(":repository", text(repository.to_string())), (":prefix", text("pr#"))],
             after: after.map(|number| key(&ItemKey::pull_request(repository, number))),
             ..Query::default()

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use domain::ids::InstallationId;
 use jiff::Timestamp;
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::http::Bearer;
 use super::{Answer, Client, Error};
@@ -72,7 +72,7 @@ pub struct InstallationRepositories {
 }
 
 /// The account that an App is installed on.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct Account {
     /// The login of a user or an organization. An enterprise has none, and no repositories of its own either.
     #[serde(default)]
@@ -83,6 +83,10 @@ pub struct Account {
     /// `User`, `Organization` or `Enterprise`.
     #[serde(default, rename = "type")]
     pub kind: String,
+}
+
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 impl Account {
@@ -97,7 +101,8 @@ impl Account {
 pub struct Installation {
     /// Changes with every reinstallation.
     pub id: InstallationId,
-    /// Whose repositories it opens.
+    /// Whose repositories it opens. GitHub's schema lets it be null, as for an account that is gone.
+    #[serde(default, deserialize_with = "or_default")]
     pub account: Account,
     /// Which of them.
     #[serde(default)]
@@ -366,7 +371,7 @@ impl Client {
         app: &dyn Bearer,
         next: Option<&str>,
     ) -> Result<Answer<Vec<HookDelivery>>, Error> {
-        self.get(next.unwrap_or("/app/hook/deliveries?per_page=100"), app).await
+        self.get_page(next.unwrap_or("/app/hook/deliveries?per_page=100"), app).await
     }
 
     /// What was sent in a delivery and what was answered.

@@ -8,6 +8,8 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::KeyPair;
 use aws_lc_rs::signature::KeyPair as _;
 use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::prelude::BASE64_STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -63,19 +65,14 @@ impl fmt::Debug for AppKey {
 }
 
 impl AppKey {
-    /// Takes a PEM as people store it: PKCS#1 (what GitHub hands out) or PKCS#8; LF, CRLF or a literal `\n` between
-    /// lines; in quotes; base64 as a whole.
+    /// Takes a PEM as people store it: PKCS#1 (what GitHub hands out) or PKCS#8, under either's label; LF, CRLF or a literal `\n`
+    /// between lines, escaped once or more; in quotes; base64 as a whole, once or more; or its body alone.
     ///
     /// # Errors
     /// [`KeyError`], which tells what it is instead.
     pub fn from_pem(pem: &SecretString) -> Result<Self, KeyError> {
-        let text = unwrap(pem.expose_secret())?;
-        let (label, der) = decode(&text)?;
-        let pair = match label {
-            "RSA PRIVATE KEY" => KeyPair::from_der(&der),
-            _ => KeyPair::from_pkcs8(&der),
-        };
-        Self::new(&pair.map_err(|_| KeyError::Malformed)?)
+        let der = unwrap(pem.expose_secret())?;
+        Self::new(&key_pair(&der).ok_or(KeyError::Malformed)?)
     }
 
     fn new(pair: &KeyPair) -> Result<Self, KeyError> {
@@ -163,27 +160,68 @@ struct Claims<'a> {
     jti: String,
 }
 
-/// The PEM out of what people wrap it in.
-fn unwrap(text: &str) -> Result<Zeroizing<String>, KeyError> {
-    let text = text.trim().trim_matches(['"', '\'']);
-    let text = Zeroizing::new(text.replace("\\r", "").replace("\\n", "\n"));
-    if text.contains("-----") {
-        return Ok(text);
+/// How deep a key may be wrapped in base64: whole files are, and so is the value of a Kubernetes secret that holds one.
+const MOST_WRAPPINGS: usize = 4;
+
+/// The key's DER, out of what people wrap it in.
+fn unwrap(text: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let mut text = Zeroizing::new(text.to_owned());
+    for _ in 0..MOST_WRAPPINGS {
+        text = unescape(&text);
+        let bare = text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\u{feff}'));
+        if bare.contains("-----") {
+            return decode(bare);
+        }
+        if bare.starts_with("ssh-") {
+            return Err(KeyError::Ssh);
+        }
+        let decoded = decode_base64(bare).ok_or(KeyError::NotPem)?;
+        // A PEM's body alone: a SEQUENCE longer than 127 bytes.
+        if decoded.starts_with(&[0x30, 0x82]) {
+            return Ok(decoded);
+        }
+        text = Zeroizing::new(std::str::from_utf8(&decoded).map_err(|_| KeyError::NotPem)?.to_owned());
     }
-    if text.trim_start().starts_with("ssh-") {
-        return Err(KeyError::Ssh);
-    }
-    let decoded = Zeroizing::new(decode_base64(&text).map_err(|_| KeyError::NotPem)?);
-    match std::str::from_utf8(&decoded) {
-        Ok(pem) if pem.contains("-----BEGIN ") => Ok(Zeroizing::new(pem.to_owned())),
-        _ => Err(KeyError::NotPem),
-    }
+    Err(KeyError::NotPem)
 }
 
-/// Label and content of the one PEM block. <https://www.rfc-editor.org/rfc/rfc7468>
-fn decode(text: &str) -> Result<(&str, Zeroizing<Vec<u8>>), KeyError> {
-    let (_, rest) = text.split_once("-----BEGIN ").ok_or(KeyError::NotPem)?;
-    let (label, rest) = rest.split_once("-----").ok_or(KeyError::Truncated)?;
+/// Takes escapes off, however often they were escaped themselves: no PEM has a backslash of its own.
+fn unescape(text: &str) -> Zeroizing<String> {
+    let mut plain = Zeroizing::new(String::with_capacity(text.len()));
+    let mut escaped = false;
+    for c in text.chars() {
+        match c {
+            '\\' => {
+                escaped = true;
+                continue;
+            }
+            'n' if escaped => plain.push('\n'),
+            'r' | 't' if escaped => plain.push(' '),
+            c => plain.push(c),
+        }
+        escaped = false;
+    }
+    plain
+}
+
+/// The content of the first PEM block that holds a private key. A `BEGIN` or `END` that was not copied is not missed if the
+/// content is whole. <https://www.rfc-editor.org/rfc/rfc7468>
+fn decode(text: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let blocks = text.split("-----BEGIN ").skip(1);
+    let mut first = None;
+    for block in blocks {
+        match private(block) {
+            Ok(der) => return Ok(der),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    let without_begin = || text.split_once("-----END ").and_then(|(body, _)| decode_base64(body));
+    first.map_or_else(|| without_begin().ok_or(KeyError::NotPem), Err)
+}
+
+/// What follows a `BEGIN`.
+fn private(block: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let (label, rest) = block.split_once("-----").ok_or(KeyError::Truncated)?;
     match label {
         "RSA PRIVATE KEY" | "PRIVATE KEY" => {}
         "PUBLIC KEY" | "RSA PUBLIC KEY" => return Err(KeyError::PublicKey),
@@ -195,14 +233,34 @@ fn decode(text: &str) -> Result<(&str, Zeroizing<Vec<u8>>), KeyError> {
     if rest.contains("Proc-Type: 4,ENCRYPTED") {
         return Err(KeyError::Encrypted);
     }
-    let (body, _) = rest.split_once(&format!("-----END {label}-----")).ok_or(KeyError::Truncated)?;
-    let der = decode_base64(body).map_err(|_| KeyError::Malformed)?;
-    Ok((label, Zeroizing::new(der)))
+    match rest.split_once("-----END") {
+        Some((body, _)) => decode_base64(body).ok_or(KeyError::Malformed),
+        None => {
+            let der = decode_base64(rest).filter(|der| key_pair(der).is_some());
+            der.ok_or(KeyError::Truncated)
+        }
+    }
 }
 
-fn decode_base64(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
-    let compact: Zeroizing<String> = Zeroizing::new(text.split_whitespace().collect());
-    BASE64_STANDARD.decode(compact.as_bytes())
+/// PKCS#1 or PKCS#8, whatever the label said.
+fn key_pair(der: &[u8]) -> Option<KeyPair> {
+    KeyPair::from_der(der).or_else(|_| KeyPair::from_pkcs8(der)).ok()
+}
+
+/// base64 of either alphabet, with its padding or without.
+fn decode_base64(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
+    const ENGINE: GeneralPurpose = GeneralPurpose::new(&STANDARD, LENIENT);
+    let alphabet = |c| match c {
+        '-' => '+',
+        '_' => '/',
+        c => c,
+    };
+    let compact: Zeroizing<String> =
+        Zeroizing::new(text.chars().filter(|c| !c.is_whitespace()).map(alphabet).collect());
+    ENGINE.decode(compact.as_bytes()).ok().map(Zeroizing::new)
 }
 
 /// The RSAPrivateKey inside a PKCS#8 PrivateKeyInfo: jsonwebtoken signs with that alone. Every length is of the
@@ -249,6 +307,20 @@ mod tests {
             format!("'{}'\n", pkcs1.replace('\n', "\\n")),
             BASE64_STANDARD.encode(&pkcs1),
             format!("\u{feff}  \n{pkcs1}"),
+            pkcs1.replace('\n', "\\\\n"),
+            pkcs1.replace('\n', "\\\\\\r\\\\\\n"),
+            format!("\\\"{}\\\"", pkcs1.replace('\n', "\\n").replace('/', "\\/")),
+            pkcs1.lines().filter(|line| !line.contains("-----")).collect::<Vec<_>>().join("\n"),
+            pem("", pkcs8.as_ref()).lines().filter(|line| !line.contains("-----")).collect(),
+            pkcs1.replace("-----END RSA PRIVATE KEY-----\n", ""),
+            pkcs1.replace("-----BEGIN RSA PRIVATE KEY-----\n", ""),
+            pkcs1.replace('=', ""),
+            BASE64_STANDARD.encode(&pkcs1).replace('=', ""),
+            BASE64_STANDARD.encode(format!("{pkcs1}\n")).trim_end_matches('=').replace('+', "-").replace('/', "_"),
+            BASE64_STANDARD.encode(BASE64_STANDARD.encode(&pkcs1)),
+            pem("PRIVATE KEY", pkcs1_of(pkcs8.as_ref()).unwrap()),
+            pem("RSA PRIVATE KEY", pkcs8.as_ref()),
+            format!("{}{pkcs1}", pem("CERTIFICATE", &[0; 300])),
         ];
         for shape in &shapes {
             let key = parse(shape).unwrap();
@@ -273,6 +345,9 @@ mod tests {
             (format!("-----BEGIN RSA PRIVATE KEY-----\n{body}"), KeyError::Truncated),
             (block("RSA PRIVATE KEY"), KeyError::Malformed),
             (block("EC PRIVATE KEY"), KeyError::Malformed),
+            (BASE64_STANDARD.encode(block("PUBLIC KEY")), KeyError::PublicKey),
+            (BASE64_STANDARD.encode([&[0x30, 0x82][..], &[7; 300]].concat()), KeyError::Malformed),
+            ((0..6).fold("hunter2".to_owned(), |text, _| BASE64_STANDARD.encode(text)), KeyError::NotPem),
             (String::new(), KeyError::NotPem),
             ("hunter2".into(), KeyError::NotPem),
         ];

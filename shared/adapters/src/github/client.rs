@@ -8,6 +8,8 @@ use reqwest::{Method, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use serde_json::Value;
+
 use super::error::is_page;
 use super::graphql::{self, Queried, Query};
 use super::http::Bearer;
@@ -54,7 +56,25 @@ impl Client {
         decode(self.send(Method::GET, self.url(path)?, Some(bearer), None).await?)
     }
 
-    /// Gets every page of a listing that is a JSON array.
+    /// Gets one page of a listing that is a JSON array. An element of another shape than expected spoils the others not.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn get_page<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        bearer: &dyn Bearer,
+    ) -> Result<Answer<Vec<T>>, Error> {
+        let Answer { body, date, next } = self.get::<Vec<Value>>(path, bearer).await?;
+        let all = body.len();
+        let body: Vec<T> = body.into_iter().filter_map(|element| serde_json::from_value(element).ok()).collect();
+        if body.len() < all {
+            tracing::warn!(path, odd = all - body.len(), "elements of a listing were not understood and are left out");
+        }
+        Ok(Answer { body, date, next })
+    }
+
+    /// Gets every page of a listing, as [`Self::get_page`] does one.
     ///
     /// # Errors
     /// See [`Error`]; [`Error::Unexpected`] for more than 100 pages.
@@ -63,7 +83,7 @@ impl Client {
         let mut next = Some(path.to_owned());
         for _ in 0..MOST_PAGES {
             let Some(path) = next else { return Ok(items) };
-            let page = self.get::<Vec<T>>(&path, bearer).await?;
+            let page = self.get_page::<T>(&path, bearer).await?;
             items.extend(page.body);
             next = page.next;
         }

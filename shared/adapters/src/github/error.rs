@@ -9,6 +9,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
 use super::http::{date, parse_date};
+use super::redact;
 use crate::error::Source;
 
 /// How long to wait where GitHub asks to slow down without saying for how long.
@@ -300,25 +301,8 @@ pub(super) fn wait(headers: &HeaderMap) -> Duration {
 }
 
 fn printable(text: &str) -> String {
-    let line: String = text.chars().take(LOGGED_CHARACTERS).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    redact(&line)
-}
-
-/// The text with every installation token, old shape or new, replaced by `ghs_[redacted]`.
-/// <https://github.blog/changelog/2026-04-24-notice-about-upcoming-new-format-for-github-app-installation-tokens/>
-pub fn redact(text: &str) -> String {
-    const PREFIX: &str = "ghs_";
-    let mut parts = text.split(PREFIX);
-    let mut clean = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let rest = part.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
-        // Shorter ones are kept: the prefix also begins ordinary words.
-        let is_token = part.len() - rest.len() >= 36;
-        clean.push_str(PREFIX);
-        clean.push_str(if is_token { "[redacted]" } else { part });
-        clean.push_str(if is_token { rest } else { "" });
-    }
-    clean
+    // Cut after the redaction: half a token is not found by it.
+    redact(text).chars().take(LOGGED_CHARACTERS).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

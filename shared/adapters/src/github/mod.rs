@@ -12,11 +12,13 @@ mod error;
 pub mod graphql;
 pub mod http;
 pub mod pull_request;
+mod redact;
 
 pub use api::{
     AccessTokenRequest, Account, App, HookConfig, HookConfigUpdate, HookDelivery, HookDeliveryDetail, HookMessage,
     Installation, InstallationRepositories, InstallationToken, NewApp, Repository, RepositorySelection,
 };
 pub use client::{Answer, Client, graphql_url};
-pub use error::{Barrier, Error, Refusal, redact};
+pub use error::{Barrier, Error, Refusal};
 pub use http::Bearer;
+pub use redact::redact;

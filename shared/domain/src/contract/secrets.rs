@@ -164,7 +164,11 @@ fn installation_id(fields: &Map<String, Value>) -> Result<Option<InstallationId>
     }
 }
 
-fn installations(fields: &Map<String, Value>) -> Result<Option<Vec<InstallationId>>, String> {
+/// The installations that the webhook secret lists, if it lists any.
+///
+/// # Errors
+/// As [`parse`].
+pub fn installations(fields: &Map<String, Value>) -> Result<Option<Vec<InstallationId>>, String> {
     let ids = match fields.get("installations") {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Array(values)) => values.iter().enumerate().map(|(at, value)| id_at(value, at)).collect(),

@@ -266,8 +266,11 @@ impl Pr {
         self.read(None).looked(Look { answer: Some(Answer { mergeability, base: None }), ..Look::default() })
     }
 
+    /// Reads count as made long after what they tell of.
     fn said(&self, source: Source) -> Report {
-        Report::facts(Facts { snapshot: self.snapshot.clone(), source })
+        let read = matches!(source, Source::Api { .. });
+        let report = Report::facts(Facts { snapshot: self.snapshot.clone(), source });
+        if read { report.read_at(i64::MAX) } else { report }
     }
 }
 
@@ -812,6 +815,27 @@ fn older_facts_change_nothing_and_equal_ones_ask_github() {
     tables.apply(reopened.answered(Mergeability::Mergeable), 104);
     assert_eq!(tables.row(1).snapshot.state, State::Open);
     assert!(!tables.row(1).schedule.is_due());
+}
+
+#[test]
+fn a_read_within_the_second_of_what_it_tells_is_believed_no_more_than_a_delivery() {
+    let second = EPOCH + 100;
+    for (read_at, end) in
+        [(second - 1, State::Closed), (second + CLOCK_SKEW, State::Closed), (second + CLOCK_SKEW + 1, State::Open)]
+    {
+        let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
+        let pr = Pr::new(1, TAG, 100);
+        tables.apply(pr.delivery(), 101);
+        // It is read, and closed in the same second; the delivery of that is heard before what was read is reported.
+        tables.apply(pr.closed(100).delivery(), 102);
+        let applied = tables.apply(pr.answered(Mergeability::Mergeable).read_at(read_at), 103);
+        assert_eq!(tables.row(1).snapshot.state, end, "{applied:?}");
+        assert_eq!(
+            tables.row(1).schedule.is_due(),
+            end == State::Closed,
+            "GitHub is asked again once that second is over"
+        );
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What counts as a conflict, when it is written, and what a moved base costs.
 
-use adapters::board::{Claim, Work, WorkKey};
+use adapters::board::Claim;
+use domain::ids::RepositoryId;
+use domain::item::{Item, ItemKey};
 use fake_github::{NewPullRequest, StaleHead};
 use serde_json::{Value, json};
 
@@ -43,6 +45,7 @@ async fn a_merge_into_the_base_makes_another_conflict_and_is_named_and_a_push_en
     let task = world.read_task("aaaaaaa1");
     assert_eq!((&task["has_merge_conflict"], summary.conflicts_cleared), (&json!(false), 1));
     assert!(task.get("conflict_caused_by").is_none());
+    world.once_more().await;
     assert!(world.owed().is_empty());
 }
 
@@ -133,24 +136,6 @@ async fn a_conflict_from_before_the_push_is_not_believed() {
 }
 
 #[tokio::test]
-async fn an_answer_to_an_older_question_is_not_written() {
-    let mut world = World::new().await;
-    let number = linked(&mut world, "aaaaaaa1", "a.rs").await;
-    let repository = domain::pull_request::RepositoryId(world.repository_id);
-    let asked = world.board.pull_request(repository, domain::pull_request::PullRequestNumber(number)).await;
-    let asked = asked.unwrap().unwrap();
-    world.pass(5);
-    let pushed = world.hub().push(REPOSITORY, number);
-    world.deliver(&pushed).await;
-    let mergeability = domain::pull_request::Mergeability::Conflicting;
-    let finding = domain::lifecycle::Finding::Answer { mergeability, base: None };
-    let recorded = world.board.record(&asked, &finding, world.now).await.unwrap();
-    assert_eq!(recorded, adapters::board::Recorded::Overtaken);
-    assert_eq!(conflict(&world, "aaaaaaa1"), Value::Null);
-    assert_eq!(world.item(number)["check"], "now");
-}
-
-#[tokio::test]
 async fn a_newer_head_brings_its_own_facts() {
     let mut world = World::new().await;
     let number = linked(&mut world, "aaaaaaa1", "a.rs").await;
@@ -218,6 +203,7 @@ async fn moves_of_a_base_within_a_batch_are_one_piece_of_work() {
     let before = world.stream_event();
     assert_eq!(before["Records"].as_array().map(Vec::len), Some(1));
     world.reconcile(before).await;
+    world.once_more().await;
     assert!(world.owed().is_empty());
     let base = world.work_item(&world.repository_id.to_string(), "base#main").unwrap();
     assert!(base.get("movers").is_none() && base.get("check").is_none());
@@ -231,14 +217,15 @@ async fn a_base_that_moves_during_its_check_is_checked_again() {
     let first = world.open("First", "x.rs");
     let merged = world.hub().merge(REPOSITORY, first.number());
     world.deliver(&merged).await;
-    let key = WorkKey { partition: world.repository_id.to_string(), item: "base#main".to_owned() };
-    let claimed = world.board.claim(&key, Claim::IfAsked, world.now.as_second() + 120).await.unwrap();
-    let Some(Work::Base(base)) = claimed else { panic!("a base, not {claimed:?}") };
+    let key = ItemKey::base(RepositoryId(world.repository_id), "main");
+    let claimed = world.board.claim(&key, &Claim::IfAsked, world.now.as_second() + 120).await.unwrap();
+    let Some(Item::Base(base)) = claimed else { panic!("a base, not {claimed:?}") };
     let second = world.open("Second", "a.rs");
     let merged = world.hub().merge(REPOSITORY, second.number());
     world.deliver(&merged).await;
     assert!(!world.board.settle_base(&base).await.unwrap());
     world.stream().await;
     assert_eq!(conflict(&world, "aaaaaaa1"), json!(true));
+    world.once_more().await;
     assert!(world.owed().is_empty());
 }

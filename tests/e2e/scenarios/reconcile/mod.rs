@@ -1,11 +1,13 @@
 //! Reconcile, in this process, against the fake GitHub and the local DynamoDB.
 
 mod conflicts;
+mod faults;
 mod histories;
 mod interruptions;
 mod refusals;
 mod resync;
 mod tasks;
+mod truth;
 mod world;
 
 pub(crate) use world::World;

@@ -3,7 +3,7 @@
 //! Time is the world's own: it passes when something is done, and when a test says so.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use adapters::board::Board;
@@ -13,6 +13,7 @@ use axum::extract::State as Shared;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use domain::ids::InstallationId;
 use fake_github::{self as github, GitHub, NewPullRequest, Selection};
 use jiff::{SignedDuration, Timestamp};
 use local_aws::lambda::access_key_id;
@@ -21,6 +22,7 @@ use reconcile::event::{Event, Summary};
 use reconcile::{App, Config, Pace};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -55,12 +57,12 @@ impl Drop for World {
 /// Answers as the token function does, with what the fake GitHub mints.
 pub(crate) struct TokenFunction {
     github: GitHub,
-    installation: u64,
+    installation: AtomicU64,
     held: std::sync::Mutex<std::collections::HashMap<u64, Value>>,
     /// How often it was asked to forget a token.
     pub(crate) invalidations: AtomicUsize,
-    /// What it answers instead of a token: an `errorType`.
-    pub(crate) refuses: std::sync::Mutex<Option<&'static str>>,
+    /// What it answers instead of a token: an `errorType` and its message.
+    pub(crate) refuses: std::sync::Mutex<Option<(&'static str, &'static str)>>,
 }
 
 impl World {
@@ -73,7 +75,7 @@ impl World {
         github.set_hook("http://127.0.0.1:9/", "secret");
         let tokens = Arc::new(TokenFunction {
             github: github.clone(),
-            installation,
+            installation: AtomicU64::new(installation),
             held: std::sync::Mutex::default(),
             invalidations: AtomicUsize::new(0),
             refuses: std::sync::Mutex::default(),
@@ -148,7 +150,7 @@ impl World {
         let body = event.payload.to_string();
         let read = webhook::event::read(body.as_bytes(), Some(&event.name), None, |_| true).expect("a readable event");
         let webhook::event::Event::PullRequest { facts, .. } = read else { panic!("not a pull request's event") };
-        self.board.apply(&facts, self.now).await.expect("the webhook can write");
+        self.board.apply(domain::report::Report::facts(*facts), self.now).await.expect("the webhook can write");
     }
 
     pub(crate) async fn reconcile(&self, event: Value) -> Summary {
@@ -182,10 +184,16 @@ impl World {
         self.reconcile(json!({"schedule": "due"})).await
     }
 
-    /// Everything that is owed, resyncs aside.
+    /// What is asked right after a move of a base is asked once more a minute later.
+    pub(crate) async fn once_more(&mut self) -> Summary {
+        self.pass(61);
+        self.due().await
+    }
+
+    /// Everything that is owed, resyncs and the scan aside.
     pub(crate) fn owed(&self) -> Vec<Value> {
         let items = self.dynamodb.scan("PullRequests").into_iter();
-        items.filter(|item| item.get("due").is_some() && item["item"] != "sync").collect()
+        items.filter(|item| item.get("due").is_some() && item["item"] != "sync" && item["item"] != "scan").collect()
     }
 
     /// Lets time pass, quarter of an hour by quarter of an hour, until nothing is owed, and for one resync at least.
@@ -226,17 +234,20 @@ async fn serve(function: Arc<TokenFunction>) -> (String, JoinHandle<()>) {
 async fn invoke(Shared(function): Shared<Arc<TokenFunction>>, headers: HeaderMap, body: Bytes) -> Response {
     record(&Call::caller(&headers), "lambda:InvokeFunction", "token");
     let request: Value = serde_json::from_slice(&body).expect("a JSON request");
-    assert_eq!(request["permissions"], json!({"pull_requests": "read", "metadata": "read"}));
-    if let Some(refusal) = *function.refuses.lock().unwrap() {
-        let body = json!({"errorType": refusal, "errorMessage": "as the test wishes"});
+    if let Some((refusal, message)) = *function.refuses.lock().unwrap() {
+        let body = json!({"errorType": refusal, "errorMessage": message});
         return ([("x-amz-function-error", "Unhandled")], body.to_string()).into_response();
     }
-    let installation = request["installation_id"].as_u64().unwrap_or(function.installation);
     if request["action"] == "invalidate" {
         function.invalidations.fetch_add(1, Ordering::Relaxed);
-        function.held.lock().unwrap().remove(&installation);
+        let rejected = |known: &Value| {
+            hex::encode(Sha256::digest(known["token"].as_str().unwrap())) == request["token_sha256"].as_str().unwrap()
+        };
+        function.held.lock().unwrap().retain(|_, known| !rejected(known));
         return json!({"invalidated": true}).to_string().into_response();
     }
+    assert_eq!(request["permissions"], json!({"contents": "read", "pull_requests": "read", "metadata": "read"}));
+    let installation = request["installation_id"].as_u64().unwrap_or(function.installation.load(Ordering::Relaxed));
     let known = function.held.lock().unwrap().get(&installation).cloned();
     if let Some(mut known) = known {
         known["cached"] = json!(true);
@@ -252,6 +263,16 @@ async fn invoke(Shared(function): Shared<Arc<TokenFunction>>, headers: HeaderMap
 }
 
 impl TokenFunction {
+    /// Makes another installation the default one.
+    pub(crate) fn serve_by(&self, installation: u64) {
+        self.installation.store(installation, Ordering::Relaxed);
+    }
+
+    /// Drops the token of an installation that GitHub does not know any more.
+    pub(crate) fn forget(&self, installation: u64) {
+        self.held.lock().unwrap().remove(&installation);
+    }
+
     async fn mint(&self, installation: u64, permissions: &Value) -> Value {
         let app = self.github.app();
         let key = adapters::github::app::AppKey::from_pem(&SecretString::from(app.pem)).unwrap();
@@ -261,7 +282,7 @@ impl TokenFunction {
             permissions: serde_json::from_value(permissions.clone()).unwrap(),
         };
         let client = adapters::github::Client::new(self.github.url());
-        match client.create_installation_access_token(&jwt, installation, &request).await {
+        match client.create_installation_access_token(&jwt, InstallationId(installation), &request).await {
             Ok(minted) => json!({
                 "token": minted.token.expose_secret(),
                 // Far off, because the world's clock runs ahead of this machine's.

@@ -9,6 +9,7 @@ use adapters::github::pull_request::{Observed, Pull};
 use adapters::github::{Client, Error, Installation};
 use adapters::secrets::{self, WebhookSecret};
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::contract::token::{ErrorType, Level, Repositories, Scope};
 use domain::ids::{InstallationId, PullRequestKey, PullRequestNumber, RepositoryId, TaskId};
 use domain::item::ItemKey;
 use domain::kid_tag::{KidTag, Tags};
@@ -29,14 +30,14 @@ use crate::secret::{CURRENT, Secret};
 use crate::stack::Stack;
 use crate::subject::{self, Subject};
 use crate::task::{Card, Tasks};
-use crate::token_function::{Refusal, Scope, TokenFunction};
+use crate::token_function::{Refusal, TokenFunction};
 
-pub(super) struct Case {
+pub(super) struct Evidence {
     /// The task that was asked about, if one was: a tag may name none, or several.
     pub(super) asked: Option<Tagged>,
     /// The pull request that decides; a task may have none.
-    pub(super) about: Option<About>,
-    pub(super) app: Result<AppSide, String>,
+    pub(super) pull_request: Option<PullRequestEvidence>,
+    pub(super) app: Result<AppSettings, String>,
     pub(super) served: Served,
     pub(super) deliveries: Result<Deliveries, String>,
     /// Where GitHub should deliver to.
@@ -46,8 +47,8 @@ pub(super) struct Case {
     pub(super) invoke_reconcile: String,
 }
 
-/// A pull request.
-pub(super) struct About {
+/// What is known about one pull request.
+pub(super) struct PullRequestEvidence {
     /// `owner/name`.
     pub(super) repository: String,
     pub(super) number: PullRequestNumber,
@@ -56,7 +57,7 @@ pub(super) struct About {
     pub(super) sync: Option<RepositorySync>,
     /// The App's installation there, if GitHub said which.
     pub(super) installation: Option<Installation>,
-    pub(super) observed: Result<Observed, Unseen>,
+    pub(super) observed: Result<Observed, NotShown>,
     /// What is true, as far as anybody says: GitHub's word, else what is stored.
     pub(super) facts: Option<Facts>,
     /// The tags of the facts' title that count, and what each names.
@@ -73,17 +74,17 @@ pub(super) struct Tagged {
 }
 
 /// Why GitHub does not show a pull request.
-pub(super) enum Unseen {
+pub(super) enum NotShown {
     /// Or there is no such repository: GitHub does not tell these apart.
     NotInstalled,
     Suspended,
     NoSuchPullRequest,
     /// It could not be asked; what was in the way.
-    Unread(String),
+    NotRead(String),
 }
 
 /// The App's settings.
-pub(super) struct AppSide {
+pub(super) struct AppSettings {
     pub(super) settings_url: String,
     pub(super) install_url: String,
     /// Where GitHub delivers to.
@@ -111,7 +112,7 @@ impl Tagged {
     }
 }
 
-impl About {
+impl PullRequestEvidence {
     pub(super) fn name(&self) -> String {
         format!("{}#{}", self.repository, self.number)
     }
@@ -128,25 +129,49 @@ impl About {
         self.facts.as_ref().map(|facts| facts.snapshot.repository_id)
     }
 
+    /// What GitHub's facts would change of what is stored.
+    pub(super) fn differences(&self) -> Vec<&'static str> {
+        let (Some(known), Some(facts)) = (&self.stored, &self.facts) else { return Vec::new() };
+        let (known, facts) = (&known.snapshot, &facts.snapshot);
+        let differs = [
+            ("its state", known.state != facts.state),
+            ("its title", known.title != facts.title),
+            ("its head", known.head_sha != facts.head_sha),
+            ("its base", known.base != facts.base),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(what, _)| what).collect()
+    }
+
     pub(super) fn installation_id(&self) -> Option<u64> {
         let stored = || self.stored.as_ref()?.snapshot.installation_id.map(|id| id.0);
         self.installation.as_ref().map(|installation| installation.id.0).or_else(stored)
     }
 }
 
-impl Case {
+impl Evidence {
     /// Makes reconcile look at the pull request at once.
-    pub(super) fn ask_reconcile(&self, about: &About) -> String {
-        let mut event = json!({"repository": about.repository, "number": about.number});
-        if let Some(id) = about.installation_id() {
+    pub(super) fn reconcile_command(&self) -> Option<String> {
+        let pull_request = self.pull_request.as_ref()?;
+        let mut event = json!({"repository": pull_request.repository, "number": pull_request.number});
+        if let Some(id) = pull_request.installation_id() {
             event["installation_id"] = json!(id);
         }
-        format!("{} --payload '{event}' /dev/stdout", self.invoke_reconcile)
+        Some(format!("{} --payload '{event}' /dev/stdout", self.invoke_reconcile))
+    }
+
+    /// The newest delivery that told more than is stored and was not taken, nor delivered again since.
+    pub(super) fn failed_delivery(&self) -> Option<&Delivery> {
+        let deliveries = &self.deliveries.as_ref().ok()?.about;
+        let known = self.pull_request.as_ref()?.stored.as_ref().map(|stored| stored.snapshot.updated_at);
+        let taken = |guid: &str| deliveries.iter().any(|other| other.guid == guid && other.is_ok());
+        deliveries.iter().find(|delivery| {
+            !delivery.is_ok() && known.is_none_or(|known| delivery.updated_at > known) && !taken(&delivery.guid)
+        })
     }
 }
 
 /// Reads all of it.
-pub(super) async fn gather(stack: &Stack, subject: &Subject, progress: Progress) -> Result<Case, Failure> {
+pub(super) async fn gather(stack: &Stack, subject: &Subject, progress: Progress) -> Result<Evidence, Failure> {
     let tasks = Tasks::new(stack.session.clone(), stack.tasks_table.clone());
     let asked = match subject {
         Subject::Task(tag) => Some(Tagged::read(&tasks, tag.clone()).await?),
@@ -162,26 +187,26 @@ pub(super) async fn gather(stack: &Stack, subject: &Subject, progress: Progress)
         client: Client::new(&stack.github_api_url),
     };
     progress.say("Asking GitHub...");
-    let (about, deliveries) = match (subject, asked.as_ref().map(|asked| &asked.cards[..])) {
+    let (pull_request, deliveries) = match (subject, asked.as_ref().map(|asked| &asked.cards[..])) {
         (Subject::PullRequest { repository, number }, _) => {
-            let about = reader.named(repository, *number).await?;
-            let deliveries = reader.deliveries_about(&about).await;
-            (Some(about), deliveries)
+            let pull_request = reader.named(repository, *number).await?;
+            let deliveries = reader.deliveries_about(&pull_request).await;
+            (Some(pull_request), deliveries)
         }
         (_, Some([card])) => match reader.current(&card.task).await? {
-            Some(about) => {
-                let deliveries = reader.deliveries_about(&about).await;
-                (Some(about), deliveries)
+            Some(pull_request) => {
+                let deliveries = reader.deliveries_about(&pull_request).await;
+                (Some(pull_request), deliveries)
             }
             None => reader.delivered_for(&card.task).await?,
         },
         _ => (None, Err("no one pull request is concerned".to_owned())),
     };
-    Ok(Case {
-        served: reader.served(about.as_ref().and_then(About::installation_id)).await,
-        app: reader.app_side().await,
+    Ok(Evidence {
+        served: reader.served(pull_request.as_ref().and_then(PullRequestEvidence::installation_id)).await,
+        app: reader.app_settings().await,
         asked,
-        about,
+        pull_request,
         deliveries,
         webhook_url: stack.webhook_url.clone(),
         webhook_secret: stack.webhook_secret.clone(),
@@ -203,9 +228,9 @@ struct Reader<'a> {
 }
 
 /// What GitHub says of a pull request.
-struct Seen {
+struct Shown {
     installation: Option<Installation>,
-    observed: Result<Observed, Unseen>,
+    observed: Result<Observed, NotShown>,
 }
 
 /// What the table of pull requests holds about one.
@@ -229,7 +254,7 @@ impl Items {
 
 impl Reader<'_> {
     /// A pull request that was named: what its repository's id is, GitHub knows, or a task that is linked to it.
-    async fn named(&self, repository: &str, number: PullRequestNumber) -> Result<About, Failure> {
+    async fn named(&self, repository: &str, number: PullRequestNumber) -> Result<PullRequestEvidence, Failure> {
         let seen = self.see(repository, number, None).await;
         let id = match &seen.observed {
             Ok(observed) => Some(observed.facts.snapshot.repository_id),
@@ -243,14 +268,14 @@ impl Reader<'_> {
             // It has another name by now, which GitHub gives a token for.
             Some(name) if seen.observed.is_err() && !name.eq_ignore_ascii_case(repository) => {
                 let seen = self.see(&name, number, items.installation_id()).await;
-                self.about(name, number, items, seen).await
+                self.put_together(name, number, items, seen).await
             }
-            _ => self.about(repository.to_owned(), number, items, seen).await,
+            _ => self.put_together(repository.to_owned(), number, items, seen).await,
         }
     }
 
     /// The current pull request of a task.
-    async fn current(&self, task: &Task) -> Result<Option<About>, Failure> {
+    async fn current(&self, task: &Task) -> Result<Option<PullRequestEvidence>, Failure> {
         let Some((id, number)) = task.pull_request.as_ref().and_then(|key| key.parts()) else { return Ok(None) };
         let linked = task.pull_request.as_ref().and_then(|key| task.pull_requests.get(key));
         let page = linked.and_then(|linked| subject::parse(&linked.url).ok());
@@ -261,15 +286,23 @@ impl Reader<'_> {
         self.keyed(id, number, name.unwrap_or_default()).await.map(Some)
     }
 
-    async fn keyed(&self, id: RepositoryId, number: PullRequestNumber, name: String) -> Result<About, Failure> {
+    async fn keyed(
+        &self,
+        id: RepositoryId,
+        number: PullRequestNumber,
+        name: String,
+    ) -> Result<PullRequestEvidence, Failure> {
         let items = self.items(id, number).await?;
         let name = items.repository().unwrap_or(name);
         let seen = self.see(&name, number, items.installation_id()).await;
-        self.about(name, number, items, seen).await
+        self.put_together(name, number, items, seen).await
     }
 
     /// For a task that no pull request is linked to: one that was delivered and names it.
-    async fn delivered_for(&self, task: &Task) -> Result<(Option<About>, Result<Deliveries, String>), Failure> {
+    async fn delivered_for(
+        &self,
+        task: &Task,
+    ) -> Result<(Option<PullRequestEvidence>, Result<Deliveries, String>), Failure> {
         let bound = task.repository_id;
         let names_it = |delivery: &Delivery| Tags::of(&delivery.title).named.iter().any(|tag| tag.names(&task.id));
         let mut deliveries = self.deliveries(bound, names_it).await;
@@ -284,13 +317,13 @@ impl Reader<'_> {
         Ok((Some(self.keyed(id, number, name).await?), deliveries))
     }
 
-    async fn about(
+    async fn put_together(
         &self,
         repository: String,
         number: PullRequestNumber,
         Items { stored, sync }: Items,
-        Seen { installation, observed }: Seen,
-    ) -> Result<About, Failure> {
+        Shown { installation, observed }: Shown,
+    ) -> Result<PullRequestEvidence, Failure> {
         // GitHub follows an old name.
         let repository = observed.as_ref().map_or(repository, |seen| seen.facts.snapshot.repository.to_string());
         let facts = match (&observed, &stored) {
@@ -314,27 +347,38 @@ impl Reader<'_> {
         for whole in untagged.filter_map(|id| KidTag::parse(id.as_str())) {
             linked.extend(self.tasks.find(&whole).await?);
         }
-        Ok(About { repository, number, stored, sync, installation, observed, facts, tags, tags_not_read, linked })
+        Ok(PullRequestEvidence {
+            repository,
+            number,
+            stored,
+            sync,
+            installation,
+            observed,
+            facts,
+            tags,
+            tags_not_read,
+            linked,
+        })
     }
 
-    async fn see(&self, repository: &str, number: PullRequestNumber, known: Option<u64>) -> Seen {
+    async fn see(&self, repository: &str, number: PullRequestNumber, known: Option<u64>) -> Shown {
         let installation = match &self.github {
             Ok(github) => github.installation_of(repository).await.map_err(|failure| failure.to_string()),
             // The token function may know one all the same.
             Err(_) => {
-                return Seen { installation: None, observed: self.observe(repository, number, known).await };
+                return Shown { installation: None, observed: self.observe(repository, number, known).await };
             }
         };
         let (installation, observed) = match installation {
-            Err(reason) => (None, Err(Unseen::Unread(reason))),
-            Ok(None) => (None, Err(Unseen::NotInstalled)),
-            Ok(Some(found)) if found.suspended_at.is_some() => (Some(found), Err(Unseen::Suspended)),
+            Err(reason) => (None, Err(NotShown::NotRead(reason))),
+            Ok(None) => (None, Err(NotShown::NotInstalled)),
+            Ok(Some(found)) if found.suspended_at.is_some() => (Some(found), Err(NotShown::Suspended)),
             Ok(Some(found)) => {
                 let observed = self.observe(repository, number, Some(found.id.0)).await;
                 (Some(found), observed)
             }
         };
-        Seen { installation, observed }
+        Shown { installation, observed }
     }
 
     async fn observe(
@@ -342,28 +386,30 @@ impl Reader<'_> {
         repository: &str,
         number: PullRequestNumber,
         installation_id: Option<u64>,
-    ) -> Result<Observed, Unseen> {
-        let read = |name: &str| (name.to_owned(), "read".to_owned());
+    ) -> Result<Observed, NotShown> {
+        let read = |name: &str| (name.to_owned(), Level::Read);
+        let repositories =
+            Repositories::new(&[repository]).map_err(|invalid| NotShown::NotRead(invalid.to_string()))?;
         let scope = Scope {
-            repositories: vec![repository.to_owned()],
-            permissions: BTreeMap::from([read("metadata"), read("pull_requests")]),
-            installation_id,
+            repositories: Some(repositories),
+            permissions: Some(BTreeMap::from([read("metadata"), read("pull_requests")])),
+            installation_id: installation_id.map(InstallationId),
             min_ttl_seconds: None,
         };
         let token = self.token_function.token(&scope).await.map_err(|refusal| match refusal {
-            Refusal::Function { error_type, .. } if error_type == "InstallationNotFound" => Unseen::NotInstalled,
-            Refusal::Function { error_type, .. } if error_type == "InstallationSuspended" => Unseen::Suspended,
-            refusal => Unseen::Unread(Failure::from(refusal).to_string()),
+            Refusal::Function(said) if said.error_type == ErrorType::InstallationNotFound => NotShown::NotInstalled,
+            Refusal::Function(said) if said.error_type == ErrorType::InstallationSuspended => NotShown::Suspended,
+            refusal => NotShown::NotRead(Failure::from(refusal).to_string()),
         })?;
         let path = format!("/repos/{repository}/pulls/{number}");
-        let pull = once_known(async || self.client.get::<Pull>(&path, &token.token).await).await;
+        let pull = once_known(async || self.client.get::<Pull>(&path, &token.token.token).await).await;
         match pull {
             Ok(answer) => Ok(answer.body.observed(installation_id.map(InstallationId))),
-            Err(Error::NotFound(_)) => Err(Unseen::NoSuchPullRequest),
-            Err(Error::InstallationSuspended(_)) => Err(Unseen::Suspended),
+            Err(Error::NotFound(_)) => Err(NotShown::NoSuchPullRequest),
+            Err(Error::InstallationSuspended(_)) => Err(NotShown::Suspended),
             Err(error) => {
                 let failure = refused("show the pull request", self.client.base_url(), &error);
-                Err(Unseen::Unread(failure.to_string()))
+                Err(NotShown::NotRead(failure.to_string()))
             }
         }
     }
@@ -409,13 +455,13 @@ impl Reader<'_> {
         })
     }
 
-    async fn deliveries_about(&self, about: &About) -> Result<Deliveries, String> {
-        let id = about.repository_id();
+    async fn deliveries_about(&self, pull_request: &PullRequestEvidence) -> Result<Deliveries, String> {
+        let id = pull_request.repository_id();
         let of_repository = |delivery: &Delivery| match id {
             Some(id) => delivery.repository_id == id,
-            None => delivery.repository.eq_ignore_ascii_case(&about.repository),
+            None => delivery.repository.eq_ignore_ascii_case(&pull_request.repository),
         };
-        self.deliveries(id, |delivery| delivery.number == about.number && of_repository(delivery)).await
+        self.deliveries(id, |delivery| delivery.number == pull_request.number && of_repository(delivery)).await
     }
 
     async fn deliveries(
@@ -427,10 +473,10 @@ impl Reader<'_> {
         deliveries::look(github, repository, wanted).await.map_err(|failure| failure.to_string())
     }
 
-    async fn app_side(&self) -> Result<AppSide, String> {
+    async fn app_settings(&self) -> Result<AppSettings, String> {
         let github = self.github.as_ref().map_err(ToString::to_string)?;
         let hook = github.hook_config().await.map_err(|failure| failure.to_string())?;
-        Ok(AppSide {
+        Ok(AppSettings {
             settings_url: github.app.settings_url(),
             install_url: github.app.install_url(),
             hook_url: hook.url,

@@ -9,7 +9,7 @@ const SHOWN: usize = 60;
 const LIKE_DIGITS: usize = 4;
 
 #[derive(Debug)]
-pub(super) struct NearMiss {
+pub(super) struct MalformedTag {
     /// As it stands in the title.
     pub(super) text: String,
     /// Why it is none.
@@ -19,12 +19,12 @@ pub(super) struct NearMiss {
 }
 
 /// The first `kid` of a title that looks like a tag's and does not begin one.
-pub(super) fn find(title: &str) -> Option<NearMiss> {
+pub(super) fn find(title: &str) -> Option<MalformedTag> {
     let lower = title.to_ascii_lowercase();
     lower.match_indices("kid").find_map(|(at, word)| at_word(&title[..at], &title[at + word.len()..], title))
 }
 
-fn at_word(before: &str, after: &str, title: &str) -> Option<NearMiss> {
+fn at_word(before: &str, after: &str, title: &str) -> Option<MalformedTag> {
     let bracket = before.trim_end().chars().next_back().filter(|c| "[({<".contains(*c));
     let rest = after.trim_start_matches(['s', 'S']);
     let plural = rest.len() < after.len();
@@ -64,7 +64,7 @@ fn at_word(before: &str, after: &str, title: &str) -> Option<NearMiss> {
     };
     let whole = other.is_none() && (MIN_DIGITS..=MAX_DIGITS).contains(&count);
     let shown = text.trim_end().chars().take(SHOWN).collect();
-    Some(NearMiss { text: shown, reason, meant: whole.then(|| format!("[kid: #{digits}]")) })
+    Some(MalformedTag { text: shown, reason, meant: whole.then(|| format!("[kid: #{digits}]")) })
 }
 
 fn without(text: &str, sign: char) -> (bool, &str) {

@@ -1,0 +1,179 @@
+//! The App's one way to GitHub, shared by all its scopes and environments.
+//!
+//! A limit, a key that GitHub does not know, a wrong App ID: what is met in one scope holds for all, and GitHub refuses everything
+//! for a while when it is asked again and again. So each call as the App passes here. Where nothing is known one call goes ahead
+//! and the others wait for what becomes of it. Each success lets twice as many go at once; a refusal of the App closes the way
+//! until it is over. A key's refusal is kept by its fingerprint: another version's key is not held up by it.
+//!
+//! Without the table the way is open: then each environment knows what it met itself.
+
+use std::time::Duration;
+
+use adapters::github;
+use domain::contract::token::ErrorType;
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use crate::App;
+use crate::cache::{jittered, warn_of};
+use crate::clock::Clock;
+use crate::failure::{Failure, Subject};
+use crate::store::{LONGEST_FAILURE, Remembered, Row};
+
+/// Shorter than a call takes: most who wait do so for the first one.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_millis(400);
+
+/// A third of the lease: two renewals may be lost before somebody else goes ahead.
+const RENEWED_EVERY: Duration = Duration::from_secs(1);
+
+/// What a caller is let through by, and the row as it was then.
+enum Pass {
+    Credit(Row),
+    Lease(String, Row),
+    /// The table does not answer.
+    Open,
+}
+
+impl App {
+    /// Makes a call as the App once it may be made, and notes what became of it.
+    pub(crate) async fn at_github<T>(
+        &self,
+        subject: &Subject<'_>,
+        clock: Clock,
+        call: impl AsyncFnOnce() -> Result<T, github::Error>,
+    ) -> Result<T, Failure> {
+        let pass = self.enter(subject, clock).await?;
+        let answer = match &pass {
+            Pass::Lease(owner, _) => tokio::select! {
+                biased;
+                answer = call() => answer,
+                never = self.keep_way(subject, owner, clock) => match never {},
+            },
+            Pass::Credit(_) | Pass::Open => call().await,
+        };
+        match answer {
+            Ok(answer) => {
+                self.leave(subject, pass, true, clock.now()).await;
+                Ok(answer)
+            }
+            Err(error) => {
+                let failure = Failure::from_github(error, subject);
+                self.note(subject, pass, &failure, clock.now()).await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn enter(&self, subject: &Subject<'_>, clock: Clock) -> Result<Pass, Failure> {
+        let (app, fingerprint) = (subject.signer.app_row(), subject.signer.fingerprint());
+        if let Some(remembered) = self.memory.refused(&app, fingerprint, clock.now()) {
+            return Err(remembered.failure(subject, clock.now()));
+        }
+        let owner = Uuid::new_v4().to_string();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let now = clock.now();
+            let Some(row) = warned(self.store.get(&app).await) else { return Ok(Pass::Open) };
+            if let Some(remembered) = row.refused(fingerprint, now) {
+                return Err(remembered.failure(subject, now));
+            }
+            if row.has_credit(now) {
+                match warned(self.store.spend(&app, fingerprint, now).await) {
+                    Some(true) => return Ok(Pass::Credit(row)),
+                    Some(false) => {}
+                    None => return Ok(Pass::Open),
+                }
+            } else if !row.is_leased(now) || row.is_owned_by(&owner) {
+                match warned(self.store.take_way(&app, &owner, fingerprint, now).await) {
+                    Some(true) => return Ok(Pass::Lease(owner, row)),
+                    Some(false) => {}
+                    None => return Ok(Pass::Open),
+                }
+            }
+            if clock.left() < LAST_PAUSE {
+                return Err(subject.failure(ErrorType::Busy, None));
+            }
+            tokio::time::sleep(jittered(pause)).await;
+            pause = (pause * 2).min(LAST_PAUSE);
+        }
+    }
+
+    /// Renews the lease for as long as this is polled.
+    async fn keep_way(&self, subject: &Subject<'_>, owner: &str, clock: Clock) -> std::convert::Infallible {
+        loop {
+            tokio::time::sleep(RENEWED_EVERY).await;
+            warn_of(self.store.renew(&subject.signer.app_row(), owner, clock.now()).await);
+        }
+    }
+
+    /// Notes a refusal where it holds: for the App, for its key, or not here.
+    async fn note(&self, subject: &Subject<'_>, pass: Pass, failure: &Failure, now: Timestamp) {
+        let fingerprint = match failure.error_type {
+            ErrorType::RateLimited | ErrorType::LockedOut | ErrorType::AppNotFound => None,
+            ErrorType::InvalidKey => Some(subject.signer.fingerprint()),
+            // These say nothing of the App's next call.
+            ErrorType::GitHubUnavailable | ErrorType::ClockSkew | ErrorType::NotConfigured => {
+                return self.leave(subject, pass, false, now).await;
+            }
+            // GitHub knew the App and its key, and refused this one request.
+            _ => return self.leave(subject, pass, true, now).await,
+        };
+        let app = subject.signer.app_row();
+        let refusal = Remembered { error_type: failure.error_type, until: now + remembered_for(failure) };
+        self.memory.set_refused(&app, fingerprint, refusal);
+        if let Pass::Credit(row) | Pass::Lease(_, row) = &pass {
+            warn_of(self.store.close_way(&app, fingerprint, refusal, row, now).await);
+        }
+    }
+
+    async fn leave(&self, subject: &Subject<'_>, pass: Pass, worked: bool, now: Timestamp) {
+        let app = subject.signer.app_row();
+        match pass {
+            Pass::Credit(_) if worked => warn_of(self.store.credit(&app, now).await),
+            Pass::Lease(owner, row) => warn_of(self.store.end_way(&app, &owner, &row, worked, now).await),
+            Pass::Credit(_) | Pass::Open => {}
+        }
+    }
+}
+
+impl Remembered {
+    pub(crate) fn failure(self, subject: &Subject<'_>, now: Timestamp) -> Failure {
+        let left = Duration::try_from(self.until.duration_since(now)).unwrap_or_default();
+        let failure = subject.failure(self.error_type, Some(Duration::from_secs(left.as_secs() + 1)));
+        Failure { cause: Some("remembered from an earlier try".into()), ..failure }
+    }
+}
+
+/// For how long a refusal is told to others instead of being asked for again.
+pub(crate) fn remembered_for(failure: &Failure) -> SignedDuration {
+    match failure.error_type {
+        ErrorType::InstallationNotFound
+        | ErrorType::InstallationSuspended
+        | ErrorType::PermissionNotGranted
+        | ErrorType::IpAllowList
+        | ErrorType::SamlEnforced
+        | ErrorType::Blocked
+        | ErrorType::Refused
+        | ErrorType::AppNotFound => SignedDuration::from_secs(60),
+        // A key that was just added is refused for seconds, and repeated refusals get everything refused.
+        ErrorType::InvalidKey => SignedDuration::from_secs(20),
+        ErrorType::RateLimited | ErrorType::LockedOut => {
+            let wait = SignedDuration::try_from(failure.retry_after.unwrap_or_default());
+            wait.unwrap_or(LONGEST_FAILURE).min(LONGEST_FAILURE)
+        }
+        // Long enough for those who wait right now: were each to try in its turn, an outage would be a stampede.
+        ErrorType::GitHubUnavailable | ErrorType::ClockSkew | ErrorType::NotConfigured => SignedDuration::from_secs(2),
+        ErrorType::InvalidRequest | ErrorType::Busy => SignedDuration::ZERO,
+    }
+}
+
+/// What the table answered, or a warning.
+fn warned<T>(answer: adapters::Result<T>) -> Option<T> {
+    answer
+        .map_err(|error| {
+            let error = error.chain();
+            tracing::warn!(error, "the table of tokens did not answer; GitHub is asked without it");
+        })
+        .ok()
+}

@@ -1,0 +1,164 @@
+"""The role of the pipeline: it may deploy the stack, and nothing beside it. AWS itself has not seen it."""
+
+import glob
+import json
+import pathlib
+import re
+import sys
+
+import cfnlint
+import pytest
+import yaml
+from samtranslator.yaml_helper import yaml_parse
+
+import rules
+import template
+from cloud import Stack, checkout, in_terminal
+
+DEPLOYER = template.ROOT / "infra" / "deployer.yaml"
+WORKFLOW = template.ROOT / ".github" / "workflows" / "deploy.yml"
+# The most characters of a managed policy, blanks aside.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+LONGEST = 6144
+PROVIDER = "arn:aws:iam::000000000000:oidc-provider/token.actions.githubusercontent.com"
+# What handlers ask for and this stack has no use for. A pattern covers what begins like it.
+LEFT_OUT = {
+    "secretsmanager:GetSecretValue": "it would read the App's private key",
+    "secretsmanager:(Replicate|Remove)": "no replicas of secrets",
+    "(kinesis|firehose|elasticfilesystem|s3files):": "no such resources",
+    "s3:(getObject|GetObject|ListBucket|REST)": "SAM's bucket has its own statement",
+    "kms:": "with KmsKeyArn: the key's own policy lets the deployer use it",
+    "dynamodb:(Scan|Query|UpdateItem|PutItem|GetItem|DeleteItem|BatchWriteItem|.*Replica|.*Import|ImportTable)": "no replicas and no imports; the deployer reads no task",
+    "dynamodb:(.*KinesisStreamingDestination|UpdateContributorInsights|PutResourcePolicy|DeleteResourcePolicy)": "the template sets none",
+    "iam:(Attach|Detach).*Policy": "the template attaches no policy to anybody",
+    "iam:(DeleteRolePermissionsBoundary|CreateServiceLinkedRole)": "a boundary stays; nothing of the template has a service's role",
+    "apigateway:(Tag|Untag)Resource": "tags are PUT and DELETE of /tags/*",
+    "lambda:(Get|Put|Delete).*CodeSigning": "no code signing",
+    "lambda:Put(RuntimeManagementConfig|FunctionRecursionConfig|FunctionScalingConfig)": "the template sets none",
+    "lambda:(PassCapacityProvider|PublishVersion)": "the template has neither",
+    "logs:(AssociateKmsKey|DisassociateKmsKey|.*DataProtectionPolicy|.*IndexPolicy|DeleteResourcePolicy|PutLogGroupDeletionProtection|PutBearerTokenAuthentication)": "the template sets none",
+    "logs:(CreateLogStream|DescribeLogStreams|PutLogEvents)": "for imports into tables",
+}
+# What the deployer has beside that: infra/deploy's and SAM's own calls, and API Gateway's access log.
+OWN = {"cloudformation", "s3", "lambda:GetAccountSettings", "lambda:GetFunctionConfiguration", "lambda:ListTags", "logs:CreateLogDelivery", "logs:DeleteLogDelivery",
+       "logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:UpdateLogDelivery", "iam:ListEntitiesForPolicy"}
+
+
+@pytest.fixture(scope="module")
+def deployer():
+    return json.loads(json.dumps(yaml_parse(DEPLOYER.read_text())))
+
+
+def handlers():
+    """What the handlers of the template's resource types ask for, by the schemas that AWS publishes and cfn-lint carries."""
+    types = {each["Type"] for each in template.expand(template.load())["Resources"].values()}
+    found = {}
+    for path in glob.glob(f"{pathlib.Path(cfnlint.__file__).parent}/data/schemas/resources/*.json"):
+        schema = json.loads(pathlib.Path(path).read_text())
+        if schema.get("typeName") in types:
+            asked = [action for name, handler in schema["handlers"].items() if name != "list" for action in handler["permissions"]]
+            found.setdefault(schema["typeName"], set()).update(asked)
+    assert found.keys() == types
+    return found
+
+
+def left_out(action):
+    return any(re.match(pattern, action) for pattern in LEFT_OUT)
+
+
+@pytest.mark.parametrize("region", rules.PARTITIONS)
+def test_cfn_lint_finds_nothing(deployer, region):
+    assert template.lint(deployer, [region]) == []
+
+
+def test_every_handler_gets_what_it_asks_for(deployer):
+    granted = {action for _, statement in rules.every_statement(deployer) for action in rules.as_list(statement["Action"])}
+    lacking = {f"{kind} asks for {action}" for kind, actions in handlers().items() for action in actions if action not in granted and not left_out(action)}
+    assert lacking == set()
+
+
+def test_nothing_is_granted_that_no_handler_and_no_command_asks_for(deployer):
+    asked = {action for actions in handlers().values() for action in actions}
+    for owner, statement in rules.every_statement(deployer):
+        for action in rules.as_list(statement["Action"]):
+            assert action in asked | OWN or action.split(":")[0] in OWN, f"{owner} {statement['Sid']}: {action}"
+            assert "*" not in action
+    assert all(any(re.match(pattern, action) for action in asked) for pattern in LEFT_OUT)
+
+
+def test_the_policies_fit(deployer):
+    for name, each in rules.of_type(deployer, "AWS::IAM::ManagedPolicy").items():
+        # The names are filled in: the longest that the parameters take.
+        document = json.dumps(each["Properties"]["PolicyDocument"], separators=(",", ":")).replace("${StackName}", 40 * "s").replace("${NamePrefix}", 32 * "p")
+        document = document.replace("${AWS::Partition}", "aws-us-gov").replace("${AWS::Region}", "ap-southeast-1").replace("${AWS::AccountId}", 12 * "0")
+        assert len(document) < LONGEST, f"{name}: {len(document)}"
+
+
+@pytest.mark.parametrize(("subject", "is_taken"), [
+    ("repo:acme/app:environment:production", True),
+    ("repo:acme@1234/app@5678:environment:production", True),
+    ("repo:acme/app:ref:refs/heads/main", True),
+    ("repo:acme/*", False),
+    ("repo:acme/app:*", False),
+    ("repo:acme/app:pull_request", False),
+    ("repo:acme/app:environment:*", False),
+])
+def test_one_repository_and_one_environment_or_branch_may_deploy(deployer, subject, is_taken):
+    assert bool(re.fullmatch(deployer["Parameters"]["Subject"]["AllowedPattern"], subject)) == is_taken
+    trust = deployer["Resources"]["Deployer"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert [(each["Action"], each["Condition"]["StringEquals"].keys()) for each in trust] == [
+        ("sts:AssumeRoleWithWebIdentity", {f"token.actions.githubusercontent.com:{claim}" for claim in ("aud", "sub")})]
+    assert trust[0]["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"] == {"Ref": "Subject"}
+
+
+def test_the_workflow_says_what_the_makefile_knows():
+    workflow = yaml.safe_load(WORKFLOW.read_text())
+    (job,) = workflow["jobs"].values()
+    assert (workflow["permissions"], job["permissions"]) == ({}, {"contents": "read", "id-token": "write"})
+    assert job["environment"] == "production"
+    commands = "\n".join(step["run"] for step in job["steps"] if "run" in step)
+    targets = set(re.findall(r"^([a-z-]+):", (template.ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z-]+)", commands)) <= targets
+    for path in re.findall(r"infra/[\w/-]+", commands):
+        assert (template.ROOT / path).exists(), path
+    assert "secrets." not in WORKFLOW.read_text()
+
+
+@pytest.mark.real
+def test_the_deployer_deploys_and_can_do_nothing_else(cloud, functions, tmp_path):
+    cloudformation, iam = cloud.client("cloudformation"), cloud.client("iam")
+    cloudformation.create_stack(StackName="deployer", TemplateBody=DEPLOYER.read_text(), Capabilities=["CAPABILITY_IAM"], Parameters=[
+        {"ParameterKey": name, "ParameterValue": value}
+        for name, value in {"Subject": "repo:acme/app:environment:production", "OidcProviderArn": PROVIDER, "StackName": "piped", "NamePrefix": "piped"}.items()])
+    cloudformation.get_waiter("stack_create_complete").wait(StackName="deployer")
+    iam.create_user(UserName="pipeline")
+    role = Stack(cloud, "deployer").resources()["Deployer"]["PhysicalResourceId"]
+    for policy in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
+        iam.attach_user_policy(UserName="pipeline", PolicyArn=policy["PolicyArn"])
+    key = iam.create_access_key(UserName="pipeline")["AccessKey"]
+    folder = checkout(tmp_path / "pipeline", functions)
+    # SAM's bucket takes nothing over plain HTTP, which is all that MiniStack speaks.
+    in_terminal(cloud, folder, sys.executable, "-c", f"from samcli.lib.bootstrap.bootstrap import manage_stack; manage_stack(None, '{template.REGION}')")
+    bucket = Stack(cloud, "aws-sam-cli-managed-default").outputs["SourceBucket"]
+    cloud.client("s3").delete_bucket_policy(Bucket=bucket)
+    run = lambda stack, **more: in_terminal(cloud, folder, "make", "deploy", STACK=stack, CLI="false", AWS_ACCESS_KEY_ID=key["AccessKeyId"], AWS_SECRET_ACCESS_KEY=key["SecretAccessKey"], **more)
+    (folder / "infra/parameters").mkdir(exist_ok=True)
+    (folder / "infra/parameters/piped.toml").write_text('NamePrefix = "piped"\n')
+    deployed = run("piped")
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    (folder / "infra/parameters/piped.toml").write_text('NamePrefix = "piped"\nLogRetentionDays = 90\n')
+    changed = run("piped")
+    assert changed.returncode == 0 and "LogRetentionDays: 30 → 90" in changed.stdout, changed.stdout + changed.stderr
+    assert run("other").returncode != 0
+    denied = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+    stack = Stack(cloud, "piped")
+    for call in (
+        lambda: cloud.client("secretsmanager", **denied).get_secret_value(SecretId=stack.outputs["AppSecret"]),
+        lambda: cloud.client("secretsmanager", **denied).put_secret_value(SecretId=stack.outputs["WebhookSecret"], SecretString="{}"),
+        lambda: cloud.client("dynamodb", **denied).scan(TableName=stack.outputs["TasksTable"]),
+        lambda: cloud.client("lambda", **denied).invoke(FunctionName=stack.outputs["TokenFunction"], Payload=b"{}"),
+        lambda: cloud.client("iam", **denied).create_user(UserName="another"),
+        lambda: cloud.client("iam", **denied).attach_user_policy(UserName="pipeline", PolicyArn=stack.outputs["OperatorPolicy"]),
+    ):
+        with pytest.raises(Exception, match="AccessDenied|not authorized"):
+            call()

@@ -1,0 +1,716 @@
+//! Who may be given what: the policy maps each caller's profile to bounds.
+//!
+//! A profile is an alias of the token function; IAM says who may invoke which. So the policy bounds what a caller may be given, and
+//! no caller chooses its bounds. What the policy does not allow is refused, and a policy that is not understood allows nothing.
+//!
+//! ```json
+//! {"profiles": {
+//!   "agents": {"repositories": ["acme/web-*"], "permissions": {"contents": "read", "pull_requests": "write"}},
+//!   "pushers": {"named_repositories": true, "permissions": {"contents": "write"}},
+//!   "partners": {"installations": [4711], "repositories": ["partner/shared"], "permissions": {"contents": "read"}}}}
+//! ```
+//!
+//! `installations` is a list of ids or `"all"` of this App's; left out, the one in the App's secret alone. A glob of `repositories`
+//! without an owner means that installation too. Left out, `repositories` and `permissions` bound nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use crate::contract::token::{Level, Permissions, Scope, is_permission};
+use crate::ids::InstallationId;
+
+/// The names of the permissions that an App can have.
+/// <https://docs.github.com/en/rest/apps/apps#create-an-installation-access-token-for-an-app>
+const PERMISSIONS: [&str; 62] = [
+    "actions",
+    "actions_variables",
+    "administration",
+    "artifact_metadata",
+    "attestations",
+    "checks",
+    "codespaces",
+    "contents",
+    "custom_properties_for_organizations",
+    "dependabot_secrets",
+    "deployments",
+    "discussions",
+    "email_addresses",
+    "enterprise_custom_properties_for_organizations",
+    "environments",
+    "followers",
+    "git_ssh_keys",
+    "gpg_keys",
+    "interaction_limits",
+    "issues",
+    "keys",
+    "members",
+    "merge_queues",
+    "metadata",
+    "models",
+    "organization_actions_variables",
+    "organization_administration",
+    "organization_announcement_banners",
+    "organization_copilot_seat_management",
+    "organization_custom_org_roles",
+    "organization_custom_properties",
+    "organization_custom_roles",
+    "organization_events",
+    "organization_hooks",
+    "organization_packages",
+    "organization_personal_access_token_requests",
+    "organization_personal_access_tokens",
+    "organization_plan",
+    "organization_pre_receive_hooks",
+    "organization_projects",
+    "organization_secrets",
+    "organization_self_hosted_runners",
+    "organization_user_blocking",
+    "packages",
+    "pages",
+    "profile",
+    "pull_requests",
+    "repository_advisories",
+    "repository_custom_properties",
+    "repository_hooks",
+    "repository_projects",
+    "secret_scanning_alerts",
+    "secrets",
+    "security_events",
+    "single_file",
+    "starring",
+    "statuses",
+    "sub_issues",
+    "team_discussions",
+    "variables",
+    "vulnerability_alerts",
+    "workflows",
+];
+
+/// Whose bounds apply: the alias that the function was invoked by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Profile(String);
+
+impl Profile {
+    /// The one of a call without an alias, as every call was once.
+    pub const DEFAULT: &str = "agents";
+
+    /// The one that is built in, so that no policy stops resyncs.
+    pub const RECONCILE: &str = "reconcile";
+
+    /// The profile of the function as it was invoked: `arn:aws:lambda:REGION:ACCOUNT:function:NAME[:ALIAS]`.
+    pub fn of_function(arn: &str) -> Self {
+        let qualifier = arn.split_once(":function:").and_then(|(_, name)| Some(name.split_once(':')?.1));
+        // A version is no alias: its number was not chosen for anybody.
+        let alias = qualifier.filter(|name| *name != "$LATEST" && !name.bytes().all(|byte| byte.is_ascii_digit()));
+        Self(alias.unwrap_or(Self::DEFAULT).to_owned())
+    }
+
+    /// Its name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// What each profile may be given.
+#[derive(Debug)]
+pub struct Policy {
+    profiles: BTreeMap<String, Bounds>,
+    is_old: bool,
+}
+
+#[derive(Debug, Default)]
+struct Bounds {
+    installations: Installations,
+    repositories: Option<Vec<Glob>>,
+    /// Whether the repositories have to be named in the request.
+    named: bool,
+    permissions: Option<Permissions>,
+}
+
+#[derive(Debug, Default)]
+enum Installations {
+    /// The one in the App's secret.
+    #[default]
+    Own,
+    All,
+    Listed(BTreeSet<InstallationId>),
+}
+
+/// The installation that a token is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Its id.
+    pub installation_id: InstallationId,
+    /// Whether it is the one in the App's secret, or stands in for it after a reinstallation.
+    pub is_own: bool,
+}
+
+/// Why a profile is not given something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denied {
+    profile: Profile,
+    rule: String,
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "TOKEN_POLICY refuses this to the profile {}: {}", self.profile, self.rule)
+    }
+}
+
+/// What a [`Denied`] says where a profile wants repositories to be named.
+pub const REPOSITORIES_NOT_NAMED: &str = "repositories has to be named";
+
+impl Default for Policy {
+    /// Without a policy the installation in the App's secret is served, with what it grants.
+    fn default() -> Self {
+        let profiles = ["agents", "inspect", "pushers"].map(|name| (name.to_owned(), Bounds::default()));
+        Self { profiles: profiles.into(), is_old: false }
+    }
+}
+
+impl Policy {
+    /// Reads the JSON of `TOKEN_POLICY`, in the form with profiles or in the old one, whose bounds become those of `agents`.
+    ///
+    /// # Errors
+    /// A sentence that says where it is wrong: a policy that is half understood would allow what it should not.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let Strict(policy) = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let Value::Object(mut fields) = policy else { return Err("it must be a JSON object".into()) };
+        let Some(profiles) = fields.remove("profiles") else {
+            let agents = Bounds::parse(fields, "", Form::Old)?;
+            return Ok(Self { profiles: BTreeMap::from([(Profile::DEFAULT.to_owned(), agents)]), is_old: true });
+        };
+        if let Some(name) = fields.keys().next() {
+            return Err(format!("{name} stands beside profiles: it belongs into one of them"));
+        }
+        let profiles = object(profiles, "profiles")?;
+        let profiles = profiles.into_iter().map(|(name, bounds)| {
+            let place = format!("profiles.{name}");
+            if name == Profile::RECONCILE {
+                return Err(format!("{place} is built in and cannot be changed"));
+            }
+            if !is_alias(&name) {
+                return Err(format!("{place} is no name of an alias: letters, digits, - and _"));
+            }
+            Ok((name, Bounds::parse(object(bounds, &place)?, &format!("{place}."), Form::Profiles)?))
+        });
+        Ok(Self { profiles: profiles.collect::<Result<_, _>>()?, is_old: false })
+    }
+
+    /// Whether it is in the form of before there were profiles.
+    pub fn is_old(&self) -> bool {
+        self.is_old
+    }
+
+    /// Whether the profile may be given what is asked for, and the permissions it gets: without any of its own, an ask gets those of
+    /// the profile.
+    ///
+    /// # Errors
+    /// [`Denied`], which names the profile and the rule.
+    pub fn bound(&self, profile: &Profile, scope: &Scope, target: Target) -> Result<Option<Permissions>, Denied> {
+        let denied = |rule| Denied { profile: profile.clone(), rule };
+        if profile.as_str() == Profile::RECONCILE {
+            return reconcile().bound(scope, target).map_err(denied);
+        }
+        let bounds = self.profiles.get(profile.as_str());
+        let bounds = bounds.ok_or_else(|| denied("it has no such profile".to_owned()))?;
+        bounds.bound(scope, target).map_err(denied)
+    }
+}
+
+/// What reconcile needs to read of whatever installation there is.
+fn reconcile() -> Bounds {
+    let permissions = ["contents", "metadata", "pull_requests"].map(|name| (name.to_owned(), Level::Read));
+    Bounds { installations: Installations::All, permissions: Some(permissions.into()), ..Bounds::default() }
+}
+
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_CreateAlias.html>
+fn is_alias(name: &str) -> bool {
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    (1..=128).contains(&name.len()) && plain && !name.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What a policy of before took is still taken: a stack is deployed again with the parameter it had.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Old,
+    Profiles,
+}
+
+impl Bounds {
+    fn parse(mut fields: Map<String, Value>, place: &str, form: Form) -> Result<Self, String> {
+        let installations = match (fields.remove("installations"), form) {
+            (None, Form::Old) => Installations::All,
+            (None, Form::Profiles) => Installations::Own,
+            (Some(Value::String(word)), Form::Profiles) if word == "all" => Installations::All,
+            (Some(value), _) => Installations::Listed(ids(value, &format!("{place}installations"))?),
+        };
+        let repositories =
+            fields.remove("repositories").map(|value| globs(value, &format!("{place}repositories"), form));
+        let named = match (form, fields.get("named_repositories").cloned()) {
+            (Form::Old, _) | (_, None) => false,
+            (Form::Profiles, Some(Value::Bool(named))) => {
+                fields.remove("named_repositories");
+                named
+            }
+            (Form::Profiles, Some(_)) => return Err(format!("{place}named_repositories must be true or false")),
+        };
+        let permissions = fields.remove("permissions").map(|value| levels(value, &format!("{place}permissions"), form));
+        if let Some(name) = fields.keys().next() {
+            return Err(format!("{place}{name} is no part of a policy"));
+        }
+        Ok(Self {
+            installations,
+            repositories: repositories.transpose()?,
+            named,
+            permissions: permissions.transpose()?,
+        })
+    }
+
+    fn bound(&self, scope: &Scope, target: Target) -> Result<Option<Permissions>, String> {
+        let id = target.installation_id;
+        match &self.installations {
+            Installations::All => {}
+            Installations::Own if target.is_own => {}
+            Installations::Own => {
+                return Err(format!("installations allows that of the App's secret, which {id} is not"));
+            }
+            Installations::Listed(ids) if ids.contains(&id) => {}
+            Installations::Listed(_) => return Err(format!("installations does not list {id}")),
+        }
+        self.allow_repositories(scope, target)?;
+        self.allow_permissions(scope)?;
+        Ok(scope.permissions.as_ref().or(self.permissions.as_ref()).cloned())
+    }
+
+    fn allow_repositories(&self, scope: &Scope, target: Target) -> Result<(), String> {
+        let listed = matches!(&self.installations, Installations::Listed(ids) if ids.contains(&target.installation_id));
+        // An installation of another account may have repositories of the same names.
+        let without_owner = target.is_own || listed;
+        let bounded = self.repositories.as_ref();
+        let is_bounded = bounded.is_some_and(|globs| !globs.iter().any(|glob| glob.is_everything() && without_owner));
+        let Some(repositories) = &scope.repositories else {
+            return if is_bounded || self.named {
+                Err(format!("{REPOSITORIES_NOT_NAMED} in the request"))
+            } else {
+                Ok(())
+            };
+        };
+        let (true, Some(globs)) = (is_bounded, bounded) else { return Ok(()) };
+        let owner = repositories.owner();
+        let allowed = |name: &String| globs.iter().any(|glob| glob.covers(owner, name, without_owner));
+        match repositories.names().iter().find(|name| !allowed(name)) {
+            None => Ok(()),
+            Some(name) if owner.is_none() && globs.iter().any(Glob::has_owner) => {
+                Err(format!("repositories does not allow {name}; if its owner is allowed, ask as owner/name"))
+            }
+            Some(name) => Err(format!("repositories does not allow {name}")),
+        }
+    }
+
+    fn allow_permissions(&self, scope: &Scope) -> Result<(), String> {
+        let (Some(highest), Some(asked)) = (&self.permissions, &scope.permissions) else { return Ok(()) };
+        for (name, level) in asked {
+            match highest.get(name) {
+                Some(highest) if level <= highest => {}
+                Some(highest) => return Err(format!("permissions allows {name}: {} at most", highest.name())),
+                None => return Err(format!("permissions does not list {name}")),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn object(value: Value, place: &str) -> Result<Map<String, Value>, String> {
+    match value {
+        Value::Object(fields) if fields.is_empty() && place == "profiles" => {
+            Err(format!("{place} is empty: nobody gets a token"))
+        }
+        Value::Object(fields) => Ok(fields),
+        _ => Err(format!("{place} must be an object")),
+    }
+}
+
+fn ids(value: Value, place: &str) -> Result<BTreeSet<InstallationId>, String> {
+    let Value::Array(values) = value else { return Err(format!("{place} must be a list of installations' ids")) };
+    let id = |(at, value): (usize, &Value)| {
+        let id = value.as_u64().filter(|id| *id > 0);
+        id.map(InstallationId).ok_or_else(|| format!("{place}[{at}] must be an installation's id"))
+    };
+    not_empty(values.iter().enumerate().map(id).collect::<Result<BTreeSet<_>, _>>()?, BTreeSet::is_empty, place)
+}
+
+fn globs(value: Value, place: &str, form: Form) -> Result<Vec<Glob>, String> {
+    let Value::Array(values) = value else { return Err(format!("{place} must be a list of globs such as acme/web-*")) };
+    let glob = |(at, value): (usize, &Value)| {
+        let place = format!("{place}[{at}]");
+        let text = value.as_str().ok_or_else(|| format!("{place} must be a glob such as acme/web-*"))?;
+        Glob::parse(text, form).map_err(|reason| format!("{place} {reason}"))
+    };
+    not_empty(values.iter().enumerate().map(glob).collect::<Result<Vec<_>, _>>()?, Vec::is_empty, place)
+}
+
+fn levels(value: Value, place: &str, form: Form) -> Result<Permissions, String> {
+    let Value::Object(fields) = value else { return Err(format!("{place} must be an object of permission to level")) };
+    let level = |(name, value): (String, Value)| {
+        let place = format!("{place}.{name}");
+        if !is_permission(&name) || (form == Form::Profiles && !PERMISSIONS.contains(&name.as_str())) {
+            return Err(format!("{place} is no permission of GitHub's, such as pull_requests"));
+        }
+        let level = value.as_str().and_then(|level| level.parse().ok());
+        Ok((name, level.ok_or_else(|| format!("{place} must be read, write or admin"))?))
+    };
+    not_empty(fields.into_iter().map(level).collect::<Result<Permissions, _>>()?, BTreeMap::is_empty, place)
+}
+
+fn not_empty<T>(values: T, is_empty: impl FnOnce(&T) -> bool, place: &str) -> Result<T, String> {
+    if is_empty(&values) {
+        return Err(format!("{place} is empty and allows nothing: leave it out to bound nothing"));
+    }
+    Ok(values)
+}
+
+/// A pattern of repositories, `owner/name` or `name`: `*` stands for any run of characters but `/`, `?` for one.
+#[derive(Debug, Clone)]
+struct Glob(String);
+
+impl Glob {
+    fn parse(text: &str, form: Form) -> Result<Self, String> {
+        let glob = Self(text.to_ascii_lowercase());
+        if form == Form::Old {
+            return Ok(glob);
+        }
+        let plain = |text: &str, also: &str| {
+            !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c) || also.contains(c))
+        };
+        let (owner, name) = glob.0.split_once('/').map_or((None, glob.0.as_str()), |(owner, name)| (Some(owner), name));
+        if owner.is_some_and(|owner| owner.contains(['*', '?'])) {
+            return Err("can match another account: write its owner out".to_owned());
+        }
+        if !plain(name, "*?") || !owner.is_none_or(|owner| plain(owner, "")) {
+            return Err("is no glob of owner/name".to_owned());
+        }
+        Ok(glob)
+    }
+
+    fn has_owner(&self) -> bool {
+        self.0.contains('/')
+    }
+
+    fn is_everything(&self) -> bool {
+        self.0 == "*"
+    }
+
+    fn covers(&self, owner: Option<&str>, name: &str, without_owner: bool) -> bool {
+        match (self.has_owner(), owner) {
+            (false, _) => without_owner && matches(self.0.as_bytes(), name.as_bytes()),
+            (true, Some(owner)) => matches(self.0.as_bytes(), format!("{owner}/{name}").as_bytes()),
+            (true, None) => false,
+        }
+    }
+}
+
+/// Whether the whole text matches.
+///
+/// Remembers the last star alone, so that a pattern of many stars costs no more than its length times the text's.
+fn matches(glob: &[u8], text: &[u8]) -> bool {
+    let (mut g, mut t) = (0, 0);
+    let mut star = None;
+    while let Some(&byte) = text.get(t) {
+        match glob.get(g) {
+            Some(b'*') => {
+                star = Some((g, t));
+                g += 1;
+            }
+            Some(&wanted) if wanted == byte || (wanted == b'?' && byte != b'/') => (g, t) = (g + 1, t + 1),
+            _ => match star {
+                Some((at, from)) if text.get(from) != Some(&b'/') => {
+                    star = Some((at, from + 1));
+                    (g, t) = (at + 1, from + 1);
+                }
+                _ => return false,
+            },
+        }
+    }
+    glob.get(g..).is_some_and(|rest| rest.iter().all(|&byte| byte == b'*'))
+}
+
+/// JSON without a key that stands twice: of two bounds for the same thing one would be dropped in silence.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Strict;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Strict, E> {
+        Ok(Strict(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Strict, E> {
+        Ok(Strict(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Strict, E> {
+        Ok(Strict(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Strict, E> {
+        Ok(Strict(Number::from_f64(value).map_or(Value::Null, Value::Number)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Strict, E> {
+        Ok(Strict(value.into()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Strict, E> {
+        Ok(Strict(Value::Null))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Strict, A::Error> {
+        let mut values = Vec::new();
+        while let Some(Strict(value)) = items.next_element()? {
+            values.push(value);
+        }
+        Ok(Strict(values.into()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Strict, A::Error> {
+        let mut fields = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if fields.contains_key(&key) {
+                return Err(A::Error::custom(format!("{key} stands there twice")));
+            }
+            let Strict(value) = entries.next_value()?;
+            fields.insert(key, value);
+        }
+        Ok(Strict(fields.into()))
+    }
+}
+
+impl FromStr for Policy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::contract::token::Repositories;
+
+    const OWN: Target = Target { installation_id: InstallationId(1), is_own: true };
+    const OTHER: Target = Target { installation_id: InstallationId(2), is_own: false };
+
+    fn profile(alias: &str) -> Profile {
+        Profile::of_function(&format!("arn:aws:lambda:eu-west-1:123456789012:function:konduktor-token:{alias}"))
+    }
+
+    fn ask(repositories: &[&str], permissions: &[(&str, Level)]) -> Scope {
+        Scope {
+            repositories: (!repositories.is_empty()).then(|| Repositories::new(repositories).unwrap()),
+            permissions: (!permissions.is_empty())
+                .then(|| permissions.iter().map(|(name, level)| ((*name).to_owned(), *level)).collect()),
+            ..Scope::default()
+        }
+    }
+
+    fn policy(value: &Value) -> Policy {
+        Policy::parse(&value.to_string()).unwrap()
+    }
+
+    fn rule(policy: &Policy, alias: &str, scope: &Scope, target: Target) -> Option<String> {
+        policy.bound(&profile(alias), scope, target).err().map(|denied| denied.to_string())
+    }
+
+    #[test]
+    fn the_profile_is_the_alias_of_the_call() {
+        let arn = "arn:aws:lambda:eu-west-1:123456789012:function:konduktor-token";
+        for (qualifier, expected) in [
+            ("", "agents"),
+            (":$LATEST", "agents"),
+            (":7", "agents"),
+            (":pushers", "pushers"),
+            (":reconcile", "reconcile"),
+        ] {
+            assert_eq!(Profile::of_function(&format!("{arn}{qualifier}")).as_str(), expected, "{qualifier}");
+        }
+        assert_eq!(Profile::of_function("").as_str(), "agents");
+    }
+
+    #[test]
+    fn each_profile_has_bounds_of_its_own_and_the_refusal_names_profile_and_rule() {
+        let policy = policy(&json!({"profiles": {
+            "agents": {"repositories": ["web-*", "acme/api"], "permissions": {"contents": "read"}},
+            "pushers": {"named_repositories": true, "permissions": {"contents": "write"}},
+            "partners": {"installations": [2], "repositories": ["partner/*", "tools"]},
+            "auditors": {"installations": "all", "repositories": ["*"]}}}));
+        let (read, write) = (("contents", Level::Read), ("contents", Level::Write));
+        for (alias, scope, target, expected) in [
+            ("agents", ask(&["web-1"], &[read]), OWN, ""),
+            ("agents", ask(&["acme/api", "acme/web-2"], &[read]), OWN, ""),
+            ("agents", ask(&["api"], &[read]), OWN, "ask as owner/name"),
+            ("agents", ask(&["web-1"], &[write]), OWN, "contents: read at most"),
+            ("agents", ask(&["web-1"], &[("issues", Level::Read)]), OWN, "does not list issues"),
+            ("agents", ask(&[], &[read]), OWN, "repositories has to be named"),
+            ("agents", ask(&["web-1"], &[read]), OTHER, "which 2 is not"),
+            ("pushers", ask(&["any"], &[write]), OWN, ""),
+            ("pushers", ask(&[], &[write]), OWN, "repositories has to be named"),
+            ("partners", ask(&["partner/x"], &[write]), OTHER, ""),
+            ("partners", ask(&["tools"], &[write]), OTHER, ""),
+            ("partners", ask(&["partner/x"], &[]), OWN, "does not list 1"),
+            ("auditors", ask(&[], &[]), OWN, ""),
+            ("auditors", ask(&[], &[]), OTHER, "repositories has to be named"),
+            ("auditors", ask(&["x"], &[]), OTHER, "does not allow x"),
+            ("strangers", ask(&["web-1"], &[read]), OWN, "no such profile"),
+            ("reconcile", ask(&[], &[("pull_requests", Level::Read)]), OTHER, ""),
+            ("reconcile", ask(&[], &[("pull_requests", Level::Write)]), OWN, "pull_requests: read at most"),
+        ] {
+            match rule(&policy, alias, &scope, target) {
+                None => assert_eq!(expected, "", "{alias} {scope:?}"),
+                Some(said) => {
+                    assert!(!expected.is_empty(), "{alias} {scope:?}: {said}");
+                    assert!(said.contains(expected) && said.contains(&format!("profile {alias}")), "{said}");
+                }
+            }
+        }
+        let given = policy.bound(&profile("agents"), &ask(&["web-1"], &[]), OWN).unwrap();
+        assert_eq!(given, ask(&[], &[read]).permissions, "without permissions of its own an ask gets the profile's");
+    }
+
+    #[test]
+    fn without_a_policy_only_the_secrets_own_installation_is_served() {
+        let policy = Policy::default();
+        for alias in ["agents", "pushers", "inspect"] {
+            assert_eq!(rule(&policy, alias, &ask(&[], &[]), OWN), None);
+            assert!(rule(&policy, alias, &ask(&[], &[]), OTHER).is_some());
+        }
+    }
+
+    #[test]
+    fn the_old_form_bounds_agents_as_it_did() {
+        let policy =
+            policy(&json!({"installations": [1, 2], "repositories": ["a*"], "permissions": {"contents": "read"}}));
+        assert!(policy.is_old());
+        let read = ("contents", Level::Read);
+        for target in [OWN, OTHER] {
+            assert_eq!(rule(&policy, "agents", &ask(&["app"], &[read]), target), None);
+            assert!(rule(&policy, "agents", &ask(&["web"], &[read]), target).is_some());
+            assert!(rule(&policy, "pushers", &ask(&["app"], &[read]), target).is_some());
+        }
+        for text in [
+            r#"{"permissions":{"contents":"read","metadata":"read","pull_requests":"write"}}"#,
+            r#"{"permissions":{"a_permission_of_tomorrow":"read"}}"#,
+            r#"{"repositories":["*/app"]}"#,
+            "{}",
+        ] {
+            let policy = Policy::parse(text).unwrap();
+            assert!(policy.is_old(), "{text}");
+            let permissions = &policy.profiles["agents"].permissions;
+            let asked = ask(&["acme/app"], &[]);
+            assert_eq!(policy.bound(&profile("agents"), &asked, OTHER).as_ref(), Ok(permissions), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_policy_that_is_not_understood_is_refused_with_the_place() {
+        for (text, place) in [
+            ("", "line 1"),
+            ("[]", "JSON object"),
+            (r#"{"permission": {"contents": "read"}}"#, "permission"),
+            (r#"{"permissions": {}}"#, "permissions is empty"),
+            (r#"{"permissions": null}"#, "permissions must be"),
+            (r#"{"permissions": {"contents": "none"}}"#, "permissions.contents"),
+            (r#"{"permissions": {"Contents": "read"}}"#, "permissions.Contents"),
+            (r#"{"permissions": {"contents": "read", "contents": "write"}}"#, "contents stands there twice"),
+            (r#"{"repositories": []}"#, "repositories is empty"),
+            (r#"{"installations": ["1"]}"#, "installations[0]"),
+            (r#"{"named_repositories": true}"#, "named_repositories"),
+            (r#"{"profiles": {}}"#, "profiles is empty"),
+            (r#"{"profiles": null}"#, "profiles must be"),
+            (r#"{"profiles": {"agents": null}}"#, "profiles.agents must be"),
+            (r#"{"profiles": {"agents": {}, "agents": {}}}"#, "agents stands there twice"),
+            (r#"{"profiles": {"agents": {}}, "permissions": {"contents": "read"}}"#, "permissions stands beside"),
+            (r#"{"profiles": {"reconcile": {}}}"#, "profiles.reconcile is built in"),
+            (r#"{"profiles": {"a b": {}}}"#, "profiles.a b"),
+            (r#"{"profiles": {"7": {}}}"#, "profiles.7"),
+            (r#"{"profiles": {"agents": {"installations": null}}}"#, "profiles.agents.installations"),
+            (r#"{"profiles": {"agents": {"installations": "some"}}}"#, "profiles.agents.installations"),
+            (
+                r#"{"profiles": {"agents": {"repositories": ["*/app"]}}}"#,
+                "profiles.agents.repositories[0] can match another",
+            ),
+            (
+                r#"{"profiles": {"agents": {"repositories": ["acme/x", "ac?e/*"]}}}"#,
+                "repositories[1] can match another",
+            ),
+            (r#"{"profiles": {"agents": {"repositories": ["a/b/c"]}}}"#, "repositories[0] is no glob"),
+            (r#"{"profiles": {"agents": {"repositories": ["/app"]}}}"#, "repositories[0] is no glob"),
+            (
+                r#"{"profiles": {"agents": {"permissions": {"content": "read"}}}}"#,
+                "profiles.agents.permissions.content ",
+            ),
+            (r#"{"profiles": {"agents": {"named_repositories": "yes"}}}"#, "profiles.agents.named_repositories"),
+            (r#"{"profiles": {"agents": {"ttl": 1}}}"#, "profiles.agents.ttl"),
+        ] {
+            let reason = Policy::parse(text).unwrap_err();
+            assert!(reason.contains(place), "{text}: {reason}");
+        }
+    }
+
+    proptest! {
+        /// The matcher against its definition, tried out by hand.
+        #[test]
+        fn a_glob_matches_what_its_definition_says(glob in "[ab/*?]{0,8}", text in "[ab/]{0,8}") {
+            fn defined(glob: &[u8], text: &[u8]) -> bool {
+                match (glob.split_first(), text.split_first()) {
+                    (None, None) => true,
+                    (Some((b'*', rest)), _) if defined(rest, text) => true,
+                    (Some((b'*', _)), Some((byte, rest))) => *byte != b'/' && defined(glob, rest),
+                    (Some((wanted, glob)), Some((byte, text))) => {
+                        (wanted == byte || (*wanted == b'?' && *byte != b'/')) && defined(glob, text)
+                    }
+                    _ => false,
+                }
+            }
+            prop_assert_eq!(matches(glob.as_bytes(), text.as_bytes()), defined(glob.as_bytes(), text.as_bytes()));
+        }
+
+        /// Whatever a policy with profiles says of repositories, no glob of it reaches an account that it does not write out.
+        #[test]
+        fn no_glob_reaches_another_account(glob in "[a-c*?/]{1,8}", name in "[a-c]{1,4}") {
+            let text = json!({"profiles": {"agents": {"installations": "all", "repositories": [glob]}}}).to_string();
+            if let Ok(policy) = Policy::parse(&text) {
+                let asked = ask(&[&format!("stranger/{name}")], &[]);
+                prop_assert!(policy.bound(&profile("agents"), &asked, OTHER).is_err());
+            }
+        }
+    }
+}
