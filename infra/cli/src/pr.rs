@@ -7,11 +7,11 @@ mod checkout;
 mod github;
 mod title;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use adapters::github::Error;
 use clap::Args;
+use domain::contract::token::{Level, Repositories, Scope};
 use domain::kid_tag::KidTag;
 use domain::task::Status;
 use serde_json::json;
@@ -23,7 +23,8 @@ use crate::github_app::web_host;
 use crate::output;
 use crate::subject::{self, Subject};
 use crate::task::{self, Card, Table, Tasks};
-use crate::token_function::{Function, Scope, TokenFunction};
+use crate::text::printable;
+use crate::token_function::{Function, TokenFunction};
 use checkout::Checkout;
 use github::{GitHub, NewPull, Pull};
 
@@ -111,17 +112,16 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
     let head = arguments.head.clone().or_else(|| checkout.as_ref().map(|checkout| checkout.branch.clone()));
     let head = head.unwrap_or_default();
 
+    let repositories = Repositories::new(&[&name]).map_err(|invalid| Failure::new(invalid.to_string()))?;
+    let permissions = [("contents", Level::Read), ("pull_requests", Level::Write)];
     let scope = Scope {
-        repositories: vec![name.clone()],
-        permissions: BTreeMap::from([
-            ("contents".to_owned(), "read".to_owned()),
-            ("pull_requests".to_owned(), "write".to_owned()),
-        ]),
+        repositories: Some(repositories),
+        permissions: Some(permissions.into_iter().map(|(name, level)| (name.to_owned(), level)).collect()),
         installation_id: arguments.function.installation_id,
         min_ttl_seconds: None,
     };
     let function = TokenFunction::connect(&arguments.function, account, "pr").await?;
-    let github = GitHub::of(&api_url, function.token(&scope).await?.token, &name).await?;
+    let github = GitHub::of(&api_url, function.token(&scope).await?.token.token, &name).await?;
     refuse_elsewhere(&card, &github)?;
 
     // With --head it is another branch that is meant than the one at hand.
@@ -144,7 +144,7 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
         from.map(|from| format!("{id}: {from} → {}", Status::PrSubmitted)),
     ];
     for line in done.into_iter().flatten() {
-        eprintln!("{}", output::printable(&line));
+        eprintln!("{}", printable(&line));
     }
     output::write(format!("{}\n", pull.html_url))
 }

@@ -3,7 +3,7 @@
 use domain::ids::TaskId;
 use domain::kid_tag::{KidTag, Tags};
 
-use crate::output::printable;
+use crate::text::printable;
 
 /// GitHub takes no longer title.
 const MOST_CHARACTERS: usize = 256;

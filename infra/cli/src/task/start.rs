@@ -9,6 +9,7 @@ use crate::aws::Account;
 use crate::failure::Failure;
 use crate::output;
 use crate::subject::{self, Subject};
+use crate::text::printable;
 
 /// How much of a title a branch's name takes over.
 const LONGEST_SLUG: usize = 40;
@@ -46,7 +47,7 @@ pub(super) async fn run(arguments: Start, account: &Account) -> Result<(), Failu
         let answer = json!({"id": card.task.id, "tag": tag, "branch": branch, "moved_from": from});
         return output::write(format!("{answer}\n"));
     }
-    eprintln!("{id}: {} → {}", output::printable(from.as_str()), Status::InProgress);
+    eprintln!("{id}: {} → {}", printable(from.as_str()), Status::InProgress);
     output::write(format!("{branch}\n"))
 }
 
