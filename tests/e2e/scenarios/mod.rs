@@ -1,6 +1,7 @@
 //! The promises about what a user sees, a file each.
 
 mod chromium;
+mod completions;
 mod configure;
 mod create;
 mod credential;
