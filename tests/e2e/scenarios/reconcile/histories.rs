@@ -221,7 +221,7 @@ impl Played {
         world.tick = history.tick;
         world.github.set_collaborator(REPOSITORY, "friend", "write");
         world.github.set_settle_reads(history.settle_reads);
-        let log = Log { keeps_time: history.keeps_time, ..Log::default() };
+        let log = Log::new(history.keeps_time);
         let mut played = Self { world, log, merged: BTreeMap::new(), wrong: None };
         for (task, submitted) in history.submitted.iter().enumerate() {
             played.write_card(task, if *submitted { "pr_submitted" } else { "in_progress" });
