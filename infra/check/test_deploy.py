@@ -183,6 +183,7 @@ def test_each_removed_grant_stops_just_the_step_that_needs_it(stack, function):
 
 @pytest.mark.parametrize(("policy", "granted"), [
     ("ClientPolicy", {"InvokeFunction TokenFunction", "InvokeFunction token:agents"}),
+    ("AgentPolicy", {"InvokeFunction TokenFunction", "InvokeFunction token:agents", "Query TasksTable", "Scan TasksTable", "UpdateItem TasksTable"}),
     ("PusherPolicy", {"InvokeFunction token:pushers"}),
     ("BoardPolicy", {"Query TasksTable", "PutItem TasksTable", "UpdateItem TasksTable", "Scan TasksTable"}),
     ("InspectPolicy", {"Query TasksTable", "Scan TasksTable", "GetItem PullRequestsTable", "InvokeFunction token:inspect"} | LOGS),

@@ -39,6 +39,8 @@ pub const STACK: &str = "konduktor-github-app";
 pub const ACCOUNT: &str = "acme";
 /// The access key of agents, who have the template's ClientPolicy.
 pub const CLIENT: &str = "AKIACLIENT";
+/// The access key of agents that also work the board, who have its AgentPolicy.
+pub const AGENT: &str = "AKIAAGENT";
 /// The access key of people, who have its OperatorPolicy.
 pub const OPERATOR: &str = "AKIAOPERATOR";
 /// The token function's aliases in the template.
