@@ -41,7 +41,7 @@ async fn a_wait_ends_with_what_came_true_and_asks_github_nothing() {
 
     let linked = json!({"7#42": {"state": "open", "url": "https://github.com/acme/app/pull/42",
         "created_at": "2026-11-09T00:00:00Z", "mergeability": "conflicting"}});
-    let mut task = stack.task(TASK);
+    let mut task = stack.read(TASK);
     task["pull_requests"] = linked;
     task["pull_request"] = json!("7#42");
     task["has_merge_conflict"] = json!(true);

@@ -435,7 +435,7 @@ async fn without_the_right_to_read_the_apps_secret_tokens_and_clones_are_still_p
 async fn who_may_only_look_gets_a_token_of_their_own_profile_and_no_secret() {
     let stack = healthy().await;
     let mut inspector = Operator::new(&stack);
-    inspector.machine.set("AWS_ACCESS_KEY_ID", INSPECTOR);
+    inspector.set("AWS_ACCESS_KEY_ID", INSPECTOR);
     stack.secrets.fail(Rule::new(Fault::AccessDenied).from(INSPECTOR));
     let found = verify(&inspector, &[]).await;
     assert!(found.of("ok").ends_with(&["token", "clone"]), "{:?}", found.of("ok"));

@@ -7,7 +7,7 @@ use local_aws::{Fault, Rule};
 use serde_json::{Value, json};
 use stack::{Stack, WEBHOOK_SECRET, WEBHOOK_SECRET_ID};
 
-use crate::harness::desk::{Desk, SECRET, TAG, TASK, sign};
+use crate::harness::desk::{Desk, TAG, TASK, sign};
 use crate::harness::payload::{INSTALLATION_ID, merged, opened};
 
 struct Answer {
@@ -311,7 +311,7 @@ async fn a_flood_of_forged_requests_looks_for_another_secret_once() {
 
 #[tokio::test]
 async fn what_people_paste_around_the_secret_and_the_ids_refuses_no_delivery() {
-    for stored in [SECRET.to_owned(), format!("{SECRET}\n"), format!(" {SECRET}\r\n")] {
+    for stored in [WEBHOOK_SECRET.to_owned(), format!("{WEBHOOK_SECRET}\n"), format!(" {WEBHOOK_SECRET}\r\n")] {
         let ids = json!([INSTALLATION_ID.to_string(), " 2\n"]);
         let desk = Desk::with_secret(&json!({"webhook_secret": stored, "installations": ids})).await;
         let payload = opened("Fix login", 1);

@@ -13,5 +13,8 @@ pub use search::{Found, Violation};
 /// Searches every scope with so many events on GitHub besides the opening of pull requests, and says what was found as it is.
 pub fn search_all(events: u8, limit: usize, only: Option<usize>) -> Vec<Found> {
     let scopes = scope::scopes(events).into_iter().enumerate();
-    scopes.filter(|(at, _)| only.is_none_or(|only| only == *at)).map(|(_, scope)| search::search(scope, limit)).collect()
+    scopes
+        .filter(|(at, _)| only.is_none_or(|only| only == *at))
+        .map(|(_, scope)| search::search(scope, limit))
+        .collect()
 }

@@ -44,7 +44,9 @@ pub(crate) struct Scope {
 /// A little more than the clocks may be apart, and than a lease.
 pub(crate) const TICK: i64 = 121;
 
-fn e(n: &str, d: u8) -> u8 { std::env::var(n).ok().and_then(|k| k.parse().ok()).unwrap_or(d) }
+fn e(n: &str, d: u8) -> u8 {
+    std::env::var(n).ok().and_then(|k| k.parse().ok()).unwrap_or(d)
+}
 
 /// The scopes with so many events on GitHub besides the opening of pull requests.
 pub(crate) fn scopes(events: u8) -> Vec<Scope> {
@@ -63,11 +65,7 @@ pub(crate) fn scopes(events: u8) -> Vec<Scope> {
         functions: e("F", 3) as usize,
         budget,
     };
-    let two_on_one = Scope {
-        name: "two pull requests, one task",
-        pull_requests: 2,
-        ..one
-    };
+    let two_on_one = Scope { name: "two pull requests, one task", pull_requests: 2, ..one };
     let one_on_two = Scope {
         name: "one pull request, two tasks",
         tasks: 2,
