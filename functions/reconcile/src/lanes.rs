@@ -153,7 +153,9 @@ impl Run<'_> {
     /// Works for one installation, and gives back what another one serves by now.
     async fn lane(&self, served: &Served, installation: Option<InstallationId>, lane: Lane) -> Vec<Item> {
         if installation.is_some() && !served.serves(installation) {
-            for item in lane.answers.iter().chain(&lane.resyncs) {
+            // The installation itself keeps its turn: once it is served, its list brings everything back.
+            let items = lane.answers.iter().chain(&lane.resyncs);
+            for item in items.filter(|item| !matches!(item, Item::Installation(_))) {
                 self.write_schedule(item, &Schedule::default()).await;
             }
             return Vec::new();

@@ -84,7 +84,10 @@ async fn pages_shrink_until_they_are_answered_and_at_last_each_is_read_alone() {
         merge_another(&mut world, "hot.rs").await;
         let summary = world.stream().await;
         assert!(summary.pages_shrunk > 0, "{how:?} {largest}: {summary:?}");
-        world.once_more().await;
+        if largest == 0 {
+            // Thirty are more than one run reads alone; the others are due by themselves.
+            world.once_more().await;
+        }
         for at in (0..30).step_by(10) {
             assert_eq!(conflict(&world, &format!("{at:08x}")), json!(true), "{how:?} {largest}: {at}");
         }

@@ -140,6 +140,37 @@ async fn quiet_repositories_cost_a_fiftieth_of_a_query_and_one_write_of_their_ti
 }
 
 #[tokio::test]
+async fn the_repositories_of_an_installation_stay_together_and_cost_a_query_for_fifty() {
+    let mut world = World::new().await;
+    let mut served = vec![world.installation];
+    for account in ["globex", "initech", "umbrella"] {
+        for at in 0..50 {
+            world.github.create_repository(&format!("{account}/quiet-{at}"), true);
+        }
+        served.push(world.github.install(account, fake_github::Selection::All));
+    }
+    for at in 1..50 {
+        world.github.create_repository(&format!("acme/quiet-{at}"), true);
+    }
+    let ids = served.into_iter().map(domain::ids::InstallationId);
+    world.board.serve(&domain::served::Served::only(Some(ids))).await.unwrap();
+    // Minute by minute, as the schedule does; meanwhile one of them is busy.
+    for minute in 0..60 {
+        if minute == 20 {
+            world.github.clear_requests();
+        }
+        if minute % 10 == 0 {
+            world.open("Work", "a.rs");
+        }
+        world.pass(60);
+        world.due().await;
+    }
+    let requests = world.github.requests();
+    let asked = requests.iter().filter(|request| request.body.contains("fragment Touched")).count();
+    assert!((8..=13).contains(&asked), "{asked} queries for 200 repositories, three times in 40 minutes");
+}
+
+#[tokio::test]
 async fn a_cursor_moves_only_when_something_changed() {
     let mut world = World::new().await;
     world.task("aaaaaaa1", "pr_submitted");
