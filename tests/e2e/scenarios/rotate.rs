@@ -86,7 +86,7 @@ async fn a_webhook_secret_is_rotated_without_a_refused_delivery() {
 
 /// Runs a command until it says this, and kills it then, as a closed laptop does.
 async fn killed_at(operator: &Operator<'_>, arguments: &[&str], words: &str) {
-    let mut command = operator.machine.command(&binary(CLI), arguments);
+    let mut command = operator.command(&binary(CLI), arguments);
     let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     while let Some(line) = lines.next_line().await.unwrap() {
@@ -194,6 +194,76 @@ async fn the_previous_key_stays_while_the_current_one_does_not_work() {
     let line = operator.refused(&RETIRE_KEY).await;
     assert!(line.contains("does not accept this key"), "{line}");
     assert!(value(&stack, APP_SECRET_ID, "AWSPREVIOUS").await.is_some());
+}
+
+/// Changes a secret just before a command moves a label of it, and gives what the command says then.
+async fn outrun(
+    stack: &Stack,
+    operator: &Operator<'_>,
+    arguments: &[&str],
+    secret: &str,
+    value: &serde_json::Value,
+) -> String {
+    stack.secrets.clear_calls();
+    let late = Fault::Delay(std::time::Duration::from_secs(3));
+    stack.secrets.fail(Rule::new(late).operation("UpdateSecretVersionStage").times(1));
+    let outrunning = async {
+        while !stack.secrets.calls().iter().any(|call| call.operation == "UpdateSecretVersionStage") {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        stack.secrets.put(secret, value).await;
+    };
+    tokio::join!(operator.refused(arguments), outrunning).0
+}
+
+#[tokio::test]
+async fn of_two_operators_at_once_one_is_told_and_what_the_other_stored_stays() {
+    let stack = Stack::start().await;
+    let operator = Operator::new(&stack);
+    stack.github.add_key(AppKey::second());
+    operator.file("new.pem", &AppKey::second().pem);
+    operator.file("mine", "a secret of my own choice");
+    let told = |secret: &str| format!("somebody else changed the secret {secret} meanwhile");
+    let theirs = app_secret(&stack.github, stack.installation);
+    let mut theirs_again = theirs.clone();
+    theirs_again["client_id"] = json!("Iv1.theirs");
+
+    let line = outrun(&stack, &operator, &ROTATE_KEY, APP_SECRET_ID, &theirs_again).await;
+    assert!(line.starts_with(&told(APP_SECRET_ID)), "{line}");
+    assert_eq!(value(&stack, APP_SECRET_ID, "AWSCURRENT").await, Some(theirs_again));
+    assert_eq!(value(&stack, APP_SECRET_ID, "AWSPREVIOUS").await, Some(theirs.clone()));
+    let labels = stack.secrets.versions(APP_SECRET_ID).await.into_iter().flat_map(|version| version.stages);
+    assert!(labels.into_iter().all(|label| label != "AWSPENDING"));
+    let line = outrun(&stack, &operator, &RETIRE_KEY, APP_SECRET_ID, &theirs).await;
+    assert!(line.starts_with(&told(APP_SECRET_ID)), "{line}");
+    assert!(value(&stack, APP_SECRET_ID, "AWSPREVIOUS").await.is_some(), "theirs is in service");
+
+    let theirs = json!({"webhook_secret": "theirs", "installations": [stack.installation]});
+    let mine = [&ROTATE_SECRET[..], &["--webhook-secret-file", "mine"]].concat();
+    stack.secrets.put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": WEBHOOK_SECRET})).await;
+    // The first label that moves says what GitHub signs with.
+    let id = stack.github.app().id.to_string();
+    operator.file("app.pem", &stack.github.app().pem);
+    assert!(operator.cli(&flags(&id, "app.pem")).await.ok);
+    let line = outrun(&stack, &operator, &mine, WEBHOOK_SECRET_ID, &theirs).await;
+    assert!(line.starts_with(&told(WEBHOOK_SECRET_ID)), "{line}");
+    assert_eq!(value(&stack, WEBHOOK_SECRET_ID, "AWSCURRENT").await, Some(theirs));
+    assert_ne!(
+        stack.github.hook_config().secret.as_deref(),
+        Some("a secret of my own choice"),
+        "GitHub was told nothing"
+    );
+}
+
+#[tokio::test]
+async fn a_rotation_to_the_key_in_service_is_refused() {
+    let stack = Stack::start().await;
+    let operator = Operator::new(&stack);
+    // Another shape of the same key.
+    operator.file("new.pem", &stack.github.app().pkcs8_pem);
+    let line = operator.refused(&ROTATE_KEY).await;
+    assert!(line.starts_with("this is the key that is in service") && line.contains("do not delete"), "{line}");
+    assert_eq!(stack.secrets.versions(APP_SECRET_ID).await.len(), 1);
 }
 
 #[tokio::test]

@@ -11,14 +11,15 @@ use local_aws::{Fault, Rule};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use stack::{
-    ACCOUNT, APP_SECRET_ID, OPERATOR, REPOSITORY, STACK, Stack, WEBHOOK_SECRET, WEBHOOK_SECRET_ID, app_secret,
+    ACCOUNT, APP_SECRET_ID, INSPECTOR, OPERATOR, REPOSITORY, STACK, Stack, WEBHOOK_SECRET, WEBHOOK_SECRET_ID,
+    app_secret,
 };
 
 use crate::harness::agent::CLI;
 use crate::harness::operator::Operator;
 
 /// Every check, in the order of the list; a script may count on the names.
-const CHECKS: [&str; 20] = [
+const CHECKS: [&str; 21] = [
     "stack",
     "webhook-function",
     "reconcile-function",
@@ -29,6 +30,7 @@ const CHECKS: [&str; 20] = [
     "webhook-secret",
     "webhook-secret-at-github",
     "app-secret",
+    "served-installations",
     "key",
     "app",
     "clock",
@@ -121,9 +123,9 @@ const AS_THE_APP: [&str; 9] = [
 async fn a_healthy_stack_passes_every_check_and_nothing_is_changed_or_left() {
     let stack = healthy().await;
     let mut operator = Operator::new(&stack);
-    let temporary = operator.machine.path("tmp");
+    let temporary = operator.path("tmp");
     std::fs::create_dir(&temporary).unwrap();
-    operator.machine.set("TMPDIR", temporary.to_str().unwrap());
+    operator.set("TMPDIR", temporary.to_str().unwrap());
     let names = stack.dynamodb.names().clone();
     let secrets =
         async || (stack.secrets.versions(APP_SECRET_ID).await, stack.secrets.versions(WEBHOOK_SECRET_ID).await);
@@ -141,7 +143,7 @@ async fn a_healthy_stack_passes_every_check_and_nothing_is_changed_or_left() {
     for (line, name) in lines.iter().zip(CHECKS) {
         assert!(line.starts_with(&format!("✓ {name} ")), "{name}: {line}");
     }
-    assert_eq!(lines[CHECKS.len()], "20 checks: 20 ok, 0 failed, 0 skipped");
+    assert_eq!(lines[CHECKS.len()], "21 checks: 21 ok, 0 failed, 0 skipped");
     let programs = operator.cli(&["verify", "--json", "--task", TASK]).await;
     assert!(programs.ok, "{programs:?}");
     let found: Value = serde_json::from_str(&programs.stdout).unwrap();
@@ -186,8 +188,8 @@ async fn a_healthy_stack_passes_every_check_and_nothing_is_changed_or_left() {
     assert_eq!(stack.github.minted()[0].permissions["contents"], "read");
 
     assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0, "the clone is removed");
-    operator.machine.assert_no_token_was_left(&[&people, &programs]);
-    let said = format!("{people:?}{programs:?}{}", std::fs::read_to_string(operator.machine.path("trace")).unwrap());
+    operator.assert_no_token_was_left(&[&people, &programs]);
+    let said = format!("{people:?}{programs:?}{}", std::fs::read_to_string(operator.path("trace")).unwrap());
     for secret in [WEBHOOK_SECRET, "PRIVATE KEY", app.pem.lines().nth(1).unwrap(), "eyJ"] {
         assert!(!said.contains(secret), "{secret} is in what was said");
     }
@@ -199,7 +201,7 @@ async fn a_stack_as_deployed_is_told_to_be_configured_and_then_passes() {
     let stack = Stack::deployed().await;
     let operator = Operator::new(&stack);
     let found = verify(&operator, &[]).await;
-    let skipped: Vec<&str> = ["key"].into_iter().chain(AS_THE_APP).collect();
+    let skipped: Vec<&str> = ["served-installations", "key"].into_iter().chain(AS_THE_APP).collect();
     found.assert_only("app-secret", &skipped, "it is empty", &["run `konduktor-github-app configure`"]);
     let people = operator.cli(&["verify"]).await;
     assert!(!people.ok, "{people:?}");
@@ -207,7 +209,7 @@ async fn a_stack_as_deployed_is_told_to_be_configured_and_then_passes() {
         "✗ app-secret                konduktor/app cannot be used: it is empty",
         "                            → run `konduktor-github-app configure`",
         "– token                     skipped, it needs app-secret",
-        "20 checks: 9 ok, 1 failed, 10 skipped",
+        "21 checks: 9 ok, 1 failed, 11 skipped",
     ] {
         assert!(people.stdout.lines().any(|there| there == line), "{line}\n{}", people.stdout);
     }
@@ -252,7 +254,7 @@ async fn the_stacks_state_is_looked_at_and_the_rest_nevertheless() {
         "",
         &["there is no stack nobody-deployed-this", "`make deploy`", "--stack"],
     );
-    operator.machine.set("AWS_REGION", "");
+    operator.set("AWS_REGION", "");
     verify(&operator, &[]).await.assert_only("stack", &CHECKS[1..], "", &["no AWS region"]);
 }
 
@@ -272,7 +274,10 @@ async fn a_function_that_is_not_ready_or_not_this_stacks_is_named() {
     for (name, variable) in
         [("webhook", "TASKS_TABLE"), ("reconcile", "TOKEN_FUNCTION"), ("webhook", "WEBHOOK_SECRET_ID")]
     {
-        let before = stack.environment().into_iter().find(|(name, _)| *name == variable).unwrap().1;
+        let before = match variable {
+            "TOKEN_FUNCTION" => "token:reconcile".to_owned(),
+            _ => stack.environment().into_iter().find(|(name, _)| *name == variable).unwrap().1,
+        };
         stack.lambda.set_variable(name, variable, "others");
         let seen = format!("{variable} is others and not {before}");
         verify(&operator, &[]).await.assert_only(&format!("{name}-function"), &[], &seen, &["by hand"]);
@@ -325,9 +330,17 @@ async fn the_webhooks_secret_has_to_be_one_and_to_have_reached_github() {
     {
         stack.secrets.put(WEBHOOK_SECRET_ID, &value).await;
         let found = verify(&operator, &[]).await;
-        found.assert_only("webhook-secret", &["webhook-secret-at-github"], seen, &["--rotate webhook-secret"]);
+        found.assert_only(
+            "webhook-secret",
+            &["webhook-secret-at-github", "served-installations"],
+            seen,
+            &["--rotate webhook-secret"],
+        );
     }
-    stack.secrets.put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": WEBHOOK_SECRET})).await;
+    stack
+        .secrets
+        .put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": WEBHOOK_SECRET, "installations": [stack.installation]}))
+        .await;
     verify(&operator, &[]).await.assert_all_hold();
 
     // As a rotation leaves it that ended between writing the secret and telling GitHub.
@@ -338,7 +351,10 @@ async fn the_webhooks_secret_has_to_be_one_and_to_have_reached_github() {
     let told = verify(&operator, &[]).await;
     told.assert_all_hold();
     assert_eq!(told.check("webhook-secret-at-github")["seen"], "configure told GitHub the version in service");
-    stack.secrets.put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": "another one"})).await;
+    stack
+        .secrets
+        .put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": "another one", "installations": [stack.installation]}))
+        .await;
     let found = verify(&operator, &[]).await;
     let next = ["finish it with `konduktor-github-app configure --rotate webhook-secret`"];
     found.assert_only("webhook-secret-at-github", &[], "has not reached GitHub", &next);
@@ -358,7 +374,8 @@ async fn the_apps_secret_its_key_and_its_app_are_told_apart() {
         changed[field] = value;
         changed
     };
-    let (to_key, to_app): (Vec<_>, Vec<_>) = (["key"].into_iter().chain(AS_THE_APP).collect(), AS_THE_APP.to_vec());
+    let (to_key, to_app): (Vec<_>, Vec<_>) =
+        (["served-installations", "key"].into_iter().chain(AS_THE_APP).collect(), AS_THE_APP.to_vec());
     let half = good["private_key"].as_str().unwrap()[..400].to_owned();
     let other = &AppKey::second().fingerprint;
     let configure = "`konduktor-github-app configure`";
@@ -400,6 +417,7 @@ async fn without_the_right_to_read_the_apps_secret_tokens_and_clones_are_still_p
     stack.secrets.fail(Rule::new(Fault::AccessDenied).operation("GetSecretValue").on(APP_SECRET_ID).from(OPERATOR));
     let found = verify(&operator, &[]).await;
     let skipped = [
+        "served-installations",
         "key",
         "app",
         "clock",
@@ -411,6 +429,31 @@ async fn without_the_right_to_read_the_apps_secret_tokens_and_clones_are_still_p
     ];
     found.assert_only("app-secret", &skipped, "could not", &["secretsmanager:GetSecretValue", APP_SECRET_ID]);
     assert!(found.of("ok").ends_with(&["token", "clone"]));
+}
+
+#[tokio::test]
+async fn who_may_only_look_gets_a_token_of_their_own_profile_and_no_secret() {
+    let stack = healthy().await;
+    let mut inspector = Operator::new(&stack);
+    inspector.set("AWS_ACCESS_KEY_ID", INSPECTOR);
+    stack.secrets.fail(Rule::new(Fault::AccessDenied).from(INSPECTOR));
+    let found = verify(&inspector, &[]).await;
+    assert!(found.of("ok").ends_with(&["token", "clone"]), "{:?}", found.of("ok"));
+    assert_eq!(found.of("failed"), ["webhook-secret", "app-secret"]);
+    stack.lambda.log_line("token", |line| line.contains("\"profile\":\"inspect\"")).await;
+    let explained = inspector.cli(&["explain", TASK]).await;
+    assert!(explained.stdout.contains("Fix login"), "{explained:?}");
+    assert!(inspector.cli(&["task", "list"]).await.printed().contains("Fix login"));
+}
+
+#[tokio::test]
+async fn a_stack_from_before_there_were_aliases_is_asked_without() {
+    let stack = healthy().await;
+    let mut described = stack.cloudformation.get(STACK);
+    described.outputs.remove("InspectTokens");
+    stack.cloudformation.put(STACK, described);
+    stack.lambda.set_variable("reconcile", "TOKEN_FUNCTION", "token");
+    verify(&Operator::new(&stack), &[]).await.assert_all_hold();
 }
 
 #[tokio::test]
@@ -451,6 +494,8 @@ async fn what_the_app_or_an_account_has_not_granted_is_named() {
     stack.github.set_permissions(&[("metadata", "read")]);
     let other = stack.github.install("elsewhere", Selection::All);
     stack.github.set_permissions(&[("contents", "read"), ("metadata", "read"), ("pull_requests", "write")]);
+    let both = json!({"webhook_secret": WEBHOOK_SECRET, "installations": [stack.installation, other]});
+    stack.secrets.put(WEBHOOK_SECRET_ID, &both).await;
     let found = verify(&operator, &[]).await;
     found.assert_only(
         "installation-permissions",
@@ -461,6 +506,33 @@ async fn what_the_app_or_an_account_has_not_granted_is_named() {
     let only_ours = json!({"webhook_secret": WEBHOOK_SECRET, "installations": [stack.installation]});
     stack.secrets.put(WEBHOOK_SECRET_ID, &only_ours).await;
     verify(&operator, &[]).await.assert_all_hold();
+}
+
+#[tokio::test]
+async fn the_webhook_has_to_know_whose_events_to_take() {
+    let stack = healthy().await;
+    let operator = Operator::new(&stack);
+    stack.secrets.put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": WEBHOOK_SECRET})).await;
+    let found = verify(&operator, &[]).await;
+    found.assert_only("served-installations", &[], "lists no installations", &["`konduktor-github-app configure`"]);
+}
+
+#[tokio::test]
+async fn a_policy_of_before_there_were_profiles_is_told_and_fails_nothing() {
+    let stack = healthy().await;
+    let operator = Operator::new(&stack);
+    let with_policy = |policy: &str| {
+        let mut described = stack.cloudformation.get(STACK);
+        described.parameters.insert("TokenPolicy".to_owned(), policy.to_owned());
+        stack.cloudformation.put(STACK, described);
+    };
+    with_policy(r#"{"permissions":{"contents":"read"}}"#);
+    let found = verify(&operator, &[]).await;
+    found.assert_all_hold();
+    assert!(found.check("token-function")["seen"].as_str().unwrap().contains("knows no profiles"));
+    with_policy(r#"{"profiles":{"agents":{"repositories":["*/app"]}}}"#);
+    let found = verify(&operator, &[]).await;
+    found.assert_only("token-function", &[], "repositories[0] can match another account", &["TokenPolicy"]);
 }
 
 #[tokio::test]
@@ -485,7 +557,10 @@ async fn the_installation_has_to_be_there_served_and_not_suspended_and_others_ar
     let found = verify(&operator, &[]).await;
     let adds = format!("configure --installation-id {}` adds it", stack.installation);
     found.assert_only("installation", &skipped, "its events are ignored", &[&adds]);
-    stack.secrets.put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": WEBHOOK_SECRET})).await;
+    stack
+        .secrets
+        .put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": WEBHOOK_SECRET, "installations": [stack.installation]}))
+        .await;
 
     stack.github.uninstall(stack.installation);
     let found = verify(&operator, &[]).await;
@@ -666,8 +741,7 @@ async fn a_clone_is_made_with_this_commands_token_and_nothing_else() {
     let mut operator = Operator::new(&stack);
     let url = stack.github.url();
     let mark = |name: &str| {
-        let program =
-            operator.file(name, &format!("#!/bin/sh\ntouch '{}'\n", operator.machine.path("asked").display()));
+        let program = operator.file(name, &format!("#!/bin/sh\ntouch '{}'\n", operator.path("asked").display()));
         std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         program.display().to_string()
     };
@@ -681,8 +755,8 @@ async fn a_clone_is_made_with_this_commands_token_and_nothing_else() {
         ),
     );
     operator.file(".netrc", "machine 127.0.0.1 login nobody password nothing\n");
-    operator.machine.set("GIT_ASKPASS", &askpass);
-    operator.machine.set("GIT_TERMINAL_PROMPT", "");
+    operator.set("GIT_ASKPASS", &askpass);
+    operator.set("GIT_TERMINAL_PROMPT", "");
     verify(&operator, &[]).await.assert_all_hold();
     stack.github.create_repository("acme/open", false);
     stack.github.create_git_repository("acme/open", &[("README.md", "# open\n")]).await;
@@ -721,13 +795,13 @@ async fn a_clone_is_made_with_this_commands_token_and_nothing_else() {
     let (found, ()) = tokio::join!(verify(&operator, &[]), meanwhile);
     found.assert_only("clone", &[], "too many calls of the function token", &["proxy"]);
     stack.lambda.set_concurrency("token", 10);
-    assert!(!operator.machine.path("asked").exists(), "nobody else was asked for a password");
+    assert!(!operator.path("asked").exists(), "nobody else was asked for a password");
 
     stack.github.fresh_token_answers(401, 1);
     let refusal = FaultKind::Status(401, String::new(), vec![("www-authenticate".to_owned(), "Basic".to_owned())]);
     stack.github.fault(github::Fault::once("/acme/app.git", refusal));
     verify(&operator, &["--clone", "acme/app"]).await.assert_all_hold();
-    operator.machine.set("PATH", "/nowhere");
+    operator.set("PATH", "/nowhere");
     verify(&operator, &[]).await.assert_only("clone", &[], "git cannot be run", &["install git"]);
 }
 
@@ -795,14 +869,14 @@ async fn a_tag_has_to_name_one_task_and_its_column_is_told() {
 async fn colours_are_for_a_terminal_and_other_peoples_words_cannot_write_to_it() {
     let stack = healthy().await;
     let mut operator = Operator::new(&stack);
-    operator.machine.set("TERM", "xterm-256color");
+    operator.set("TERM", "xterm-256color");
     let on_a_terminal = |operator: &Operator<'_>| {
-        let mut command = operator.machine.command(&binary(CLI), &["verify"]).into_std();
+        let mut command = operator.command(&binary(CLI), &["verify"]).into_std();
         command.stderr(std::process::Stdio::null());
         terminal::run(command, 160)
     };
     let screen = on_a_terminal(&operator);
-    assert!(screen.ends_with("\u{1b}[1m20 checks: 20 ok, 0 failed, 0 skipped\u{1b}[0m\n"), "{screen:?}");
+    assert!(screen.ends_with("\u{1b}[1m21 checks: 21 ok, 0 failed, 0 skipped\u{1b}[0m\n"), "{screen:?}");
     let piped = operator.cli(&["verify"]).await.stdout;
     assert!(!piped.contains('\u{1b}'), "{piped:?}");
     let ping = stack.github.ping_event();
@@ -810,7 +884,7 @@ async fn colours_are_for_a_terminal_and_other_peoples_words_cannot_write_to_it()
     let (succeeded, screen) = operator.converse(&["verify"], &[]).await;
     assert!(!succeeded && screen.contains("\u{1b}[31m✗ deliveries"), "{screen:?}");
     assert!(screen.contains("→ 418: [2J I am a teapot") && !screen.contains("\u{1b}[2J"), "{screen:?}");
-    operator.machine.set("NO_COLOR", "1");
+    operator.set("NO_COLOR", "1");
     let (_, screen) = operator.converse(&["verify"], &[]).await;
     assert!(screen.contains("✗ deliveries") && !screen.contains('\u{1b}'), "{screen:?}");
 }

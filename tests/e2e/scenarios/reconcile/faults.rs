@@ -21,7 +21,7 @@ async fn linked(world: &mut World, digits: &str, path: &str) -> u64 {
 }
 
 fn conflict(world: &World, digits: &str) -> Value {
-    world.read_task(digits).get("has_merge_conflict").cloned().unwrap_or(Value::Null)
+    world.read(digits).get("has_merge_conflict").cloned().unwrap_or(Value::Null)
 }
 
 /// Merges another pull request that touches `path`, and delivers that.
@@ -204,7 +204,7 @@ async fn a_wrong_app_id_for_a_while_costs_nothing_but_the_while() {
             world.reconcile_by(&app, json!({"schedule": "due"})).await;
             world.reconcile_by(&app, world.stream_event()).await;
         }
-        assert_eq!(world.read_task("aaaaaaa1")["status"], "done", "{refusal} for {hours} h");
+        assert_eq!(world.read("aaaaaaa1")["status"], "done", "{refusal} for {hours} h");
         assert_eq!(conflict(&world, "bbbbbbb2"), json!(false), "{refusal} for {hours} h");
     }
 }
@@ -264,7 +264,7 @@ async fn a_push_to_the_base_is_found_within_a_quarter_of_an_hour_and_blames_nobo
         world.stream().await;
     }
     assert_eq!(conflict(&world, "aaaaaaa1"), json!(true));
-    assert!(world.read_task("aaaaaaa1").get("conflict_caused_by").is_none());
+    assert!(world.read("aaaaaaa1").get("conflict_caused_by").is_none());
 }
 
 #[tokio::test]
@@ -338,7 +338,7 @@ async fn a_repository_whose_old_name_is_anothers_is_read_under_its_own() {
     for _ in 0..3 {
         a_turn(&mut world).await;
     }
-    assert_eq!(world.read_task("bbbbbbb2")["status"], "done");
+    assert_eq!(world.read("bbbbbbb2")["status"], "done");
 }
 
 #[tokio::test]
@@ -487,7 +487,7 @@ async fn an_installation_that_is_not_served_moves_nothing_and_is_resynced_once_i
         a_turn(&mut world).await;
     }
     assert!(!world.github.requests().iter().any(|request| request.path.contains("/pulls/")));
-    assert_eq!(world.read_task("aaaaaaa1")["status"], "pr_submitted");
+    assert_eq!(world.read("aaaaaaa1")["status"], "pr_submitted");
     world.board.serve(&only(world.installation)).await.unwrap();
     let app = world.another_app();
     for _ in 0..4 {
@@ -496,7 +496,7 @@ async fn an_installation_that_is_not_served_moves_nothing_and_is_resynced_once_i
         world.pass(20);
         world.reconcile_by(&app, json!({"schedule": "due"})).await;
     }
-    assert_eq!(world.read_task("aaaaaaa1")["status"], "done");
+    assert_eq!(world.read("aaaaaaa1")["status"], "done");
 }
 
 #[tokio::test]
@@ -505,20 +505,20 @@ async fn a_card_that_was_planted_wrong_is_right_after_a_resync_and_an_orphan_aft
     let number = linked(&mut world, "aaaaaaa1", "a.rs").await;
     world.stream().await;
     a_turn(&mut world).await;
-    let right = world.read_task("aaaaaaa1");
+    let right = world.read("aaaaaaa1");
     let mut wrong = right.clone();
     wrong["has_merge_conflict"] = json!(true);
     wrong["pull_requests"] = json!({});
     wrong.as_object_mut().unwrap().remove("pull_request");
     world.dynamodb.put("Tasks", &wrong);
     world.reconcile(json!({"resync": REPOSITORY})).await;
-    let healed = world.read_task("aaaaaaa1");
+    let healed = world.read("aaaaaaa1");
     for name in ["pull_requests", "pull_request", "has_merge_conflict"] {
         assert_eq!(healed[name], right[name], "{name}");
     }
     // Nothing but itself leads to this one.
     world.task("bbbbbbb2", "pr_submitted");
-    let mut orphan = world.read_task("bbbbbbb2");
+    let mut orphan = world.read("bbbbbbb2");
     for name in ["pull_requests", "pull_request", "has_merge_conflict"] {
         orphan[name] = right[name].clone();
     }
@@ -527,8 +527,8 @@ async fn a_card_that_was_planted_wrong_is_right_after_a_resync_and_an_orphan_aft
     world.due().await;
     world.pass(20);
     world.due().await;
-    let healed = world.read_task("bbbbbbb2");
+    let healed = world.read("bbbbbbb2");
     assert_eq!(healed["pull_requests"], json!({}), "{healed:#}");
     assert!(healed.get("has_merge_conflict").is_none());
-    assert_eq!(world.read_task("aaaaaaa1")["pull_request"], json!(format!("{}#{number}", world.repository_id)));
+    assert_eq!(world.read("aaaaaaa1")["pull_request"], json!(format!("{}#{number}", world.repository_id)));
 }

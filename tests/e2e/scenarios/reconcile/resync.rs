@@ -8,7 +8,7 @@ use super::World;
 use super::world::{RECONCILE, REPOSITORY};
 
 fn status(world: &World, digits: &str) -> Value {
-    world.read_task(digits)["status"].clone()
+    world.read(digits)["status"].clone()
 }
 
 fn sync(world: &World) -> Value {
@@ -51,13 +51,13 @@ async fn a_webhook_that_was_off_for_a_week_costs_nothing_but_time() {
     world.settle().await;
     assert_eq!(status(&world, "aaaaaaa1"), "done");
     assert_eq!(status(&world, "bbbbbbb2"), "done");
-    let given_up = world.read_task("ccccccc3");
+    let given_up = world.read("ccccccc3");
     let key = format!("{}#{}", world.repository_id, closed.number());
     assert_eq!(
         (&given_up["status"], &given_up["pull_requests"][&key]["state"]),
         (&json!("pr_submitted"), &json!("closed"))
     );
-    assert_eq!(world.read_task("ddddddd4")["has_merge_conflict"], true, "a merge without a tag moved the base");
+    assert_eq!(world.read("ddddddd4")["has_merge_conflict"], true, "a merge without a tag moved the base");
     world.github.assert_nothing_unexpected();
 }
 
@@ -75,7 +75,7 @@ async fn the_first_resync_goes_back_ninety_days_and_takes_everything_open() {
     world.hub().merge(REPOSITORY, recent.number());
     world.settle().await;
     assert_eq!(status(&world, "aaaaaaa1"), "pr_submitted");
-    assert_eq!(world.read_task("bbbbbbb2")["has_merge_conflict"], false);
+    assert_eq!(world.read("bbbbbbb2")["has_merge_conflict"], false);
     assert_eq!(status(&world, "ccccccc3"), "done");
 }
 
@@ -190,7 +190,7 @@ async fn an_operator_asks_for_one_pull_request() {
     let opened = world.open("Work [kid: #aaaaaaa1]", "a.rs");
     let asked = json!({"repository": REPOSITORY, "number": opened.number()});
     world.reconcile(asked.clone()).await;
-    assert_eq!(world.read_task("aaaaaaa1")["has_merge_conflict"], false);
+    assert_eq!(world.read("aaaaaaa1")["has_merge_conflict"], false);
     assert!(world.owed().is_empty());
     world.pass(5);
     world.hub().merge(REPOSITORY, opened.number());
@@ -230,7 +230,7 @@ async fn an_installation_is_served_once_a_pull_request_of_it_was_seen() {
     let opened = world.github.open_pull_request("globex/tools", NewPullRequest::titled("Work [kid: #aaaaaaa1]"));
     world.deliver(&opened).await;
     world.stream().await;
-    assert_eq!(world.read_task("aaaaaaa1")["has_merge_conflict"], false);
+    assert_eq!(world.read("aaaaaaa1")["has_merge_conflict"], false);
     world.github.merge("globex/tools", opened.number());
     resync(&mut world).await;
     assert_eq!(status(&world, "aaaaaaa1"), "done");
@@ -246,8 +246,8 @@ async fn a_renamed_repository_keeps_its_tasks() {
     world.github.rename_repository(REPOSITORY, "acme/gadgets");
     world.stream().await;
     assert_eq!(world.item(opened.number())["repository"], "acme/gadgets");
-    assert_eq!(world.read_task("aaaaaaa1")["repository"], "acme/gadgets");
-    assert_eq!(world.read_task("aaaaaaa1")["has_merge_conflict"], false);
+    assert_eq!(world.read("aaaaaaa1")["repository"], "acme/gadgets");
+    assert_eq!(world.read("aaaaaaa1")["has_merge_conflict"], false);
     resync(&mut world).await;
     assert_eq!(sync(&world)["repository"], "acme/gadgets");
 }
