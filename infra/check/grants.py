@@ -14,6 +14,7 @@ OWNERS = {
     "ASIARECONCILE": "ReconcileRole",
     "ASIATOKEN": "TokenRole",
     "AKIACLIENT": "ClientPolicy",
+    "AKIAAGENT": "AgentPolicy",
     "AKIAOPERATOR": "OperatorPolicy",
     "AKIAPUSHER": "PusherPolicy",
     "AKIABOARD": "BoardPolicy",

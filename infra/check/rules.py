@@ -37,6 +37,7 @@ REACH = {
         "logs": {"TokenLogs"},
     },
     "ClientPolicy": {"lambda": {"TokenFunction", "TokenForAgents"}},
+    "AgentPolicy": {"lambda": {"TokenFunction", "TokenForAgents"}, "dynamodb": {"TasksTable"}},
     "PusherPolicy": {"lambda": {"TokenForPushers"}},
     "BoardPolicy": {"cloudformation": set(), "dynamodb": {"TasksTable"}},
     "InspectPolicy": {
@@ -191,6 +192,15 @@ def a_role_reaches_only_its_own(template):
                 yield f"{owner}: reaches {service}"
             elif extra := named(template, statement.get("Resource", [])) - REACH[owner][service]:
                 yield f"{owner}: {service} reaches {', '.join(sorted(extra))}"
+
+
+@rule
+def agents_write_nothing_of_a_card_but_its_column(template):
+    named = {"ForAllValues:StringEquals": {"dynamodb:Attributes": ["prefix", "id", "status", "updated_at"]}}
+    for owner, statement in statements(template):
+        writes = {"dynamodb:UpdateItem", "dynamodb:PutItem", "dynamodb:DeleteItem"} & set(as_list(statement["Action"]))
+        if owner == "AgentPolicy" and writes and (writes != {"dynamodb:UpdateItem"} or statement.get("Condition") != named):
+            yield f"{owner}: {', '.join(sorted(writes))} beyond the column"
 
 
 @rule
@@ -578,7 +588,7 @@ def parameters_explain_and_guard_themselves(template):
 
 @rule
 def outputs_say_what_comes_next(template):
-    wanted = {"WebhookUrl", "TasksTable", "PullRequestsTable", "TokensTable", "WebhookSecret", "AppSecret", "ClientPolicy",
+    wanted = {"WebhookUrl", "TasksTable", "PullRequestsTable", "TokensTable", "WebhookSecret", "AppSecret", "ClientPolicy", "AgentPolicy",
               "PusherPolicy", "BoardPolicy", "InspectPolicy", "OperatorPolicy", "GitCredentialHelper", "InspectTokens", "DomainTarget"} | ENVIRONMENT.keys()
     for name in wanted - template["Outputs"].keys():
         yield f"{name}: no output"

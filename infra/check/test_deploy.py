@@ -90,7 +90,9 @@ def calls(stack):
         name = {"TableName": outputs[table]}
         (hash_key, value), *_ = item.items()
         query = {"KeyConditionExpression": "#k = :v", "ExpressionAttributeNames": {"#k": hash_key}, "ExpressionAttributeValues": {":v": value}}
+        check = name | {"Key": item, "ConditionExpression": "attribute_exists(#k) OR attribute_not_exists(#k)", "ExpressionAttributeNames": {"#k": hash_key}}
         found |= {
+            f"ConditionCheckItem {table}": ["dynamodb", "transact_write_items", {"TransactItems": [{"ConditionCheck": check}]}],
             f"GetItem {table}": ["dynamodb", "get_item", name | {"Key": item}],
             f"BatchGetItem {table}": ["dynamodb", "batch_get_item", {"RequestItems": {outputs[table]: {"Keys": [item]}}}],
             f"Query {table}": ["dynamodb", "query", name | query],
@@ -123,11 +125,13 @@ ALIASES = ("reconcile", "agents", "pushers", "inspect")
 LOGS = {f"FilterLogEvents {name.capitalize()}Function" for name in FUNCTIONS}
 GRANTED = {
     "webhook": {
+        "ConditionCheckItem TasksTable", "ConditionCheckItem PullRequestsTable",
         "GetItem TasksTable", "Query TasksTable", "UpdateItem TasksTable",
         "GetItem PullRequestsTable", "PutItem PullRequestsTable", "UpdateItem PullRequestsTable",
         "GetSecretValue WebhookSecret",
     },
     "reconcile": {
+        "ConditionCheckItem TasksTable", "ConditionCheckItem PullRequestsTable",
         "GetItem TasksTable", "Query TasksTable", "Scan TasksTable", "UpdateItem TasksTable",
         "BatchGetItem PullRequestsTable", "GetItem PullRequestsTable", "PutItem PullRequestsTable", "Query PullRequestsTable",
         "UpdateItem PullRequestsTable",
@@ -179,6 +183,7 @@ def test_each_removed_grant_stops_just_the_step_that_needs_it(stack, function):
 
 @pytest.mark.parametrize(("policy", "granted"), [
     ("ClientPolicy", {"InvokeFunction TokenFunction", "InvokeFunction token:agents"}),
+    ("AgentPolicy", {"InvokeFunction TokenFunction", "InvokeFunction token:agents", "Query TasksTable", "Scan TasksTable", "UpdateItem TasksTable"}),
     ("PusherPolicy", {"InvokeFunction token:pushers"}),
     ("BoardPolicy", {"Query TasksTable", "PutItem TasksTable", "UpdateItem TasksTable", "Scan TasksTable"}),
     ("InspectPolicy", {"Query TasksTable", "Scan TasksTable", "GetItem PullRequestsTable", "InvokeFunction token:inspect"} | LOGS),

@@ -73,6 +73,8 @@ MISTAKES = {
     "webhook may read every secret of the account": widen("WebhookRole", "Secret", Resource={"Fn::Sub": "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:*"}),
     "reconcile may read the webhook secret": widen("ReconcileRole", "Token", Action=["lambda:InvokeFunction", "secretsmanager:GetSecretValue"], Resource=[arn("TokenFunction"), arn("WebhookSecret", "Id")]),
     "token function may write tasks": widen("TokenRole", "Tokens", Resource=[arn("TokensTable"), arn("TasksTable")]),
+    "agents may write all of a card": widen("AgentPolicy", "Move", Condition={}),
+    "agents may put cards": widen("AgentPolicy", "Read", Action=["dynamodb:Query", "dynamodb:Scan", "dynamodb:PutItem"]),
     "agents may invoke every function": widen("ClientPolicy", "Token", Resource="*"),
     "an alias runs an old version": put("TokenForAgents.FunctionVersion", "7"),
     "an alias is asked again": put("TokenForPushersAsync.MaximumRetryAttempts", 2),

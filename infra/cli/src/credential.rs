@@ -168,7 +168,7 @@ async fn erase(description: &Description, arguments: &Arguments, account: &Accou
     Ok(function.invalidate(sha256).await?)
 }
 
-fn api_url(flag: Option<&str>) -> Result<String, Failure> {
+pub(crate) fn api_url(flag: Option<&str>) -> Result<String, Failure> {
     if let Some(url) = flag {
         return check_api_url(url).map_err(|reason| Failure::new(format!("--github-api-url: {reason}")));
     }

@@ -9,7 +9,6 @@ mod context;
 mod deliveries;
 mod evidence;
 mod malformed_tag;
-mod subject;
 mod verdict;
 mod view;
 
@@ -20,8 +19,8 @@ use crate::clock;
 use crate::failure::Failure;
 use crate::output::{self, Progress, Terminal};
 use crate::stack::{self, Stack};
+use crate::subject::{self, Subject};
 use cause::Cause;
-use subject::Subject;
 
 const EXAMPLES: &str = "\
 Examples:

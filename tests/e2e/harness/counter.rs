@@ -1,14 +1,14 @@
 //! The token function in this process, for tests that ask a lot or need to say what time it is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use fake_github::{GitHub, Selection};
+use fake_github::Selection;
 use jiff::{SignedDuration, Timestamp};
-use local_aws::{DynamoDb, SecretsManager};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use stack::{APP_SECRET_ID, app_secret};
+use stack::{APP_SECRET_ID, Services, app_secret};
 use token::{App, Failure, Policy, RequestContext, Settings, handle};
 
 pub const PERMISSIONS: [(&str, &str); 5] = [
@@ -22,29 +22,34 @@ pub const REPOSITORIES: [&str; 4] = ["acme/app", "acme/web", "acme/issues", "acm
 
 /// Where tokens are asked for: GitHub, the table and the secret, and a clock that tests move.
 pub struct Counter {
-    pub github: GitHub,
-    pub dynamodb: DynamoDb,
-    pub secrets: SecretsManager,
+    services: Services,
     pub installation: u64,
     /// Shared by the environments: 200 clients that each read the trust roots would starve each other.
     clients: (aws_sdk_secretsmanager::Client, aws_sdk_dynamodb::Client),
     passed: AtomicI64,
 }
 
+impl Deref for Counter {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.services
+    }
+}
+
 impl Counter {
     /// An App with [`PERMISSIONS`], installed on an account with [`REPOSITORIES`].
     pub async fn open() -> Self {
-        let github = GitHub::start().await;
+        let services = Services::start().await;
+        let Services { github, dynamodb, secrets } = &services;
         github.set_permissions(&PERMISSIONS);
         for repository in REPOSITORIES {
             github.create_repository(repository, true);
         }
         let installation = github.install("acme", Selection::All);
-        let secrets = SecretsManager::start().await;
-        secrets.create(APP_SECRET_ID, Some(&app_secret(&github, installation))).await;
-        let dynamodb = DynamoDb::start().await;
+        secrets.create(APP_SECRET_ID, Some(&app_secret(github, installation))).await;
         let clients = (secrets.sdk("ASIATOKEN"), dynamodb.sdk("ASIATOKEN"));
-        Self { github, dynamodb, secrets, installation, clients, passed: AtomicI64::new(0) }
+        Self { services, installation, clients, passed: AtomicI64::new(0) }
     }
 
     /// A cold execution environment.

@@ -1,25 +1,25 @@
 //! A board and the webhook's handler in this process, for tests that deliver a lot.
 
+use std::ops::Deref;
+
 use adapters::board::Board;
 use adapters::secrets::Secret;
 use jiff::Timestamp;
 use lambda_http::http::HeaderMap;
 use local_aws::lambda::access_key_id;
-use local_aws::{DynamoDb, SecretsManager};
 use serde_json::{Value, json};
+use stack::{Services, WEBHOOK_SECRET, WEBHOOK_SECRET_ID};
 use webhook::delivery::UnverifiedDelivery;
 use webhook::{App, handle};
 
-use crate::harness::payload::Payload;
+use crate::harness::payload::{Payload, REPOSITORY_ID};
 
-pub const SECRET: &str = "It's a Secret to Everybody";
 pub const TASK: &str = "4d9d444d0198c5c27f00aabbccddeeff";
 pub const TAG: &str = "[kid: #4d9d444d]";
 pub const NOW: i64 = 1_795_500_000;
 
 pub struct Desk {
-    pub dynamodb: DynamoDb,
-    pub secrets: SecretsManager,
+    services: Services,
     pub app: App,
 }
 
@@ -30,50 +30,34 @@ pub struct Answered {
     pub json: Value,
 }
 
+impl Deref for Desk {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.services
+    }
+}
+
 impl Desk {
     /// A configured webhook and no tasks.
     pub async fn start() -> Self {
-        Self::with_secret(&json!({"webhook_secret": SECRET})).await
+        Self::with_secret(&json!({"webhook_secret": WEBHOOK_SECRET})).await
     }
 
     pub async fn with_secret(secret: &Value) -> Self {
-        let dynamodb = DynamoDb::start().await;
-        let secrets = SecretsManager::start().await;
-        secrets.create("konduktor/webhook", Some(secret)).await;
-        let app = app(&dynamodb, &secrets);
-        Self { dynamodb, secrets, app }
+        let services = Services::start().await;
+        services.secrets.create(WEBHOOK_SECRET_ID, Some(secret)).await;
+        let app = app(&services);
+        Self { services, app }
     }
 
     /// A second execution environment over the same tables.
     pub fn another_app(&self) -> App {
-        app(&self.dynamodb, &self.secrets)
+        app(&self.services)
     }
 
     pub fn now(&self) -> Timestamp {
         Timestamp::from_second(NOW).unwrap()
-    }
-
-    /// Puts a task on the board, as the board writes one.
-    pub fn task(&self, id: &str, status: &str) {
-        let time = "2026-11-23T00:00:00Z";
-        let task = json!({"prefix": id[..8], "id": id, "title": "Fix login", "status": status, "priority": "p2",
-            "created_at": time, "updated_at": time});
-        self.dynamodb.put("Tasks", &task);
-    }
-
-    /// The board's own write: a person or an agent moves the card.
-    pub fn move_task(&self, id: &str, status: &str) {
-        let mut task = self.read(id);
-        task["status"] = json!(status);
-        self.dynamodb.put("Tasks", &task);
-    }
-
-    pub fn read(&self, id: &str) -> Value {
-        self.dynamodb.get("Tasks", &json!({"prefix": id[..8], "id": id})).expect("the task is there")
-    }
-
-    pub fn status(&self, id: &str) -> String {
-        self.read(id)["status"].as_str().unwrap().to_owned()
     }
 
     pub fn pull_request(&self, number: u64) -> Option<Value> {
@@ -81,8 +65,7 @@ impl Desk {
     }
 
     pub fn item(&self, item: &str) -> Option<Value> {
-        let key = json!({"repository_id": crate::harness::payload::REPOSITORY_ID.to_string(), "item": item});
-        self.dynamodb.get("PullRequests", &key)
+        self.row(REPOSITORY_ID, item)
     }
 
     /// Delivers a payload as GitHub does, signed.
@@ -92,7 +75,7 @@ impl Desk {
 
     pub async fn deliver_to(&self, app: &App, payload: &Payload) -> Answered {
         let body = payload.bytes();
-        let signature = sign(SECRET, &body);
+        let signature = sign(WEBHOOK_SECRET, &body);
         self.post(app, &[("x-github-event", "pull_request"), ("x-hub-signature-256", &signature)], Some(body)).await
     }
 
@@ -114,10 +97,10 @@ impl Desk {
     }
 }
 
-fn app(dynamodb: &DynamoDb, secrets: &SecretsManager) -> App {
+fn app(Services { dynamodb, secrets, .. }: &Services) -> App {
     let key = access_key_id("webhook");
     let board = Board::new(dynamodb.sdk(&key), "Tasks", "PullRequests");
-    App::new(board, Secret::new(secrets.sdk(&key), "konduktor/webhook"))
+    App::new(board, Secret::new(secrets.sdk(&key), WEBHOOK_SECRET_ID))
 }
 
 pub fn sign(secret: &str, body: &[u8]) -> String {

@@ -1,5 +1,6 @@
 //! The machine that an operator sets the App up from: the command line, AWS credentials, and nothing that names the stack.
 
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -16,8 +17,23 @@ use tokio::task::JoinHandle;
 
 use crate::harness::agent::{Agent, CLI, Ended};
 
+/// A machine as [`Agent`] is one, for somebody else; what that one can do, this one can.
 pub struct Operator<'a> {
-    pub machine: Agent<'a>,
+    machine: Agent<'a>,
+}
+
+impl<'a> Deref for Operator<'a> {
+    type Target = Agent<'a>;
+
+    fn deref(&self) -> &Agent<'a> {
+        &self.machine
+    }
+}
+
+impl DerefMut for Operator<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.machine
+    }
 }
 
 impl<'a> Operator<'a> {
@@ -32,14 +48,10 @@ impl<'a> Operator<'a> {
 
     /// Writes a file into the home folder.
     pub fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.machine.path(name);
+        let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
         path
-    }
-
-    pub async fn cli(&self, arguments: &[&str]) -> Ended {
-        self.machine.cli(arguments).await
     }
 
     /// The JSON that a command printed; what it said meanwhile went to standard error.
@@ -59,7 +71,7 @@ impl<'a> Operator<'a> {
 
     /// Starts a command that goes on while somebody does something else.
     pub fn start(&self, arguments: &[&str]) -> Running {
-        let mut command = self.machine.command(&binary(CLI), arguments);
+        let mut command = self.command(&binary(CLI), arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (stdout, stderr) = (Text::default(), Text::default());
@@ -72,7 +84,7 @@ impl<'a> Operator<'a> {
 
     /// Runs a command at a terminal and types the answers; gives whether it succeeded and what the screen showed.
     pub async fn converse(&self, arguments: &[&str], answers: &[(&str, &str)]) -> (bool, String) {
-        let command = self.machine.command(&binary(CLI), arguments).into_std();
+        let command = self.command(&binary(CLI), arguments).into_std();
         let answers: Vec<(String, String)> =
             answers.iter().map(|(question, answer)| ((*question).to_owned(), (*answer).to_owned())).collect();
         let typed = move || {
@@ -122,7 +134,7 @@ impl Running {
             reader.await.unwrap();
         }
         let text = |text: &Text| text.lock().unwrap().clone();
-        Ended { ok: status.success(), stdout: text(&self.stdout), stderr: text(&self.stderr) }
+        Ended { ok: status.success(), code: status.code(), stdout: text(&self.stdout), stderr: text(&self.stderr) }
     }
 }
 

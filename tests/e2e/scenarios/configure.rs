@@ -124,7 +124,7 @@ async fn a_script_gets_json_and_a_second_run_writes_nothing() {
     );
     let before = (stack.secrets.versions(APP_SECRET_ID).await, stack.secrets.versions(WEBHOOK_SECRET_ID).await);
     let pem = app.pkcs8_pem.replace('\n', "\\n");
-    let ended = operator.machine.cli_with(&[&flags(&id, "-")[..], &["--json"]].concat(), &pem).await;
+    let ended = operator.cli_with(&[&flags(&id, "-")[..], &["--json"]].concat(), &pem).await;
     assert!(ended.ok, "{ended:?}");
     let second: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(second["app_secret"], "unchanged", "the same key in another shape is the same key");
@@ -148,7 +148,7 @@ async fn a_self_hosted_set_up_is_taken_over_from_its_files() {
     let taken = Some(json!({"webhook_secret": "from the server", "installations": [stack.installation]}));
     assert_eq!(value(&stack, WEBHOOK_SECRET_ID, "AWSCURRENT").await, taken);
     assert_eq!(operator.json(&["configure", "--from", "--yes"]).await["app_secret"], "unchanged");
-    operator.machine.set("KONDUKTOR_DIR", "data");
+    operator.set("KONDUKTOR_DIR", "data");
     assert_eq!(operator.json(&["configure", "--from", "--yes"]).await["app_secret"], "unchanged");
 
     operator.file("named/github-app.json", "{\"app_id\": 1, \"webhook_secret\": [\"from the server\"]}");
@@ -365,7 +365,7 @@ async fn whatever_aws_refuses_is_named_and_nothing_is_half_done() {
     stack.cloudformation.put("nobody-finished-this", half);
     let line = operator.refused(&[&run[..], &["--stack", "nobody-finished-this"]].concat()).await;
     assert!(line.starts_with("the stack nobody-finished-this is in CREATE_IN_PROGRESS and has no output"), "{line}");
-    operator.machine.set("AWS_REGION", "");
+    operator.set("AWS_REGION", "");
     let line = operator.refused(&run).await;
     assert!(line.starts_with("no AWS region"), "{line}");
     assert_nothing_was_stored(&stack).await;

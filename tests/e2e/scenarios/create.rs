@@ -154,7 +154,7 @@ async fn form_of(operator: &Operator<'_>, arguments: &[&str]) -> Form {
 /// Fails if a key is in what was written or left behind.
 fn assert_no_secret_was_left(operator: &Operator<'_>, ended: &Ended) {
     let mut texts = vec![format!("{}{}", ended.stdout, ended.stderr)];
-    read_all(&operator.machine.path(""), &mut texts);
+    read_all(&operator.path(""), &mut texts);
     for text in texts {
         assert!(!text.contains("PRIVATE KEY") && !text.contains(GENERATED_SECRET), "{text}");
     }
@@ -413,11 +413,11 @@ fn with_xdg_open(operator: &mut Operator<'_>) {
     let script = operator.file("bin/xdg-open", "#!/bin/sh\nprintf %s \"$1\" > \"$HOME/opened\"\n");
     std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", script.parent().unwrap().display(), std::env::var("PATH").unwrap());
-    operator.machine.set("PATH", &path);
+    operator.set("PATH", &path);
 }
 
 async fn opened(operator: &Operator<'_>) -> String {
-    let file = operator.machine.path("opened");
+    let file = operator.path("opened");
     for _ in 0..600 {
         if let Ok(url) = std::fs::read_to_string(&file)
             && !url.is_empty()

@@ -1,11 +1,13 @@
 //! `explain`: for every reason why a card does not move, the story that leads there, and the sentence that names it.
 
+use std::ops::Deref;
+
 use aws_sdk_lambda::primitives::Blob;
 use fake_github::{self as github, Event, FaultKind, NewPullRequest};
 use local_aws::lambda::access_key_id;
 use local_aws::{Fault, Rule};
 use serde_json::{Value, json};
-use stack::{APP_SECRET_ID, OPERATOR, REPOSITORY, Stack, WEBHOOK_SECRET, WEBHOOK_SECRET_ID};
+use stack::{APP_SECRET_ID, OPERATOR, REPOSITORY, Stack, WEBHOOK_SECRET, WEBHOOK_SECRET_ID, task_id};
 
 use crate::harness::operator::Operator;
 
@@ -17,29 +19,18 @@ struct Desk<'a> {
     operator: Operator<'a>,
 }
 
+impl Deref for Desk<'_> {
+    type Target = Stack;
+
+    fn deref(&self) -> &Stack {
+        self.stack
+    }
+}
+
 impl<'a> Desk<'a> {
     fn new(stack: &'a Stack) -> Self {
         stack.github.set_settle_reads(0);
         Self { stack, operator: Operator::new(stack) }
-    }
-
-    /// Puts a card on the board whose id begins with these digits.
-    fn task(&self, digits: &str, status: &str) {
-        self.stack.create_task(&id(digits), "Fix login", status);
-    }
-
-    /// Changes a card as the board does.
-    fn set(&self, digits: &str, changes: Value) {
-        let mut task = self.stack.task(&id(digits));
-        if let Some(completed) = task.get("completed_by").cloned() {
-            task["completed_by"] = json!({"SS": completed});
-        }
-        task.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        self.stack.dynamodb.put("Tasks", &task);
-    }
-
-    fn status(&self, digits: &str) -> Value {
-        self.stack.task(&id(digits))["status"].clone()
     }
 
     /// Opens a pull request, which nobody is told of yet.
@@ -136,10 +127,6 @@ impl<'a> Desk<'a> {
     }
 }
 
-fn id(digits: &str) -> String {
-    format!("{digits}0198c5c27f00aabbccddeeff")
-}
-
 fn page(number: u64) -> String {
     format!("{PAGE}{number}")
 }
@@ -151,7 +138,7 @@ async fn a_card_whose_pull_request_is_open_and_one_that_a_merge_moved_are_fine_b
     desk.task("4d9d444d", "pr_submitted");
     let number = desk.opened("Fix login [kid: #4d9d444d]").await;
     desk.reconciled().await;
-    let whole = id("4d9d444d");
+    let whole = task_id("4d9d444d");
     let hyphens = "4d9d444d-0198-c5c2-7f00-aabbccddeeff";
     let short = format!("acme/app#{number}");
     let names =
@@ -163,17 +150,17 @@ async fn a_card_whose_pull_request_is_open_and_one_that_a_merge_moved_are_fine_b
             explained["explanation"],
             format!("Nothing is wrong: task 4d9d444d moves to done when {short} is merged.")
         );
-        assert_eq!(explained["pull_request"]["key"], stack.task(&whole)["pull_request"]);
+        assert_eq!(explained["pull_request"]["key"], stack.read(&whole)["pull_request"]);
         assert_eq!(explained["stored"]["state"], "open");
         assert_eq!(explained["github"]["kid_tags"], json!(["4d9d444d"]));
-        assert_eq!(explained["tasks"][0]["task"], stack.task(&whole));
+        assert_eq!(explained["tasks"][0]["task"], stack.read(&whole));
         assert_eq!(explained["deliveries"]["about"][0]["answer"]["outcome"], "linked");
         assert_eq!((&explained["served"], &explained["command"]), (&json!(true), &Value::Null));
     }
-    desk.set("4d9d444d", json!({"status": "to_do"}));
+    desk.change_task("4d9d444d", &json!({"status": "to_do"}));
     let sentence = desk.sentence(&short, "open").await;
     assert!(sentence.ends_with("is merged, if it is in pr_submitted by then and not in to_do as now."), "{sentence}");
-    desk.set("4d9d444d", json!({"status": "pr_submitted"}));
+    desk.change_task("4d9d444d", &json!({"status": "pr_submitted"}));
 
     desk.deliver(&stack.github.merge(REPOSITORY, number)).await;
     for name in [&page(number), "4d9d444d"] {
@@ -265,9 +252,9 @@ async fn a_tag_that_leads_to_no_task_to_two_or_to_one_of_another_repository_says
     assert_eq!(explained["tasks"].as_array().unwrap().len(), 2, "{explained:#}");
 
     desk.task("bbbbbbbb", "pr_submitted");
-    desk.set("bbbbbbbb", json!({"repository": "acme/other"}));
+    desk.change_task("bbbbbbbb", &json!({"repository": "acme/other"}));
     desk.task("cccccccc", "pr_submitted");
-    desk.set("cccccccc", json!({"repository_id": "7"}));
+    desk.change_task("cccccccc", &json!({"repository_id": "7"}));
     for (digits, owner) in [("bbbbbbbb", "acme/other"), ("cccccccc", "another repository")] {
         let number = desk.merged(&format!("Elsewhere [kid: #{digits}]")).await;
         let sentence = desk.sentence(&page(number), "other_repository").await;
@@ -341,11 +328,11 @@ async fn what_the_rules_do_not_move_has_the_rule_and_the_way_out() {
     desk.follow(&page(number)).await;
     assert_eq!(desk.status("aaaaaaaa"), "done");
 
-    desk.set("aaaaaaaa", json!({"status": "pr_submitted"}));
+    desk.change_task("aaaaaaaa", &json!({"status": "pr_submitted"}));
     let sentence = desk.sentence("aaaaaaaa", "moved_back").await;
     assert!(sentence.contains("has moved task aaaaaaaa to done before, and a merge does so once"), "{sentence}");
     assert!(sentence.contains("somebody has put it into pr_submitted since"), "{sentence}");
-    desk.set("aaaaaaaa", json!({"status": "in_progress"}));
+    desk.change_task("aaaaaaaa", &json!({"status": "in_progress"}));
     desk.sentence(&page(number), "moved_back").await;
 
     desk.task("bbbbbbbb", "trash");
@@ -356,7 +343,7 @@ async fn what_the_rules_do_not_move_has_the_rule_and_the_way_out() {
         "{sentence}"
     );
     desk.reconciled().await;
-    desk.set("bbbbbbbb", json!({"status": "pr_submitted"}));
+    desk.change_task("bbbbbbbb", &json!({"status": "pr_submitted"}));
     let sentence = desk.sentence(&page(number), "too_late").await;
     assert!(
         sentence.contains("waits 7 days for its task to reach pr_submitted and not for one in the trash"),
@@ -590,7 +577,7 @@ async fn where_the_app_is_not_the_pull_request_cannot_be_told_of() {
         assert_eq!(explained["stored"]["state"], "open", "what is stored is found without GitHub: {explained:#}");
     }
     // What is stored is enough for this.
-    desk.set("4d9d444d", json!({"status": "done"}));
+    desk.change_task("4d9d444d", &json!({"status": "done"}));
     desk.sentence("4d9d444d", "done_otherwise").await;
 }
 
@@ -831,7 +818,7 @@ async fn people_get_sections_and_the_sentence_last() {
     let stack = Stack::start().await;
     let desk = Desk::new(&stack);
     desk.task("4d9d444d", "in_progress");
-    desk.set("4d9d444d", json!({"title": "\u{1b}[31mFix\u{7} \u{202e}login"}));
+    desk.change_task("4d9d444d", &json!({"title": "\u{1b}[31mFix\u{7} \u{202e}login"}));
     let number = desk.opened("Fix \u{1b}]0;login\u{7} [kid: #4d9d444d]").await;
     desk.deliver(&stack.github.merge(REPOSITORY, number)).await;
     let ended = desk.operator.cli(&["explain", &page(number)]).await;

@@ -86,7 +86,7 @@ async fn a_webhook_secret_is_rotated_without_a_refused_delivery() {
 
 /// Runs a command until it says this, and kills it then, as a closed laptop does.
 async fn killed_at(operator: &Operator<'_>, arguments: &[&str], words: &str) {
-    let mut command = operator.machine.command(&binary(CLI), arguments);
+    let mut command = operator.command(&binary(CLI), arguments);
     let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     while let Some(line) = lines.next_line().await.unwrap() {

@@ -61,7 +61,7 @@ async fn a_task_from_creation_to_done_by_its_merged_pull_request() {
     let line = agent.cli(&["task", "create", " Fix login timeout ", "--priority", "p1"]).await.printed();
     let (id, tag) = line.trim().split_once(' ').unwrap();
     assert_eq!(tag, format!("[kid: #{}]", &id[..8]));
-    let created = stack.task(id);
+    let created = stack.read(id);
     let time = created["created_at"].clone();
     assert_eq!(
         created,
@@ -93,7 +93,7 @@ async fn create_takes_every_column_and_refuses_what_is_no_task() {
     let agent = Agent::new(&stack);
     for status in ["idea", "to_do", "in_progress", "pr_submitted", "done", "trash"] {
         let task = create(&agent, &[status, "--status", status, "--repository", "acme/app"]).await;
-        assert_eq!(stack.task(task["id"].as_str().unwrap()), task);
+        assert_eq!(stack.read(task["id"].as_str().unwrap()), task);
         assert_eq!((&task["status"], &task["repository"]), (&json!(status), &json!("acme/app")));
     }
     for arguments in [
@@ -116,9 +116,9 @@ async fn a_move_changes_the_column_and_nothing_that_is_the_functions() {
     let agent = Agent::new(&stack);
     fill(&stack);
     let id = format!("ee000001{}", &TASK[8..]);
-    let before = stack.task(&id);
+    let before = stack.read(&id);
     agent.cli(&["task", "move", "EE000001", "in_progress"]).await.printed();
-    let mut after = stack.task(&id);
+    let mut after = stack.read(&id);
     assert_eq!(after["status"], "in_progress");
     assert_ne!(after["updated_at"], before["updated_at"]);
     for attribute in ["status", "updated_at"] {
@@ -155,7 +155,7 @@ async fn a_move_of_a_task_that_a_merge_moved_meanwhile_says_so() {
         match meanwhile {
             Some(status) => {
                 assert!(line.starts_with("4d9d444d was moved to done meanwhile"), "{line}");
-                assert_eq!(stack.task(TASK)["status"], status);
+                assert_eq!(stack.read(TASK)["status"], status);
             }
             None => {
                 assert_eq!(line, "4d9d444d was deleted meanwhile");
@@ -175,7 +175,7 @@ async fn a_write_whose_answer_is_lost_is_not_taken_for_somebody_elses() {
         let id = task["id"].as_str().unwrap();
         stack.dynamodb.fail(Rule::new(fault).operation("UpdateItem").times(1));
         agent.cli(&["task", "move", id, "done"]).await.printed();
-        assert_eq!(stack.task(id)["status"], "done");
+        assert_eq!(stack.read(id)["status"], "done");
     }
     assert_eq!(stack.dynamodb.scan("Tasks").len(), 2);
 }
@@ -223,7 +223,7 @@ async fn a_list_in_a_pipe_has_a_line_a_task_the_most_urgent_and_oldest_first() {
     let json = agent.cli(&["task", "list", "--all", "--json"]).await;
     let tasks: Vec<Value> = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(tasks.len(), 22);
-    assert_eq!(tasks[1], stack.task(tasks[1]["id"].as_str().unwrap()), "everything that the table holds");
+    assert_eq!(tasks[1], stack.read(tasks[1]["id"].as_str().unwrap()), "everything that the table holds");
 }
 
 #[tokio::test]

@@ -123,9 +123,9 @@ const AS_THE_APP: [&str; 9] = [
 async fn a_healthy_stack_passes_every_check_and_nothing_is_changed_or_left() {
     let stack = healthy().await;
     let mut operator = Operator::new(&stack);
-    let temporary = operator.machine.path("tmp");
+    let temporary = operator.path("tmp");
     std::fs::create_dir(&temporary).unwrap();
-    operator.machine.set("TMPDIR", temporary.to_str().unwrap());
+    operator.set("TMPDIR", temporary.to_str().unwrap());
     let names = stack.dynamodb.names().clone();
     let secrets =
         async || (stack.secrets.versions(APP_SECRET_ID).await, stack.secrets.versions(WEBHOOK_SECRET_ID).await);
@@ -188,8 +188,8 @@ async fn a_healthy_stack_passes_every_check_and_nothing_is_changed_or_left() {
     assert_eq!(stack.github.minted()[0].permissions["contents"], "read");
 
     assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0, "the clone is removed");
-    operator.machine.assert_no_token_was_left(&[&people, &programs]);
-    let said = format!("{people:?}{programs:?}{}", std::fs::read_to_string(operator.machine.path("trace")).unwrap());
+    operator.assert_no_token_was_left(&[&people, &programs]);
+    let said = format!("{people:?}{programs:?}{}", std::fs::read_to_string(operator.path("trace")).unwrap());
     for secret in [WEBHOOK_SECRET, "PRIVATE KEY", app.pem.lines().nth(1).unwrap(), "eyJ"] {
         assert!(!said.contains(secret), "{secret} is in what was said");
     }
@@ -254,7 +254,7 @@ async fn the_stacks_state_is_looked_at_and_the_rest_nevertheless() {
         "",
         &["there is no stack nobody-deployed-this", "`make deploy`", "--stack"],
     );
-    operator.machine.set("AWS_REGION", "");
+    operator.set("AWS_REGION", "");
     verify(&operator, &[]).await.assert_only("stack", &CHECKS[1..], "", &["no AWS region"]);
 }
 
@@ -435,7 +435,7 @@ async fn without_the_right_to_read_the_apps_secret_tokens_and_clones_are_still_p
 async fn who_may_only_look_gets_a_token_of_their_own_profile_and_no_secret() {
     let stack = healthy().await;
     let mut inspector = Operator::new(&stack);
-    inspector.machine.set("AWS_ACCESS_KEY_ID", INSPECTOR);
+    inspector.set("AWS_ACCESS_KEY_ID", INSPECTOR);
     stack.secrets.fail(Rule::new(Fault::AccessDenied).from(INSPECTOR));
     let found = verify(&inspector, &[]).await;
     assert!(found.of("ok").ends_with(&["token", "clone"]), "{:?}", found.of("ok"));
@@ -741,8 +741,7 @@ async fn a_clone_is_made_with_this_commands_token_and_nothing_else() {
     let mut operator = Operator::new(&stack);
     let url = stack.github.url();
     let mark = |name: &str| {
-        let program =
-            operator.file(name, &format!("#!/bin/sh\ntouch '{}'\n", operator.machine.path("asked").display()));
+        let program = operator.file(name, &format!("#!/bin/sh\ntouch '{}'\n", operator.path("asked").display()));
         std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         program.display().to_string()
     };
@@ -756,8 +755,8 @@ async fn a_clone_is_made_with_this_commands_token_and_nothing_else() {
         ),
     );
     operator.file(".netrc", "machine 127.0.0.1 login nobody password nothing\n");
-    operator.machine.set("GIT_ASKPASS", &askpass);
-    operator.machine.set("GIT_TERMINAL_PROMPT", "");
+    operator.set("GIT_ASKPASS", &askpass);
+    operator.set("GIT_TERMINAL_PROMPT", "");
     verify(&operator, &[]).await.assert_all_hold();
     stack.github.create_repository("acme/open", false);
     stack.github.create_git_repository("acme/open", &[("README.md", "# open\n")]).await;
@@ -796,13 +795,13 @@ async fn a_clone_is_made_with_this_commands_token_and_nothing_else() {
     let (found, ()) = tokio::join!(verify(&operator, &[]), meanwhile);
     found.assert_only("clone", &[], "too many calls of the function token", &["proxy"]);
     stack.lambda.set_concurrency("token", 10);
-    assert!(!operator.machine.path("asked").exists(), "nobody else was asked for a password");
+    assert!(!operator.path("asked").exists(), "nobody else was asked for a password");
 
     stack.github.fresh_token_answers(401, 1);
     let refusal = FaultKind::Status(401, String::new(), vec![("www-authenticate".to_owned(), "Basic".to_owned())]);
     stack.github.fault(github::Fault::once("/acme/app.git", refusal));
     verify(&operator, &["--clone", "acme/app"]).await.assert_all_hold();
-    operator.machine.set("PATH", "/nowhere");
+    operator.set("PATH", "/nowhere");
     verify(&operator, &[]).await.assert_only("clone", &[], "git cannot be run", &["install git"]);
 }
 
@@ -870,9 +869,9 @@ async fn a_tag_has_to_name_one_task_and_its_column_is_told() {
 async fn colours_are_for_a_terminal_and_other_peoples_words_cannot_write_to_it() {
     let stack = healthy().await;
     let mut operator = Operator::new(&stack);
-    operator.machine.set("TERM", "xterm-256color");
+    operator.set("TERM", "xterm-256color");
     let on_a_terminal = |operator: &Operator<'_>| {
-        let mut command = operator.machine.command(&binary(CLI), &["verify"]).into_std();
+        let mut command = operator.command(&binary(CLI), &["verify"]).into_std();
         command.stderr(std::process::Stdio::null());
         terminal::run(command, 160)
     };
@@ -885,7 +884,7 @@ async fn colours_are_for_a_terminal_and_other_peoples_words_cannot_write_to_it()
     let (succeeded, screen) = operator.converse(&["verify"], &[]).await;
     assert!(!succeeded && screen.contains("\u{1b}[31m✗ deliveries"), "{screen:?}");
     assert!(screen.contains("→ 418: [2J I am a teapot") && !screen.contains("\u{1b}[2J"), "{screen:?}");
-    operator.machine.set("NO_COLOR", "1");
+    operator.set("NO_COLOR", "1");
     let (_, screen) = operator.converse(&["verify"], &[]).await;
     assert!(screen.contains("✗ deliveries") && !screen.contains('\u{1b}'), "{screen:?}");
 }

@@ -7,7 +7,7 @@ use local_aws::{Fault, Rule};
 use serde_json::{Value, json};
 use stack::{Stack, WEBHOOK_SECRET, WEBHOOK_SECRET_ID};
 
-use crate::harness::desk::{Desk, SECRET, TAG, TASK, sign};
+use crate::harness::desk::{Desk, TAG, TASK, sign};
 use crate::harness::payload::{INSTALLATION_ID, merged, opened};
 
 struct Answer {
@@ -86,7 +86,7 @@ async fn whatever_is_wrong_with_a_signature_the_answer_is_the_same() {
     }
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");
-    assert_eq!(stack.task(TASK)["status"], "pr_submitted");
+    assert_eq!(stack.read(TASK)["status"], "pr_submitted");
     assert!(stack.dynamodb.calls().is_empty(), "nothing unverified reaches a table");
 }
 
@@ -261,8 +261,8 @@ async fn a_crash_between_any_two_table_calls_is_finished_by_a_redelivery() {
         stack.dynamodb.clear_faults();
         let answer = signed(&stack, "pull_request", merged(TAG, 2).bytes()).await;
         assert_eq!(answer.status, 200);
-        assert_eq!(stack.task(TASK)["status"], "done", "at call {calls}");
-        assert_eq!(stack.task(TASK)["completed_by"], json!(["1001#42"]));
+        assert_eq!(stack.read(TASK)["status"], "done", "at call {calls}");
+        assert_eq!(stack.read(TASK)["completed_by"], json!(["1001#42"]));
     }
 }
 
@@ -277,7 +277,7 @@ async fn a_write_whose_answer_is_lost_is_not_taken_for_somebody_elses() {
             assert_eq!((linked.status, &linked.json["outcome"]), (200, &json!("linked")), "{operation}");
             let moved = signed(&stack, "pull_request", merged(TAG, 2).bytes()).await;
             assert_eq!((moved.status, &moved.json["outcome"]), (200, &json!("moved")), "{operation} {}", moved.text);
-            assert_eq!(stack.task(TASK)["version"], 2, "{operation}");
+            assert_eq!(stack.read(TASK)["version"], 2, "{operation}");
         }
     }
 }
@@ -311,7 +311,7 @@ async fn a_flood_of_forged_requests_looks_for_another_secret_once() {
 
 #[tokio::test]
 async fn what_people_paste_around_the_secret_and_the_ids_refuses_no_delivery() {
-    for stored in [SECRET.to_owned(), format!("{SECRET}\n"), format!(" {SECRET}\r\n")] {
+    for stored in [WEBHOOK_SECRET.to_owned(), format!("{WEBHOOK_SECRET}\n"), format!(" {WEBHOOK_SECRET}\r\n")] {
         let ids = json!([INSTALLATION_ID.to_string(), " 2\n"]);
         let desk = Desk::with_secret(&json!({"webhook_secret": stored, "installations": ids})).await;
         let payload = opened("Fix login", 1);

@@ -1,7 +1,7 @@
 //! The part of GitHub's GraphQL schema that is about pull requests.
 //!
 //! A query is checked against `SCHEMA` first, as GitHub does, so that a misspelt field fails even where nothing is
-//! listed. The parser is async-graphql's own. Directives, mutations and backward paging are not here: they are refused.
+//! listed; `tests/conformance` holds `SCHEMA` against what GitHub publishes. The parser is async-graphql's own. Directives, mutations and backward paging are not here: they are refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -134,6 +134,15 @@ const LIST_ARGUMENTS: &[&str] = &["first", "after", "states", "baseRefName", "he
 
 fn fields_of(kind: &str) -> Option<&'static [FieldRow]> {
     SCHEMA.iter().find(|(name, _)| *name == kind).map(|(_, fields)| *fields)
+}
+
+/// What of GitHub's schema is known here, as type → field → `type` and `arguments`, to be held against what GitHub publishes.
+pub fn schema() -> Value {
+    let field =
+        |(name, returns, arguments): &FieldRow| ((*name).to_owned(), json!({"type": returns, "arguments": arguments}));
+    let kind =
+        |(name, fields): &(&str, &[FieldRow])| ((*name).to_owned(), Value::Object(fields.iter().map(field).collect()));
+    Value::Object(SCHEMA.iter().map(kind).collect())
 }
 
 impl State {

@@ -102,6 +102,15 @@ impl DynamoDb {
         self.database.put_item(request(json!({"TableName": table, "Item": item}))).expect("the item fits its table");
     }
 
+    /// Changes attributes, given as plain JSON, of an item that is there; the others stay as they are stored.
+    pub fn change(&self, table: &str, key: &Value, changes: &Value) {
+        let read = request(json!({"TableName": table, "Key": to_item(key), "ConsistentRead": true}));
+        let mut item = plain(&self.database.get_item(read).expect("the key fits its table"))["Item"].take();
+        let stored = item.as_object_mut().expect("the item is there");
+        stored.extend(to_item(changes).as_object().cloned().unwrap_or_default());
+        self.put_as_stored(table, &item);
+    }
+
     /// Reads an item as plain JSON.
     pub fn get(&self, table: &str, key: &Value) -> Option<Value> {
         let request = request(json!({"TableName": table, "Key": to_item(key), "ConsistentRead": true}));

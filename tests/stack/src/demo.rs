@@ -33,7 +33,7 @@ pub(super) async fn run(binary: impl Fn(&str) -> PathBuf) -> Result<(), String> 
     let merged = stack.github.merge(REPOSITORY, another.number());
     deliver(&stack, &merged, "ignored").await?;
     conflict_becomes(&stack, &json!(true)).await?;
-    let culprit = &stack.task(TASK)["conflict_caused_by"];
+    let culprit = &stack.read(TASK)["conflict_caused_by"];
     say(&format!("  conflict_caused_by={}", text(culprit)));
     expect("the culprit is named", culprit, &merged.payload["pull_request"]["html_url"])?;
 
@@ -45,7 +45,7 @@ pub(super) async fn run(binary: impl Fn(&str) -> PathBuf) -> Result<(), String> 
     let merged = stack.github.merge(REPOSITORY, opened.number());
     deliver(&stack, &merged, "moved").await?;
     show_task(&stack, TASK);
-    expect("the task is done", &stack.task(TASK)["status"], &json!("done"))?;
+    expect("the task is done", &stack.read(TASK)["status"], &json!("done"))?;
 
     say("\n5. Somebody else says so, with a signature of his own. Nothing moves.");
     let status = forge(&stack, &merged.payload).await?;
@@ -61,7 +61,7 @@ pub(super) async fn run(binary: impl Fn(&str) -> PathBuf) -> Result<(), String> 
     let answer = stack.lambda.invoke("reconcile", resync.clone()).await.map_err(|error| error.to_string())?;
     say(&format!("  invoke reconcile {resync} → {answer}"));
     show_task(&stack, OTHER);
-    expect("the task is done", &stack.task(OTHER)["status"], &json!("done"))?;
+    expect("the task is done", &stack.read(OTHER)["status"], &json!("done"))?;
 
     say("\n7. An agent asks for a token and clones the private repository with it.");
     let ask = json!({"repositories": ["app"], "permissions": {"contents": "read"}});
@@ -86,9 +86,9 @@ fn open(stack: &Stack, title: &str) -> fake_github::Event {
 /// Hands the table's stream to reconcile, which asks GitHub until it knows.
 async fn conflict_becomes(stack: &Stack, wanted: &Value) -> Result<(), String> {
     let shown = |value: &Value| if value.is_null() { "unknown".to_owned() } else { value.to_string() };
-    let before = stack.task(TASK)["has_merge_conflict"].clone();
+    let before = stack.read(TASK)["has_merge_conflict"].clone();
     stack.stream.drain().await;
-    let after = stack.task(TASK)["has_merge_conflict"].clone();
+    let after = stack.read(TASK)["has_merge_conflict"].clone();
     say(&format!("  task {}…  has_merge_conflict={} → {}", &TASK[..8], shown(&before), shown(&after)));
     expect("the conflict is known", &after, wanted)
 }
@@ -136,7 +136,7 @@ async fn clone(stack: &Stack, token: &str) -> Result<(), String> {
 }
 
 fn show_task(stack: &Stack, id: &str) {
-    let task = stack.task(id);
+    let task = stack.read(id);
     say(&format!("  task {}…  {}  [{}]", &id[..8], text(&task["title"]), text(&task["status"])));
 }
 

@@ -8,6 +8,9 @@
     reason = "a test harness reads clocks and the environment, and fails by panicking"
 )]
 
+mod services;
+
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +20,8 @@ use local_aws::lambda::{Front, Function, LambdaHost, binary};
 use local_aws::stream::{Filter, Running, Schedule, Stream};
 use local_aws::{CloudFormation, DynamoDb, SecretsManager, StackDescription, template};
 use serde_json::{Value, json};
+
+pub use services::{Services, task_id};
 
 /// Where GitHub delivers to.
 pub const ROUTE: &str = "POST /api/webhooks/github";
@@ -34,6 +39,8 @@ pub const STACK: &str = "konduktor-github-app";
 pub const ACCOUNT: &str = "acme";
 /// The access key of agents, who have the template's ClientPolicy.
 pub const CLIENT: &str = "AKIACLIENT";
+/// The access key of agents that also work the board, who have its AgentPolicy.
+pub const AGENT: &str = "AKIAAGENT";
 /// The access key of people, who have its OperatorPolicy.
 pub const OPERATOR: &str = "AKIAOPERATOR";
 /// The token function's aliases in the template.
@@ -49,12 +56,8 @@ pub const REPOSITORY: &str = "acme/app";
 
 /// Everything, configured and running. It ends when dropped.
 pub struct Stack {
-    /// GitHub.
-    pub github: GitHub,
-    /// The tables.
-    pub dynamodb: DynamoDb,
-    /// The secrets.
-    pub secrets: SecretsManager,
+    /// GitHub, tables and secrets; what is in there is reached as if it were here.
+    pub services: Services,
     /// What the stack's outputs name.
     pub cloudformation: CloudFormation,
     /// The functions.
@@ -69,6 +72,14 @@ pub struct Stack {
     pub schedule: Schedule,
     /// A client for requests that GitHub would not make.
     pub http: reqwest::Client,
+}
+
+impl Deref for Stack {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.services
+    }
 }
 
 impl Stack {
@@ -110,27 +121,24 @@ impl Stack {
         webhook_secret: impl FnOnce(u64) -> Value,
         app_secret: impl FnOnce(&GitHub, u64) -> Option<Value>,
     ) -> Self {
-        let github = GitHub::start().await;
-        let dynamodb = DynamoDb::start().await;
-        let secrets = SecretsManager::start().await;
+        let services = Services::start().await;
+        let Services { github, dynamodb, secrets } = &services;
         let lambda = LambdaHost::start().await;
         github.create_git_repository(REPOSITORY, &[("README.md", "# app\n")]).await;
         let installation = github.install(ACCOUNT, Selection::All);
         secrets.create(WEBHOOK_SECRET_ID, Some(&webhook_secret(installation))).await;
-        secrets.create(APP_SECRET_ID, app_secret(&github, installation).as_ref()).await;
-        for function in functions(&github, &dynamodb, &secrets, &lambda, binary) {
+        secrets.create(APP_SECRET_ID, app_secret(github, installation).as_ref()).await;
+        for function in functions(github, dynamodb, secrets, &lambda, binary) {
             lambda.add(function);
         }
         let front = lambda.front_on(port, "webhook", ROUTE).await;
         let cloudformation = CloudFormation::start().await;
-        cloudformation.put(STACK, description(&github, &dynamodb, &front));
+        cloudformation.put(STACK, description(github, dynamodb, &front));
         let filter = Filter::new(stream_patterns());
-        let stream = Stream::new(&dynamodb, &dynamodb.names().pull_requests, &lambda, "reconcile", filter);
+        let stream = Stream::new(dynamodb, &dynamodb.names().pull_requests, &lambda, "reconcile", filter);
         let schedule = Schedule::new(&lambda, "reconcile", json!({"schedule": "due"}));
         Self {
-            github,
-            dynamodb,
-            secrets,
+            services,
             cloudformation,
             lambda,
             front,
@@ -139,23 +147,6 @@ impl Stack {
             schedule,
             http: local_aws::client(),
         }
-    }
-
-    /// Puts a task on the board as the board would.
-    pub fn create_task(&self, id: &str, title: &str, status: &str) {
-        let time = "2026-11-23T09:00:00Z";
-        let task = json!({"prefix": id[..8], "id": id, "title": title, "status": status, "priority": "p2",
-            "created_at": time, "updated_at": time});
-        self.dynamodb.put(&self.dynamodb.names().tasks, &task);
-    }
-
-    /// A task as it is in the table.
-    ///
-    /// # Panics
-    /// If there is none.
-    pub fn task(&self, id: &str) -> Value {
-        let key = json!({"prefix": id[..8], "id": id});
-        self.dynamodb.get(&self.dynamodb.names().tasks, &key).expect("the task is in the table")
     }
 
     /// Lets the stream and the schedule run by themselves, as they do when deployed, until the answer is dropped.

@@ -1,4 +1,4 @@
-//! `stack demo [FOLDER [RUNNER…]] | run | bench FOLDER | exec COMMAND | github`: the local stack from a terminal.
+//! `stack demo [FOLDER [RUNNER…]] | run | bench FOLDER | exec COMMAND | github | graphql`: the local stack from a terminal.
 
 #![allow(
     clippy::disallowed_methods,
@@ -24,6 +24,8 @@ use stack::{ACCOUNT, REPOSITORY, Stack};
 /// The front door's port of `run`, so that a tunnel or a second terminal can be told once.
 const PORT: u16 = 9000;
 
+const TASK: &str = "4d9d444d";
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -35,11 +37,12 @@ async fn main() -> ExitCode {
         }
         Some("run") => run().await,
         Some("github") => github().await,
+        Some("graphql") => graphql().await,
         Some("exec") => exec(&arguments.collect::<Vec<_>>()).await,
         _ => {
             eprintln!(
                 "usage: stack demo [FOLDER [RUNNER [ARGUMENT…]]] | stack run | stack bench FOLDER | \
-                 stack exec COMMAND [ARGUMENT…] | stack github"
+                 stack exec COMMAND [ARGUMENT…] | stack github | stack graphql"
             );
             ExitCode::from(2)
         }
@@ -146,6 +149,28 @@ async fn github() -> ExitCode {
         println!("{}", json!({"status": record.status, "answer": record.body, "pull_request": page}));
     }
     github.assert_nothing_unexpected();
+    ExitCode::SUCCESS
+}
+
+/// What the functions ask GitHub in GraphQL, and what the fake knows of GitHub's schema, as one line of JSON: both are held
+/// against the schema that GitHub publishes.
+async fn graphql() -> ExitCode {
+    let stack = Stack::start().await;
+    stack.task(TASK, "pr_submitted");
+    let [opened, another] = ["Fix login [kid: #4d9d444d]", "Rewrite the readme"].map(NewPullRequest::titled);
+    let opened = stack.github.open_pull_request(REPOSITORY, opened);
+    stack.github.deliver(&opened).await;
+    stack.stream.drain().await;
+    let another = stack.github.open_pull_request(REPOSITORY, another);
+    stack.github.deliver(&stack.github.merge(REPOSITORY, another.number())).await;
+    stack.stream.drain().await;
+    for event in [json!({"resync": REPOSITORY}), json!({"schedule": "due"})] {
+        stack.lambda.invoke("reconcile", event).await.expect("reconcile answers");
+    }
+    let asked = stack.github.requests().into_iter().filter(|request| request.route == "POST /graphql");
+    let queries: Vec<serde_json::Value> =
+        asked.map(|request| serde_json::from_str(&request.body).expect("a query is JSON")).collect();
+    println!("{}", json!({"queries": queries, "schema": fake_github::schema()}));
     ExitCode::SUCCESS
 }
 

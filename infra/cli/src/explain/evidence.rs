@@ -22,13 +22,13 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::deliveries::{self, Deliveries, Delivery};
-use super::subject::{self, Subject};
 use crate::aws::Call;
 use crate::failure::Failure;
 use crate::github_app::{GitHubApp, once_known, refused};
 use crate::output::Progress;
 use crate::secret::{CURRENT, Secret};
 use crate::stack::Stack;
+use crate::subject::{self, Subject};
 use crate::task::{Card, Tasks};
 use crate::token_function::{Refusal, TokenFunction};
 

@@ -19,7 +19,7 @@ async fn linked(world: &mut World, digits: &str, path: &str) -> u64 {
 }
 
 fn conflict(world: &World, digits: &str) -> Value {
-    world.read_task(digits).get("has_merge_conflict").cloned().unwrap_or(Value::Null)
+    world.read(digits).get("has_merge_conflict").cloned().unwrap_or(Value::Null)
 }
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn a_merge_into_the_base_makes_another_conflict_and_is_named_and_a_push_en
     let merged = world.hub().merge(REPOSITORY, other.number());
     world.deliver(&merged).await;
     let summary = world.stream().await;
-    let task = world.read_task("aaaaaaa1");
+    let task = world.read("aaaaaaa1");
     assert_eq!((&task["has_merge_conflict"], summary.conflicts_found), (&json!(true), 1));
     assert_eq!(task["conflict_caused_by"], merged.payload["pull_request"]["html_url"]);
     assert_eq!(task["conflict_checked_at"], json!(world.now.as_second()));
@@ -42,7 +42,7 @@ async fn a_merge_into_the_base_makes_another_conflict_and_is_named_and_a_push_en
     let pushed = world.hub().push_rebased(REPOSITORY, number);
     world.deliver(&pushed).await;
     let summary = world.stream().await;
-    let task = world.read_task("aaaaaaa1");
+    let task = world.read("aaaaaaa1");
     assert_eq!((&task["has_merge_conflict"], summary.conflicts_cleared), (&json!(false), 1));
     assert!(task.get("conflict_caused_by").is_none());
     world.once_more().await;
@@ -62,7 +62,7 @@ async fn of_two_merges_none_is_named() {
     }
     world.stream().await;
     assert_eq!(conflict(&world, "aaaaaaa1"), json!(true));
-    assert!(world.read_task("aaaaaaa1").get("conflict_caused_by").is_none());
+    assert!(world.read("aaaaaaa1").get("conflict_caused_by").is_none());
 }
 
 #[tokio::test]
@@ -78,10 +78,12 @@ async fn no_answer_is_no_answer_and_is_asked_for_less_and_less_often() {
     world.stream().await;
     for minutes in [1, 2, 5, 10, 15, 15] {
         let item = world.item(number);
-        assert_eq!(item["next_check_at"], json!(world.now.as_second() + 60 * minutes), "{item:#}");
+        // A run's own clock goes on while it works.
+        let next = item["next_check_at"].as_i64().unwrap() - world.now.as_second() - 60 * minutes;
+        assert!((0..30).contains(&next), "{item:#}");
         assert_eq!((&item["check"], &item["mergeability"]), (&json!("later"), &json!("mergeable")));
         assert_eq!(conflict(&world, "aaaaaaa1"), json!(false), "the last answer stays");
-        world.pass(60 * minutes);
+        world.pass(60 * minutes + 30);
         world.due().await;
     }
 }
@@ -185,7 +187,7 @@ async fn a_moved_base_costs_a_query_a_hundred_and_writes_only_what_changed() {
     let of = |operation: &str| calls.iter().filter(|call| call.operation == operation).count();
     assert_eq!(of("TransactWriteItems"), 3, "one write to item and task each");
     assert_eq!((of("PutItem"), of("UpdateItem")), (0, 2), "the base is claimed and settled, nothing else is written");
-    assert_eq!(world.read_task("00000032")["conflict_caused_by"], merged.payload["pull_request"]["html_url"]);
+    assert_eq!(world.read("00000032")["conflict_caused_by"], merged.payload["pull_request"]["html_url"]);
     assert_eq!(conflict(&world, "00000001"), json!(false));
 }
 

@@ -21,7 +21,7 @@ async fn linked(world: &mut World, digits: &str, path: &str) -> u64 {
 }
 
 fn conflict(world: &World, digits: &str) -> Value {
-    world.read_task(digits).get("has_merge_conflict").cloned().unwrap_or(Value::Null)
+    world.read(digits).get("has_merge_conflict").cloned().unwrap_or(Value::Null)
 }
 
 /// Merges another pull request that touches `path`, and delivers that.
@@ -36,6 +36,8 @@ async fn merge_another(world: &mut World, path: &str) {
 async fn a_turn(world: &mut World) {
     world.pass(15 * 60 + 1);
     world.due().await;
+    // What a run finds is due at its own time, which on a busy machine is some seconds on.
+    world.pass(20);
     world.due().await;
     world.stream().await;
 }
@@ -82,7 +84,10 @@ async fn pages_shrink_until_they_are_answered_and_at_last_each_is_read_alone() {
         merge_another(&mut world, "hot.rs").await;
         let summary = world.stream().await;
         assert!(summary.pages_shrunk > 0, "{how:?} {largest}: {summary:?}");
-        world.once_more().await;
+        if largest == 0 {
+            // Thirty are more than one run reads alone; the others are due by themselves.
+            world.once_more().await;
+        }
         for at in (0..30).step_by(10) {
             assert_eq!(conflict(&world, &format!("{at:08x}")), json!(true), "{how:?} {largest}: {at}");
         }
@@ -199,7 +204,7 @@ async fn a_wrong_app_id_for_a_while_costs_nothing_but_the_while() {
             world.reconcile_by(&app, json!({"schedule": "due"})).await;
             world.reconcile_by(&app, world.stream_event()).await;
         }
-        assert_eq!(world.read_task("aaaaaaa1")["status"], "done", "{refusal} for {hours} h");
+        assert_eq!(world.read("aaaaaaa1")["status"], "done", "{refusal} for {hours} h");
         assert_eq!(conflict(&world, "bbbbbbb2"), json!(false), "{refusal} for {hours} h");
     }
 }
@@ -259,7 +264,7 @@ async fn a_push_to_the_base_is_found_within_a_quarter_of_an_hour_and_blames_nobo
         world.stream().await;
     }
     assert_eq!(conflict(&world, "aaaaaaa1"), json!(true));
-    assert!(world.read_task("aaaaaaa1").get("conflict_caused_by").is_none());
+    assert!(world.read("aaaaaaa1").get("conflict_caused_by").is_none());
 }
 
 #[tokio::test]
@@ -326,7 +331,7 @@ async fn a_repository_whose_old_name_is_anothers_is_read_under_its_own() {
     for _ in 0..3 {
         a_turn(&mut world).await;
     }
-    assert_eq!(world.read_task("bbbbbbb2")["status"], "done");
+    assert_eq!(world.read("bbbbbbb2")["status"], "done");
 }
 
 #[tokio::test]
@@ -372,6 +377,7 @@ async fn rows_of_an_installation_that_is_gone_are_taken_over_by_the_one_that_lis
         world.reconcile_by(&app, world.stream_event()).await;
         world.pass(5 * 60);
         world.reconcile_by(&app, json!({"schedule": "due"})).await;
+        world.pass(20);
         world.reconcile_by(&app, json!({"schedule": "due"})).await;
     }
     let item = world.item(number);
@@ -419,6 +425,7 @@ async fn a_list_of_repositories_goes_on_where_it_was_stopped() {
     }
     world.github.fault(Fault::once("page=3", FaultKind::TooMany(60)));
     world.due().await;
+    world.pass(20);
     world.due().await;
     let sync = world.work_item(&format!("installation:{}", world.installation), "sync").unwrap();
     assert!(sync["resume"].as_str().is_some_and(|page| page.contains("page=3")), "{sync:#}");
@@ -466,15 +473,16 @@ async fn an_installation_that_is_not_served_moves_nothing_and_is_resynced_once_i
         a_turn(&mut world).await;
     }
     assert!(!world.github.requests().iter().any(|request| request.path.contains("/pulls/")));
-    assert_eq!(world.read_task("aaaaaaa1")["status"], "pr_submitted");
+    assert_eq!(world.read("aaaaaaa1")["status"], "pr_submitted");
     world.board.serve(&only(world.installation)).await.unwrap();
     let app = world.another_app();
     for _ in 0..4 {
         world.pass(15 * 60 + 1);
         world.reconcile_by(&app, json!({"schedule": "due"})).await;
+        world.pass(20);
         world.reconcile_by(&app, json!({"schedule": "due"})).await;
     }
-    assert_eq!(world.read_task("aaaaaaa1")["status"], "done");
+    assert_eq!(world.read("aaaaaaa1")["status"], "done");
 }
 
 #[tokio::test]
@@ -483,29 +491,30 @@ async fn a_card_that_was_planted_wrong_is_right_after_a_resync_and_an_orphan_aft
     let number = linked(&mut world, "aaaaaaa1", "a.rs").await;
     world.stream().await;
     a_turn(&mut world).await;
-    let right = world.read_task("aaaaaaa1");
+    let right = world.read("aaaaaaa1");
     let mut wrong = right.clone();
     wrong["has_merge_conflict"] = json!(true);
     wrong["pull_requests"] = json!({});
     wrong.as_object_mut().unwrap().remove("pull_request");
     world.dynamodb.put("Tasks", &wrong);
     world.reconcile(json!({"resync": REPOSITORY})).await;
-    let healed = world.read_task("aaaaaaa1");
+    let healed = world.read("aaaaaaa1");
     for name in ["pull_requests", "pull_request", "has_merge_conflict"] {
         assert_eq!(healed[name], right[name], "{name}");
     }
     // Nothing but itself leads to this one.
     world.task("bbbbbbb2", "pr_submitted");
-    let mut orphan = world.read_task("bbbbbbb2");
+    let mut orphan = world.read("bbbbbbb2");
     for name in ["pull_requests", "pull_request", "has_merge_conflict"] {
         orphan[name] = right[name].clone();
     }
     world.dynamodb.put("Tasks", &orphan);
     world.pass(24 * 60 * 60 + 1);
     world.due().await;
+    world.pass(20);
     world.due().await;
-    let healed = world.read_task("bbbbbbb2");
+    let healed = world.read("bbbbbbb2");
     assert_eq!(healed["pull_requests"], json!({}), "{healed:#}");
     assert!(healed.get("has_merge_conflict").is_none());
-    assert_eq!(world.read_task("aaaaaaa1")["pull_request"], json!(format!("{}#{number}", world.repository_id)));
+    assert_eq!(world.read("aaaaaaa1")["pull_request"], json!(format!("{}#{number}", world.repository_id)));
 }

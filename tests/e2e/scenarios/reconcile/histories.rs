@@ -221,7 +221,7 @@ impl Played {
         world.tick = history.tick;
         world.github.set_collaborator(REPOSITORY, "friend", "write");
         world.github.set_settle_reads(history.settle_reads);
-        let log = Log { keeps_time: history.keeps_time, ..Log::default() };
+        let log = Log::new(history.keeps_time);
         let mut played = Self { world, log, merged: BTreeMap::new(), wrong: None };
         for (task, submitted) in history.submitted.iter().enumerate() {
             played.write_card(task, if *submitted { "pr_submitted" } else { "in_progress" });
@@ -234,8 +234,7 @@ impl Played {
     }
 
     fn card(&self, task: &str) -> Option<Value> {
-        let id = format!("{task}{}", "0".repeat(24));
-        self.world.dynamodb.get("Tasks", &json!({"prefix": task, "id": id}))
+        self.world.find(task)
     }
 
     /// The board writes a card, as a person who moves or makes it does.
@@ -245,16 +244,14 @@ impl Played {
         let at = self.now();
         let logged = self.log.board(task, before.as_ref(), column, at);
         self.wrong = self.wrong.take().or(logged.err());
-        let id = format!("{task}{}", "0".repeat(24));
-        let mut card = before.unwrap_or_else(|| json!({"prefix": task, "id": id, "title": "a card"}));
-        card["status"] = json!(column);
+        let mut changes = json!({ "status": column });
         if self.log.keeps_time {
-            card["updated_at"] = json!(self.world.now.to_string());
+            changes["updated_at"] = json!(self.world.now.to_string());
         }
-        if let Some(completed) = card.get("completed_by").cloned() {
-            card["completed_by"] = json!({"SS": completed});
+        if before.is_none() {
+            self.world.put_task(task, &json!({"title": "a card"}));
         }
-        self.world.dynamodb.put("Tasks", &card);
+        self.world.change_task(task, &changes);
     }
 
     /// GitHub as it is now.

@@ -41,7 +41,7 @@ async fn busy() -> World {
 
 fn board(world: &World) -> Vec<Value> {
     let shown = |task: &str| {
-        let task = world.read_task(task);
+        let task = world.read(task);
         json!([task["status"], task["pull_request"], task["has_merge_conflict"], task["completed_by"]])
     };
     TASKS.map(shown).to_vec()

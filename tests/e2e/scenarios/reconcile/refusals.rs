@@ -19,7 +19,7 @@ async fn one_owed() -> (World, u64) {
 }
 
 fn conflict(world: &World) -> Value {
-    world.read_task("aaaaaaa1").get("has_merge_conflict").cloned().unwrap_or(Value::Null)
+    world.read("aaaaaaa1").get("has_merge_conflict").cloned().unwrap_or(Value::Null)
 }
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn what_is_gone_for_a_moment_is_asked_again_and_what_is_gone_for_days_leav
     world.pass(5);
     let pushed = world.hub().push(REPOSITORY, number);
     world.deliver(&pushed).await;
-    let kept = world.read_task("aaaaaaa1");
+    let kept = world.read("aaaaaaa1");
     world.github.create_repository("acme/other", true);
     world.github.remove_from_installation(world.installation, REPOSITORY);
     let summary = world.stream().await;
@@ -122,7 +122,7 @@ async fn what_is_gone_for_a_moment_is_asked_again_and_what_is_gone_for_days_leav
         world.pass(2 * 60 * 60);
         world.due().await;
     }
-    assert_eq!(world.read_task("aaaaaaa1"), kept);
+    assert_eq!(world.read("aaaaaaa1"), kept);
     let sync = |world: &World| world.work_item(&world.repository_id.to_string(), "sync").unwrap();
     assert!(world.owed().is_empty() && sync(&world).get("due").is_none(), "{:#?}", world.owed());
     world.github.add_to_installation(world.installation, REPOSITORY);

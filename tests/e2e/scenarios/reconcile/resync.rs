@@ -8,7 +8,7 @@ use super::World;
 use super::world::{RECONCILE, REPOSITORY};
 
 fn status(world: &World, digits: &str) -> Value {
-    world.read_task(digits)["status"].clone()
+    world.read(digits)["status"].clone()
 }
 
 fn sync(world: &World) -> Value {
@@ -20,6 +20,7 @@ async fn resync(world: &mut World) {
     for _ in 0..3 {
         world.pass(15 * 60 + 1);
         world.due().await;
+        world.pass(20);
         world.due().await;
     }
 }
@@ -50,13 +51,13 @@ async fn a_webhook_that_was_off_for_a_week_costs_nothing_but_time() {
     world.settle().await;
     assert_eq!(status(&world, "aaaaaaa1"), "done");
     assert_eq!(status(&world, "bbbbbbb2"), "done");
-    let given_up = world.read_task("ccccccc3");
+    let given_up = world.read("ccccccc3");
     let key = format!("{}#{}", world.repository_id, closed.number());
     assert_eq!(
         (&given_up["status"], &given_up["pull_requests"][&key]["state"]),
         (&json!("pr_submitted"), &json!("closed"))
     );
-    assert_eq!(world.read_task("ddddddd4")["has_merge_conflict"], true, "a merge without a tag moved the base");
+    assert_eq!(world.read("ddddddd4")["has_merge_conflict"], true, "a merge without a tag moved the base");
     world.github.assert_nothing_unexpected();
 }
 
@@ -74,7 +75,7 @@ async fn the_first_resync_goes_back_ninety_days_and_takes_everything_open() {
     world.hub().merge(REPOSITORY, recent.number());
     world.settle().await;
     assert_eq!(status(&world, "aaaaaaa1"), "pr_submitted");
-    assert_eq!(world.read_task("bbbbbbb2")["has_merge_conflict"], false);
+    assert_eq!(world.read("bbbbbbb2")["has_merge_conflict"], false);
     assert_eq!(status(&world, "ccccccc3"), "done");
 }
 
@@ -90,8 +91,10 @@ async fn a_resync_that_was_stopped_goes_on_where_it_was() {
     }
     world.pass(61);
     // The installation, its repositories' own items, and the resync: the third run is the first to read pages.
-    world.due().await;
-    world.due().await;
+    for _ in 0..2 {
+        world.due().await;
+        world.pass(20);
+    }
     let before = world.github.graphql_use().queries;
     let limited = async {
         // One query asks whether anything is new, one for the open ones, and two for pages of the rest.
@@ -137,6 +140,37 @@ async fn quiet_repositories_cost_a_fiftieth_of_a_query_and_one_write_of_their_ti
 }
 
 #[tokio::test]
+async fn the_repositories_of_an_installation_stay_together_and_cost_a_query_for_fifty() {
+    let mut world = World::new().await;
+    let mut served = vec![world.installation];
+    for account in ["globex", "initech", "umbrella"] {
+        for at in 0..50 {
+            world.github.create_repository(&format!("{account}/quiet-{at}"), true);
+        }
+        served.push(world.github.install(account, fake_github::Selection::All));
+    }
+    for at in 1..50 {
+        world.github.create_repository(&format!("acme/quiet-{at}"), true);
+    }
+    let ids = served.into_iter().map(domain::ids::InstallationId);
+    world.board.serve(&domain::served::Served::only(Some(ids))).await.unwrap();
+    // Minute by minute, as the schedule does; meanwhile one of them is busy.
+    for minute in 0..60 {
+        if minute == 20 {
+            world.github.clear_requests();
+        }
+        if minute % 10 == 0 {
+            world.open("Work", "a.rs");
+        }
+        world.pass(60);
+        world.due().await;
+    }
+    let requests = world.github.requests();
+    let asked = requests.iter().filter(|request| request.body.contains("fragment Touched")).count();
+    assert!((8..=13).contains(&asked), "{asked} queries for 200 repositories, three times in 40 minutes");
+}
+
+#[tokio::test]
 async fn a_cursor_moves_only_when_something_changed() {
     let mut world = World::new().await;
     world.task("aaaaaaa1", "pr_submitted");
@@ -156,7 +190,7 @@ async fn an_operator_asks_for_one_pull_request() {
     let opened = world.open("Work [kid: #aaaaaaa1]", "a.rs");
     let asked = json!({"repository": REPOSITORY, "number": opened.number()});
     world.reconcile(asked.clone()).await;
-    assert_eq!(world.read_task("aaaaaaa1")["has_merge_conflict"], false);
+    assert_eq!(world.read("aaaaaaa1")["has_merge_conflict"], false);
     assert!(world.owed().is_empty());
     world.pass(5);
     world.hub().merge(REPOSITORY, opened.number());
@@ -196,7 +230,7 @@ async fn an_installation_is_served_once_a_pull_request_of_it_was_seen() {
     let opened = world.github.open_pull_request("globex/tools", NewPullRequest::titled("Work [kid: #aaaaaaa1]"));
     world.deliver(&opened).await;
     world.stream().await;
-    assert_eq!(world.read_task("aaaaaaa1")["has_merge_conflict"], false);
+    assert_eq!(world.read("aaaaaaa1")["has_merge_conflict"], false);
     world.github.merge("globex/tools", opened.number());
     resync(&mut world).await;
     assert_eq!(status(&world, "aaaaaaa1"), "done");
@@ -212,8 +246,8 @@ async fn a_renamed_repository_keeps_its_tasks() {
     world.github.rename_repository(REPOSITORY, "acme/gadgets");
     world.stream().await;
     assert_eq!(world.item(opened.number())["repository"], "acme/gadgets");
-    assert_eq!(world.read_task("aaaaaaa1")["repository"], "acme/gadgets");
-    assert_eq!(world.read_task("aaaaaaa1")["has_merge_conflict"], false);
+    assert_eq!(world.read("aaaaaaa1")["repository"], "acme/gadgets");
+    assert_eq!(world.read("aaaaaaa1")["has_merge_conflict"], false);
     resync(&mut world).await;
     assert_eq!(sync(&world)["repository"], "acme/gadgets");
 }

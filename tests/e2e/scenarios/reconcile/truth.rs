@@ -54,6 +54,10 @@ fn spent(card: &Value) -> BTreeSet<u64> {
 }
 
 impl Log {
+    pub(super) fn new(keeps_time: bool) -> Self {
+        Self { keeps_time, ..Self::default() }
+    }
+
     pub(super) fn github(&mut self, at: i64, pulls: BTreeMap<u64, Pull>) {
         self.github.push((at, pulls));
     }
