@@ -15,7 +15,7 @@ pub(super) fn task_came_later(context: &Context<'_>) -> Explanation {
 }
 
 pub(super) fn owed(context: &Context<'_>) -> Explanation {
-    let known = format!("All that {} needs of {} is known", context.task(), context.pull_request_name());
+    let known = format!("Everything that {} needs from {} is known", context.task(), context.pull_request_name());
     let sentence = match context.owed() {
         Some(when) => format!("{known}, and reconcile finishes it {when}, or at once with"),
         None => format!("{known}: let reconcile finish it with"),
