@@ -22,7 +22,7 @@ ifneq ($(wildcard $(CHECK_VENV)/bin/python),)
 export CARGO_ZIGBUILD_PYTHON_PATH := $(abspath $(CHECK_VENV))/bin/python
 endif
 
-.PHONY: help demo run test browser lint conformance histories bench install build dist deploy deploy-function soak destroy template cargo-lambda
+.PHONY: help demo run test browser shells lint conformance histories bench install build dist deploy deploy-function soak destroy template cargo-lambda
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,6 +41,9 @@ test: ## The whole test suite
 
 browser: ## The page of `create` in headless Chromium (needs chromium and chromedriver)
 	$(CARGO) test --package e2e --test e2e -- --ignored chromium
+
+shells: ## The completions in zsh and fish themselves (needs both; bash is part of `make test`)
+	$(CARGO) test --package e2e --test e2e -- --ignored completions
 
 histories: ## Two thousand true histories whose deliveries are lost, doubled and swapped, optimised (some minutes to build)
 	HISTORIES=$(or $(HISTORIES),2000) $(CARGO) test --profile stack --package e2e --test e2e -- histories
@@ -83,8 +86,9 @@ soak: cargo-lambda ## Build for arm64, and show the main job with that, emulated
 destroy: ## Delete the stack; the Tasks table stays (needs credentials)
 	@infra/deploy --destroy
 
-template: ## Lint the template, plant mistakes in it, deploy it into a local AWS (needs Python 3.11)
-	infra/check/run
+template: build ## Lint the template, plant mistakes in it, live its second day in a local AWS (needs Python 3.11)
+	$(CARGO) build --workspace --bins
+	infra/check/run --functions target/lambda --binaries "$(or $(CARGO_TARGET_DIR),target)/debug"
 
 lint: ## Format and lints; warnings fail
 	$(CARGO) fmt --check

@@ -28,7 +28,7 @@ REACH = {
     },
     "ReconcileRole": {
         "dynamodb": {"TasksTable", "PullRequestsTable"},
-        "lambda": {"TokenFunction"},
+        "lambda": {"TokenForReconcile"},
         "logs": {"ReconcileLogs"},
     },
     "TokenRole": {
@@ -36,11 +36,21 @@ REACH = {
         "secretsmanager": {"AppSecret"},
         "logs": {"TokenLogs"},
     },
-    "ClientPolicy": {"lambda": {"TokenFunction"}},
+    "ClientPolicy": {"lambda": {"TokenFunction", "TokenForAgents"}},
+    "AgentPolicy": {"lambda": {"TokenFunction", "TokenForAgents"}, "dynamodb": {"TasksTable"}},
+    "PusherPolicy": {"lambda": {"TokenForPushers"}},
+    "BoardPolicy": {"cloudformation": set(), "dynamodb": {"TasksTable"}},
+    "InspectPolicy": {
+        "cloudformation": set(),
+        "dynamodb": {"TasksTable", "PullRequestsTable", "TokensTable"},
+        "lambda": {"WebhookFunction", "ReconcileFunction", "TokenFunction", "TokenForInspect"},
+        "logs": {"WebhookLogs", "ReconcileLogs", "TokenLogs"},
+    },
     "OperatorPolicy": {
         "cloudformation": set(),
         "dynamodb": {"TasksTable", "PullRequestsTable", "TokensTable"},
-        "lambda": {"WebhookFunction", "ReconcileFunction", "TokenFunction"},
+        "lambda": {"WebhookFunction", "ReconcileFunction", "TokenFunction", "TokenForInspect"},
+        "logs": {"WebhookLogs", "ReconcileLogs", "TokenLogs"},
         "secretsmanager": {"WebhookSecret", "AppSecret"},
     },
 }
@@ -183,6 +193,15 @@ def a_role_reaches_only_its_own(template):
 
 
 @rule
+def agents_write_nothing_of_a_card_but_its_column(template):
+    named = {"ForAllValues:StringEquals": {"dynamodb:Attributes": ["prefix", "id", "status", "updated_at"]}}
+    for owner, statement in statements(template):
+        writes = {"dynamodb:UpdateItem", "dynamodb:PutItem", "dynamodb:DeleteItem"} & set(as_list(statement["Action"]))
+        if owner == "AgentPolicy" and writes and (writes != {"dynamodb:UpdateItem"} or statement.get("Condition") != named):
+            yield f"{owner}: {', '.join(sorted(writes))} beyond the column"
+
+
+@rule
 def what_a_parameter_adds_to_a_role_is_written_down(template):
     found = {}
     for owner, condition, statement in optional(template):
@@ -265,6 +284,35 @@ def callers_of_functions_are_named(template):
     source = json.dumps(properties(template, "ApiPermission").get("SourceArn", ""))
     if "/POST/api/webhooks/github" not in source:
         yield "ApiPermission: not bound to the one route"
+
+
+@rule
+def every_alias_of_the_token_function_is_a_profile(template):
+    """Each runs the code that is deployed, is asked once, and is granted to somebody."""
+    aliases = of_type(template, "AWS::Lambda::Alias")
+    asked_once = {str(config["Properties"]["Qualifier"]) for config in of_type(template, "AWS::Lambda::EventInvokeConfig").values()
+                  if named(template, config["Properties"]["FunctionName"]) == {"TokenFunction"} and config["Properties"]["MaximumRetryAttempts"] == 0}
+    granted = {name for _, statement in statements(template) for name in named(template, statement.get("Resource", []))}
+    for name, alias in aliases.items():
+        if alias["Properties"]["FunctionVersion"] != "$LATEST":
+            yield f"{name}: runs the code of a version, and not what is deployed"
+        if alias["Properties"]["Name"] not in asked_once:
+            yield f"{name}: an asynchronous call is repeated"
+        if name not in granted:
+            yield f"{name}: nobody may invoke it"
+    if "$LATEST" not in asked_once:
+        yield "TokenFunction: an asynchronous call is repeated"
+
+
+@rule
+def the_token_functions_variables_fit(template):
+    """Lambda takes 4 KB for all of them together."""
+    most = {"TOKEN_POLICY": template["Parameters"]["TokenPolicy"].get("MaxLength", 4096), "GITHUB_API_URL": template["Parameters"]["GitHubApiUrl"].get("MaxLength", 4096)}
+    variables = properties(template, "TokenFunction")["Environment"]["Variables"]
+    # Names and ARNs that AWS makes are below 256.
+    size = sum(len(name) + int(most.get(name, 256)) for name in variables)
+    if size > 4096:
+        yield f"TokenFunction: {size} bytes of variables are too many for Lambda"
 
 
 @rule
@@ -538,8 +586,8 @@ def parameters_explain_and_guard_themselves(template):
 
 @rule
 def outputs_say_what_comes_next(template):
-    wanted = {"WebhookUrl", "TasksTable", "PullRequestsTable", "TokensTable", "WebhookSecret", "AppSecret", "ClientPolicy",
-              "OperatorPolicy", "GitCredentialHelper", "DomainTarget"} | ENVIRONMENT.keys()
+    wanted = {"WebhookUrl", "TasksTable", "PullRequestsTable", "TokensTable", "WebhookSecret", "AppSecret", "ClientPolicy", "AgentPolicy",
+              "PusherPolicy", "BoardPolicy", "InspectPolicy", "OperatorPolicy", "GitCredentialHelper", "InspectTokens", "DomainTarget"} | ENVIRONMENT.keys()
     for name in wanted - template["Outputs"].keys():
         yield f"{name}: no output"
     for name, output in template["Outputs"].items():

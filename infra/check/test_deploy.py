@@ -57,12 +57,14 @@ def test_functions_are_told_the_names_of_this_stack(stack):
         variables = inner["Environment"]["Variables"]
         assert variables.keys() == rules.ENVIRONMENT[f"{name.capitalize()}Function"]
         expected = {"TASKS_TABLE": "TasksTable", "PULL_REQUESTS_TABLE": "PullRequestsTable", "TOKENS_TABLE": "TokensTable",
-                    "WEBHOOK_SECRET_ID": "WebhookSecret", "APP_SECRET_ID": "AppSecret", "TOKEN_FUNCTION": "TokenFunction"}
+                    "WEBHOOK_SECRET_ID": "WebhookSecret", "APP_SECRET_ID": "AppSecret"}
         for variable in variables.keys() & expected.keys():
             assert variables[variable] == stack.outputs[expected[variable]]
+        assert variables.get("TOKEN_FUNCTION", "first-token:reconcile") == "first-token:reconcile"
     assert stack.outputs["GitCredentialHelper"] == (
+        "git config --global credential.https://github.com.useHttpPath true && "
         "git config --global --replace-all credential.https://github.com.helper '' && "
-        "git config --global --add credential.https://github.com.helper '!TOKEN_FUNCTION=first-token konduktor-github-app credential'"
+        "git config --global --add credential.https://github.com.helper '!TOKEN_FUNCTION=first-token:agents konduktor-github-app credential'"
     )
     json.loads(functions.get_function_configuration(FunctionName="first-token")["Environment"]["Variables"]["TOKEN_POLICY"])
 
@@ -88,7 +90,9 @@ def calls(stack):
         name = {"TableName": outputs[table]}
         (hash_key, value), *_ = item.items()
         query = {"KeyConditionExpression": "#k = :v", "ExpressionAttributeNames": {"#k": hash_key}, "ExpressionAttributeValues": {":v": value}}
+        check = name | {"Key": item, "ConditionExpression": "attribute_exists(#k) OR attribute_not_exists(#k)", "ExpressionAttributeNames": {"#k": hash_key}}
         found |= {
+            f"ConditionCheckItem {table}": ["dynamodb", "transact_write_items", {"TransactItems": [{"ConditionCheck": check}]}],
             f"GetItem {table}": ["dynamodb", "get_item", name | {"Key": item}],
             f"BatchGetItem {table}": ["dynamodb", "batch_get_item", {"RequestItems": {outputs[table]: {"Keys": [item]}}}],
             f"Query {table}": ["dynamodb", "query", name | query],
@@ -106,6 +110,10 @@ def calls(stack):
     for name in FUNCTIONS:
         function = f"{name.capitalize()}Function"
         found[f"InvokeFunction {function}"] = ["lambda", "invoke", {"FunctionName": outputs[function], "Payload": '{"ping":1}'}]
+    for alias in ALIASES:
+        found[f"InvokeFunction token:{alias}"] = ["lambda", "invoke", {"FunctionName": f"{outputs['TokenFunction']}:{alias}", "Payload": '{"ping":1}'}]
+    for name in FUNCTIONS:
+        function = f"{name.capitalize()}Function"
         found[f"FilterLogEvents {function}"] = ["logs", "filter_log_events", {"logGroupName": f"/aws/lambda/{outputs[function]}"}]
     found["ListSecrets"] = ["secretsmanager", "list_secrets", {}]
     found["ListTables"] = ["dynamodb", "list_tables", {}]
@@ -113,17 +121,21 @@ def calls(stack):
     return found
 
 
+ALIASES = ("reconcile", "agents", "pushers", "inspect")
+LOGS = {f"FilterLogEvents {name.capitalize()}Function" for name in FUNCTIONS}
 GRANTED = {
     "webhook": {
+        "ConditionCheckItem TasksTable", "ConditionCheckItem PullRequestsTable",
         "GetItem TasksTable", "Query TasksTable", "UpdateItem TasksTable",
         "GetItem PullRequestsTable", "PutItem PullRequestsTable", "UpdateItem PullRequestsTable",
         "GetSecretValue WebhookSecret",
     },
     "reconcile": {
+        "ConditionCheckItem TasksTable", "ConditionCheckItem PullRequestsTable",
         "GetItem TasksTable", "Query TasksTable", "Scan TasksTable", "UpdateItem TasksTable",
         "BatchGetItem PullRequestsTable", "GetItem PullRequestsTable", "PutItem PullRequestsTable", "Query PullRequestsTable",
         "UpdateItem PullRequestsTable",
-        "Query due-index", "InvokeFunction TokenFunction",
+        "Query due-index", "InvokeFunction token:reconcile",
     },
     "token": {
         "GetItem TokensTable", "UpdateItem TokensTable",
@@ -170,11 +182,15 @@ def test_each_removed_grant_stops_just_the_step_that_needs_it(stack, function):
 
 
 @pytest.mark.parametrize(("policy", "granted"), [
-    ("ClientPolicy", {"InvokeFunction TokenFunction"}),
-    ("OperatorPolicy", {
+    ("ClientPolicy", {"InvokeFunction TokenFunction", "InvokeFunction token:agents"}),
+    ("AgentPolicy", {"InvokeFunction TokenFunction", "InvokeFunction token:agents", "Query TasksTable", "Scan TasksTable", "UpdateItem TasksTable"}),
+    ("PusherPolicy", {"InvokeFunction token:pushers"}),
+    ("BoardPolicy", {"Query TasksTable", "PutItem TasksTable", "UpdateItem TasksTable", "Scan TasksTable"}),
+    ("InspectPolicy", {"Query TasksTable", "Scan TasksTable", "GetItem PullRequestsTable", "InvokeFunction token:inspect"} | LOGS),
+    ("OperatorPolicy", LOGS | {
         "Query TasksTable", "PutItem TasksTable", "UpdateItem TasksTable", "Scan TasksTable", "GetItem PullRequestsTable",
         "GetSecretValue WebhookSecret", "GetSecretValue AppSecret", "PutSecretValue WebhookSecret", "PutSecretValue AppSecret",
-        "InvokeFunction ReconcileFunction", "InvokeFunction TokenFunction",
+        "InvokeFunction ReconcileFunction", "InvokeFunction TokenFunction", "InvokeFunction token:inspect",
     }),
 ])
 def test_a_person_may_do_what_the_policy_is_for(stack, policy, granted):
@@ -196,7 +212,7 @@ def test_a_person_may_do_what_the_policy_is_for(stack, policy, granted):
     secrets.put_secret_value(SecretId=stack.outputs["WebhookSecret"], SecretString=before)
     assert allowed(outcomes, outcomes.values()) == granted
     described = stack.cloud.client("cloudformation", **credentials)
-    if policy == "OperatorPolicy":
+    if policy in ("BoardPolicy", "InspectPolicy", "OperatorPolicy"):
         assert described.describe_stacks(StackName=stack.name)["Stacks"][0]["StackId"] == stack.id
     else:
         with pytest.raises(described.exceptions.ClientError, match="AccessDenied"):

@@ -173,7 +173,7 @@ NOT_CHANGED = {"NamePrefix", "Architecture", "ExistingTasksTable"}
 
 def test_no_parameter_of_a_running_stack_takes_its_secrets_or_tables_away(desk):
     assert CHANGED.keys() | NOT_CHANGED == template.load()["Parameters"].keys()
-    other = Desk(desk.cloud, desk.folder, "each", CLI="false")
+    other = Desk(desk.cloud, desk.folder, "each")
     other.write('NamePrefix = "each"\n')
     other.did("make", "deploy")
     before, resources = other.deployed().outputs, other.deployed().resources()
@@ -307,6 +307,8 @@ def test_a_failed_first_deploy_says_what_is_left_and_can_be_repeated(desk):
     other.write(f'NamePrefix = "failed"\nCaBundleLayer = "arn:aws:lambda:{template.REGION}:000000000000:layer:nobody-made-this:1"\n')
     said = other.refused("make", "deploy")
     assert "ROLLBACK_COMPLETE" in said and "make destroy" in said and "Function: " in said and "nobody-made-this" in said, said
+    # CloudFormation keeps the table of a stack that was never finished, and nobody would know of it.
+    assert all(name in said for name in desk.cloud.tables() if name.startswith("failed-Tasks")), said
     assert other.refused("make", "deploy").count("can only be deleted") == 1
     other.write('NamePrefix = "failed"\n')
     gone = other.did("make", "destroy")
@@ -370,6 +372,17 @@ def test_a_deploy_after_which_everything_holds_stands(configured):
     desk, _ = configured
     desk.write(desk.file.read_text() + "LogRetentionDays = 90\n")
     assert "verify finds everything as it was before" in desk.did("make", "deploy")
+
+
+def test_what_cannot_be_verified_stands_and_is_said_but_closes_no_door(configured):
+    desk, _ = configured
+    file = desk.file.read_text()
+    said = desk.did("make", "deploy", CLI="false")
+    assert "Not verified" in said and "verify finds" not in said
+    arn = f"arn:aws:acm:{template.REGION}:000000000000:certificate/1"
+    desk.write(file + f'ExecuteApiEndpoint = "off"\nDomainName = "hooks.example.com"\nCertificateArn = "{arn}"\n')
+    assert "waits until deliveries reach" in desk.refused("make", "deploy", CLI="false")
+    desk.write(file)
 
 
 @pytest.mark.parametrize("what", ["code", "parameters"])

@@ -85,7 +85,7 @@ pub(crate) async fn run(run: &Run<'_>, installation: Option<InstallationId>, cla
         match item {
             Item::PullRequest(row) if row.snapshot.state == State::Merged => merged.push(*row),
             Item::PullRequest(row) => others.push(*row),
-            Item::Base(base) => bases.push(base),
+            Item::Base(base) => bases.push(*base),
             Item::Repository(_) | Item::Installation(_) | Item::Scan(_) => {}
         }
     }
@@ -101,12 +101,12 @@ pub(crate) async fn run(run: &Run<'_>, installation: Option<InstallationId>, cla
     stream::iter(groups).for_each_concurrent(GROUPS_AT_ONCE, |group| group.close(run)).await;
 }
 
-fn group(installation: Option<InstallationId>, rows: Vec<PullRequest>, bases: Vec<Box<BaseMove>>) -> Vec<Group> {
+fn group(installation: Option<InstallationId>, rows: Vec<PullRequest>, bases: Vec<BaseMove>) -> Vec<Group> {
     let mut groups: BTreeMap<(RepositoryId, String, Option<PullRequestNumber>), Group> = BTreeMap::new();
     for base in bases {
         let key = (base.repository_id, base.base.clone(), None);
         let mut group = Group::new(base.repository_id, base.repository.clone(), installation, &base.base);
-        group.moved = Some(base);
+        group.moved = Some(Box::new(base));
         groups.insert(key, group);
     }
     for row in rows {

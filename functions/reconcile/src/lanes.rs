@@ -1,8 +1,9 @@
 //! Which work an invocation takes, and how the installations share it.
 //!
 //! Pull requests and bases stand in one partition of the due index and resyncs in others, so that what is owed an answer never waits behind
-//! thousands of quiet repositories. Each scheduled invocation sees to one shard: its share of the first, and a partition of resyncs. What it
-//! has claimed goes into lanes, one an installation, that run side by side and each within a room of its own: one that hangs or is limited
+//! thousands of quiet repositories. A scheduled invocation sees to all of it, or to the one shard that its event names: its share of the
+//! first, and a partition of resyncs. One invocation a minute resyncs 2,500 repositories, which is 35,000 in a quarter of an hour; who has
+//! more gives the schedule a target for each shard. What is claimed goes into lanes, one an installation, that run side by side and each within a room of its own: one that hangs or is limited
 //! costs nobody else anything.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,6 +66,7 @@ impl Run<'_> {
         }
         let oldest = taken.iter().chain(&resyncs).map(|due| now - due.next_check_at).max().unwrap_or(0);
         self.tally.oldest_due_seconds.get_or_init(|| oldest);
+        resyncs.sort_by_key(|due| due.next_check_at);
         resyncs.truncate(RESYNCS_AT_ONCE);
         taken.extend(resyncs);
         let work = self.claim(taken.into_iter().map(as_claim).collect()).await;
@@ -151,7 +153,9 @@ impl Run<'_> {
     /// Works for one installation, and gives back what another one serves by now.
     async fn lane(&self, served: &Served, installation: Option<InstallationId>, lane: Lane) -> Vec<Item> {
         if installation.is_some() && !served.serves(installation) {
-            for item in lane.answers.iter().chain(&lane.resyncs) {
+            // The installation itself keeps its turn: once it is served, its list brings everything back.
+            let items = lane.answers.iter().chain(&lane.resyncs);
+            for item in items.filter(|item| !matches!(item, Item::Installation(_))) {
                 self.write_schedule(item, &Schedule::default()).await;
             }
             return Vec::new();

@@ -202,7 +202,7 @@ fn nothing() -> adapters::github::Error {
 async fn together(run: &Run<'_>, installation: Option<InstallationId>, syncs: Vec<RepositorySync>) {
     let mut groups = vec![syncs];
     while let Some(syncs) = groups.pop() {
-        let bases: Vec<Vec<String>> = syncs.iter().map(|sync| wanted_tips(run, sync)).collect();
+        let bases: Vec<Vec<String>> = syncs.iter().map(wanted_tips).collect();
         let asked: Vec<_> =
             syncs.iter().zip(&bases).map(|(sync, branches)| Asked { repository: &sync.repository, branches }).collect();
         let patience = if syncs.len() > 1 { Patience::None } else { Patience::Some };
@@ -237,7 +237,7 @@ async fn together(run: &Run<'_>, installation: Option<InstallationId>, syncs: Ve
 }
 
 /// The bases whose tips are to be read: those that were not read for the longest time.
-fn wanted_tips(_run: &Run<'_>, sync: &RepositorySync) -> Vec<String> {
+fn wanted_tips(sync: &RepositorySync) -> Vec<String> {
     let mut bases: Vec<_> = sync.bases.iter().collect();
     bases.sort_by_key(|(_, tip)| tip.read_at);
     bases.into_iter().take(TIPS).map(|(base, _)| base.clone()).collect()

@@ -211,7 +211,10 @@ impl<'a> Run<'a> {
             return Err(Failure::OutOfTime);
         };
         let answer = self.ask_patiently(patience, installation, request).await;
-        self.note(installation, answer.as_ref().err());
+        // Where something smaller is asked for next, it is the size that failed.
+        if patience == Patience::Some || !matches!(answer, Err(Failure::Unavailable(_))) {
+            self.note(installation, answer.as_ref().err());
+        }
         answer
     }
 

@@ -48,6 +48,9 @@ impl Held {
     }
 }
 
+/// Where the token of one installation is kept.
+type Place = Arc<Mutex<Option<Held>>>;
+
 /// The tokens of one execution environment, one an installation.
 #[derive(Debug)]
 pub(crate) struct Tokens {
@@ -55,7 +58,7 @@ pub(crate) struct Tokens {
     function: String,
     /// Each is locked while it is asked for: one token serves all the work of its installation, and no installation waits for the token of
     /// another.
-    held: Mutex<HashMap<Option<InstallationId>, Arc<Mutex<Option<Held>>>>>,
+    held: Mutex<HashMap<Option<InstallationId>, Place>>,
 }
 
 impl Tokens {
@@ -63,7 +66,7 @@ impl Tokens {
         Self { client, function, held: Mutex::default() }
     }
 
-    async fn place(&self, installation: Option<InstallationId>) -> Arc<Mutex<Option<Held>>> {
+    async fn place(&self, installation: Option<InstallationId>) -> Place {
         Arc::clone(self.held.lock().await.entry(installation).or_default())
     }
 

@@ -30,6 +30,11 @@ impl Account {
         self.profile.as_deref()
     }
 
+    /// The region, where a flag names one.
+    pub(crate) fn region(&self) -> Option<&str> {
+        self.region.as_deref()
+    }
+
     /// The SDK's configuration for it.
     ///
     /// An attempt may take as long as the token function may run: a shorter bound would ask again while the first

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::aws::Account;
 use crate::failure::Failure;
 use crate::github_app::GitHubApp;
+use crate::last_account;
 use crate::output::{self, Progress};
 use crate::secret::{CREATED, Current, Secret};
 use crate::stack::{self, Stack};
@@ -107,6 +108,7 @@ async fn configure(arguments: &Arguments, account: &Account) -> Result<(), Failu
     let answers = answers::gather(arguments, progress)?;
     progress.say(&format!("Key fingerprint: SHA256:{}", answers.key.fingerprint()));
     let stack = Stack::find(&arguments.stack, account).await?;
+    last_account::confirm(&stack, arguments.yes, progress)?;
     let webhook_url = webhook::url(arguments.webhook_url.as_deref(), &stack)?;
     let github = GitHubApp::identify(&stack.github_api_url, &answers.app_id, answers.key, progress).await?;
     introduce(&github, progress);
@@ -125,7 +127,7 @@ async fn configure(arguments: &Arguments, account: &Account) -> Result<(), Failu
         webhook::confirm_another_url(&hook, &webhook_url, arguments.yes, progress)?;
     }
     let summary = put_into_service(&stack, &github, &installation, &in_service, &signing, told, progress).await?;
-    if arguments.json { output::write(format!("{summary}\n")) } else { Ok(()) }
+    if arguments.json { output::write_json(summary.to_string()) } else { Ok(()) }
 }
 
 /// Proves the App, stores it, lets GitHub deliver to the URL if one is given, and sees a ping answered. Gives what was

@@ -28,6 +28,7 @@ use crate::aws::Account;
 use crate::configure::{self, AppSecretValue, WebhookSecretValue};
 use crate::failure::Failure;
 use crate::github_app::{EVENTS, GitHubApp, PERMISSIONS, refused, web_host};
+use crate::last_account;
 use crate::output::{self, Progress};
 use crate::prompt;
 use crate::secret::{CREATED, Current, Secret};
@@ -117,6 +118,7 @@ fn login(text: &str) -> Result<String, String> {
 pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), Failure> {
     let progress = Progress::new(arguments.json);
     let stack = Stack::find(&arguments.stack, account).await?;
+    last_account::confirm(&stack, arguments.yes, progress)?;
     let webhook_url = configure::url(arguments.webhook_url.as_deref(), &stack)?;
     // What would stop it at the end is better found before there is an App.
     WebhookSecretValue::current(&Secret::new(&stack.session, &stack.webhook_secret)).await?;
@@ -353,7 +355,7 @@ impl Creation {
         let url = Some(url.as_str());
         let summary =
             configure::put_into_service(stack, &github, &installation, &in_service, &signing, url, progress).await?;
-        if self.arguments.json { output::write(format!("{summary}\n")) } else { Ok(()) }
+        if self.arguments.json { output::write_json(summary.to_string()) } else { Ok(()) }
     }
 
     /// Whether the App that was just made delivers where it was asked to, before anything is changed about it.

@@ -89,10 +89,10 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
         eprintln!("{}: {}", crate::NAME, another_user(user));
         return Ok(());
     }
-    let Some(scope) = description.scope(&arguments) else { return Ok(()) };
-    let answered = get(&description, &scope, &api_url, &arguments, account).await;
-    // It is for us and we have nothing: whoever is asked next has no better answer, and the reason would be lost above theirs.
-    answered.or_else(|failure| output::write("quit=1\n").and(Err(failure)))
+    match description.scope(&arguments) {
+        Some(scope) => get(&description, &scope, &api_url, &arguments, account).await,
+        None => Ok(()),
+    }
 }
 
 fn another_user(user: &str) -> Failure {
@@ -110,13 +110,22 @@ async fn get(
 ) -> Result<(), Failure> {
     let command = if arguments.write { "credential get --write" } else { "credential get" };
     let function = TokenFunction::connect(&arguments.function, account, command).await?;
-    let answer = function.token(scope).await.map_err(|refusal| match refusal {
-        Refusal::Function(refusal) if wants_repositories(&refusal) => {
-            let message = refusal.error_message;
-            Failure::new(format!("{message}; let git name them: `git config --global credential.useHttpPath true`"))
+    let answer = match function.token(scope).await {
+        Ok(answer) => answer,
+        Err(refusal) => {
+            if matches!(refusal, Refusal::Function(_) | Refusal::Broke(_)) {
+                // It is for us and we have nothing: whoever is asked next has no better answer, and would hide the reason.
+                output::write("quit=1\n")?;
+            }
+            return Err(match refusal {
+                Refusal::Function(refusal) if wants_repositories(&refusal) => Failure::new(format!(
+                    "{}; let git name them: `git config --global credential.useHttpPath true`",
+                    refusal.error_message
+                )),
+                other => other.into(),
+            });
         }
-        other => other.into(),
-    })?;
+    };
     if let Some(other) = answer.token.api_url.as_deref().filter(|other| *other != api_url) {
         return Err(Failure::new(format!(
             "the token function serves the GitHub at {other} and not that at {api_url}: name its own with \
@@ -159,7 +168,7 @@ async fn erase(description: &Description, arguments: &Arguments, account: &Accou
     Ok(function.invalidate(sha256).await?)
 }
 
-fn api_url(flag: Option<&str>) -> Result<String, Failure> {
+pub(crate) fn api_url(flag: Option<&str>) -> Result<String, Failure> {
     if let Some(url) = flag {
         return check_api_url(url).map_err(|reason| Failure::new(format!("--github-api-url: {reason}")));
     }
@@ -291,6 +300,39 @@ mod tests {
             assert!(Description::parse(text.as_bytes()).is_none(), "{text:.80}");
         }
         assert!(Description::parse(b"protocol=https\nhost=github.com\npath=acme/\xff.git\n").is_none());
+    }
+
+    #[test]
+    fn only_the_host_that_belongs_to_the_api_is_ours() {
+        let is_for = |api: &str, protocol: &str, host: &str| {
+            Description::parse(format!("protocol={protocol}\nhost={host}\n").as_bytes()).unwrap().is_for(api)
+        };
+        for (api, protocol, host) in [
+            ("https://api.github.com", "https", "github.com"),
+            ("https://api.github.com", "https", "GitHub.com"),
+            ("https://api.github.com", "https", "github.com:443"),
+            ("https://api.acme.ghe.com", "https", "acme.ghe.com"),
+            ("https://github.acme.example/api/v3", "https", "github.acme.example"),
+            ("https://github.acme.example:8443/api/v3", "https", "github.acme.example:8443"),
+            ("http://127.0.0.1:9000", "http", "127.0.0.1:9000"),
+        ] {
+            assert!(is_for(api, protocol, host), "{api} {protocol}://{host}");
+        }
+        for (api, protocol, host) in [
+            ("https://api.github.com", "http", "github.com"),
+            ("https://api.github.com", "https", "api.github.com"),
+            ("https://api.github.com", "https", "gist.github.com"),
+            ("https://api.github.com", "https", "github.com.example"),
+            ("https://api.github.com", "https", "notgithub.com"),
+            ("https://api.github.com", "https", "github.com:8443"),
+            ("https://api.github.com", "https", "acme.ghe.com"),
+            ("https://api.github.com", "ssh", "github.com"),
+            ("https://api.github.com", "https", ""),
+            ("https://api.acme.ghe.com", "https", "other.ghe.com"),
+            ("https://github.acme.example/api/v3", "https", "github.com"),
+        ] {
+            assert!(!is_for(api, protocol, host), "{api} {protocol}://{host}");
+        }
     }
 
     #[test]

@@ -9,7 +9,6 @@ mod context;
 mod deliveries;
 mod evidence;
 mod malformed_tag;
-mod subject;
 mod verdict;
 mod view;
 
@@ -20,8 +19,8 @@ use crate::clock;
 use crate::failure::Failure;
 use crate::output::{self, Progress, Terminal};
 use crate::stack::{self, Stack};
+use crate::subject::{self, Subject};
 use cause::Cause;
-use subject::Subject;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,10 +53,10 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
     let evidence = evidence::gather(&stack, &arguments.subject, Progress::BesideJson).await?;
     let now = clock::now();
     let verdict = verdict::decide(&evidence, now);
-    output::write(if arguments.json {
-        format!("{}\n", view::json(&evidence, &verdict)?)
+    if arguments.json {
+        output::write_json(view::json(&evidence, &verdict)?.to_string())?;
     } else {
-        view::sections(&evidence, &verdict, Terminal::of_stdout(), now)
-    })?;
+        output::write(view::sections(&evidence, &verdict, Terminal::of_stdout(), now))?;
+    }
     if verdict.cause == Cause::Unexplained { Err(Failure::new(verdict.explanation.sentence)) } else { Ok(()) }
 }

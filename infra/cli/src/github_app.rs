@@ -9,7 +9,7 @@ use adapters::github::{
     Installation,
 };
 use adapters::secrets::{self, AppSecret};
-use domain::ids::InstallationId;
+use domain::ids::{InstallationId, RepositoryName};
 use jiff::SignedDuration;
 use secrecy::SecretString;
 
@@ -164,8 +164,9 @@ impl GitHubApp {
 
     /// The installation that covers a repository. `None`: the App is not installed there, or there is no repository.
     pub(crate) async fn installation_of(&self, repository: &str) -> Result<Option<Installation>, Failure> {
-        let (owner, name) = repository.split_once('/').unwrap_or((repository, ""));
-        match self.client.repository_installation(&self.bearer(), owner, name).await {
+        // Others write names into tasks, and this one becomes part of a URL.
+        let Ok(repository) = repository.parse::<RepositoryName>() else { return Ok(None) };
+        match self.client.repository_installation(&self.bearer(), repository.owner(), repository.name()).await {
             Ok(installation) => Ok(Some(installation)),
             Err(Error::InstallationNotFound(_)) => Ok(None),
             Err(error) => Err(self.failure("show the repository's installation", &error)),

@@ -11,10 +11,14 @@ mod credential;
 mod explain;
 mod failure;
 mod github_app;
+mod last_account;
 mod output;
+mod pr;
 mod prompt;
 mod secret;
+mod setup_git;
 mod stack;
+mod subject;
 mod task;
 mod text;
 mod token;
@@ -33,10 +37,11 @@ Examples:
   konduktor-github-app create --organization acme
   konduktor-github-app configure
   konduktor-github-app verify
-  git config --global credential.https://github.com.helper '!konduktor-github-app credential'
+  konduktor-github-app setup-git
   GH_TOKEN=$(konduktor-github-app token --repository app --permission pull_requests=write) gh pr list
   konduktor-github-app task create 'Fix login timeout' --priority p1
   konduktor-github-app task list
+  konduktor-github-app pr 4d9d444d
   konduktor-github-app explain https://github.com/acme/app/pull/42";
 
 /// Sets the Konduktor GitHub App up, gives agents their tokens, and works the board from a terminal.
@@ -58,6 +63,8 @@ enum Command {
     Verify(verify::Arguments),
     Credential(credential::Arguments),
     Explain(explain::Arguments),
+    Pr(pr::Arguments),
+    SetupGit(setup_git::Arguments),
     Token(token::Arguments),
     #[command(subcommand)]
     Task(task::Command),
@@ -67,7 +74,7 @@ enum Command {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(failure) => {
             eprintln!("{NAME}: {failure}");
             ExitCode::FAILURE
@@ -75,15 +82,18 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(Arguments { account, command }: Arguments) -> Result<(), Failure> {
+async fn run(Arguments { account, command }: Arguments) -> Result<ExitCode, Failure> {
     match command {
+        Command::Task(command) => return task::run(command, &account).await,
         Command::Configure(arguments) => configure::run(arguments, &account).await,
         Command::Create(arguments) => create::run(arguments, &account).await,
         Command::Verify(arguments) => verify::run(arguments, &account).await,
         Command::Credential(arguments) => credential::run(arguments, &account).await,
         Command::Explain(arguments) => explain::run(arguments, &account).await,
+        Command::Pr(arguments) => pr::run(arguments, &account).await,
+        Command::SetupGit(arguments) => setup_git::run(&arguments, &account),
         Command::Token(arguments) => token::run(arguments, &account).await,
-        Command::Task(command) => task::run(command, &account).await,
         Command::Completions(arguments) => completions::run(&arguments),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

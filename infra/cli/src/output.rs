@@ -3,9 +3,10 @@
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use adapters::config::Variables;
+use secrecy::zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::text::printable;
+use crate::text::{is_directional, printable};
 
 /// Where a terminal does not say how wide it is.
 const USUAL_WIDTH: usize = 80;
@@ -93,5 +94,40 @@ pub(crate) fn write(text: impl AsRef<[u8]>) -> Result<(), Failure> {
             Err(Failure::new(format!("standard output cannot be written: {error}")))
         }
         _ => Ok(()),
+    }
+}
+
+/// Writes JSON and ends its line.
+pub(crate) fn write_json(json: impl AsRef<str>) -> Result<(), Failure> {
+    write(&*json_line(json.as_ref()))
+}
+
+/// A line of JSON in which everything that a terminal would act on is escaped: other people's words are in it, and JSON is looked
+/// at in terminals too.
+pub(crate) fn json_line(json: &str) -> Zeroizing<String> {
+    // Room for all of it: a text that grows leaves copies of a token behind.
+    let mut line = Zeroizing::new(String::with_capacity(6 * json.len() + 1));
+    for c in json.chars() {
+        // Line breaks stand between values; within a text they are escaped already.
+        if c != '\n' && (c.is_control() || is_directional(c)) {
+            line.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            line.push(c);
+        }
+    }
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_keeps_its_meaning_and_nothing_that_a_terminal_acts_on() {
+        let said = serde_json::json!({"title": "a\u{9b}31mb\u{202e}c\u{7f}d\u{1b}e\nf\u{e9}"});
+        let line = json_line(&said.to_string());
+        assert!(line.trim_end().chars().all(|c| !c.is_control() && !is_directional(c)), "{line:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), said);
     }
 }

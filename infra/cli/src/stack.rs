@@ -7,6 +7,7 @@ use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::Stack as Described;
 use clap::Args;
+use domain::policy::Profile;
 
 use crate::aws::{Account, Call, Session};
 use crate::failure::Failure;
@@ -33,12 +34,18 @@ pub(crate) struct Name {
 pub(crate) struct Stack {
     pub(crate) session: Session,
     pub(crate) name: String,
+    /// The AWS account that it is in.
+    pub(crate) account: String,
     /// CloudFormation's word for the state it is in, such as `UPDATE_COMPLETE`.
     pub(crate) status: String,
     pub(crate) webhook_url: String,
     pub(crate) webhook_function: String,
     pub(crate) reconcile_function: String,
     pub(crate) token_function: String,
+    /// The token function as people invoke it, by its alias: stacks of before have none.
+    pub(crate) inspect_tokens: Option<String>,
+    /// The TokenPolicy that it was deployed with.
+    pub(crate) token_policy: Option<String>,
     pub(crate) tasks_table: String,
     pub(crate) pull_requests_table: String,
     pub(crate) tokens_table: String,
@@ -59,6 +66,19 @@ impl Name {
 }
 
 impl Stack {
+    /// The token function as this command's user invokes it.
+    pub(crate) fn tokens(&self) -> &str {
+        self.inspect_tokens.as_deref().unwrap_or(&self.token_function)
+    }
+
+    /// The token function as reconcile invokes it.
+    pub(crate) fn tokens_of_reconcile(&self) -> String {
+        match &self.inspect_tokens {
+            Some(_) => format!("{}:{}", self.token_function, Profile::RECONCILE),
+            None => self.token_function.clone(),
+        }
+    }
+
     /// Looks the stack up.
     pub(crate) async fn find(name: &Name, account: &Account) -> Result<Self, Failure> {
         let flag = name.github_api_url.as_deref().map(check_api_url).transpose();
@@ -66,6 +86,9 @@ impl Stack {
         let session = account.session().await?;
         let described = describe(&name.stack, &session).await?;
         let status = described.stack_status().map_or("an unknown state", |status| status.as_str()).to_owned();
+        // `arn:aws:cloudformation:REGION:ACCOUNT:stack/NAME/ID`.
+        let account =
+            described.stack_id().and_then(|id| id.split(':').nth(4)).unwrap_or("an unknown account").to_owned();
         let mut outputs: BTreeMap<String, String> = described
             .outputs
             .unwrap_or_default()
@@ -73,10 +96,11 @@ impl Stack {
             .filter_map(|output| Some((output.output_key?, output.output_value?)))
             .collect();
         let parameters = described.parameters.unwrap_or_default();
-        let deployed = parameters
-            .into_iter()
-            .find(|parameter| parameter.parameter_key() == Some("GitHubApiUrl"))
-            .and_then(|parameter| parameter.parameter_value);
+        let deployed = |key: &str| {
+            let found = parameters.iter().find(|parameter| parameter.parameter_key() == Some(key));
+            found.and_then(|parameter| parameter.parameter_value.clone())
+        };
+        let inspect_tokens = outputs.remove("InspectTokens");
         let mut output = |key: &str| {
             outputs.remove(key).ok_or_else(|| {
                 let next = after(&status, &name.stack);
@@ -88,14 +112,17 @@ impl Stack {
             webhook_function: output("WebhookFunction")?,
             reconcile_function: output("ReconcileFunction")?,
             token_function: output("TokenFunction")?,
+            inspect_tokens,
+            token_policy: deployed("TokenPolicy"),
             tasks_table: output("TasksTable")?,
             pull_requests_table: output("PullRequestsTable")?,
             tokens_table: output("TokensTable")?,
             webhook_secret: output("WebhookSecret")?,
             app_secret: output("AppSecret")?,
             git_credential_helper: output("GitCredentialHelper")?,
-            github_api_url: flag.or(deployed).unwrap_or_else(|| DEFAULT_GITHUB_API_URL.to_owned()),
+            github_api_url: flag.or(deployed("GitHubApiUrl")).unwrap_or_else(|| DEFAULT_GITHUB_API_URL.to_owned()),
             name: name.stack.clone(),
+            account,
             status,
             session,
         })

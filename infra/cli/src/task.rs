@@ -3,13 +3,16 @@
 //! It writes as the board does: `title`, `status`, `priority`, `repository` and the two times, never an attribute that the
 //! functions own.
 
+mod start;
 mod table;
 mod view;
+mod wait;
+
+use std::process::ExitCode;
 
 use adapters::config::Variables;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use domain::kid_tag::KidTag;
 use domain::task::{Status, Task};
 use jiff::{Timestamp, Unit};
 use serde_json::Value;
@@ -19,8 +22,12 @@ use crate::clock;
 use crate::failure::Failure;
 use crate::output::{self, Terminal};
 use crate::stack::{self, Stack};
+use crate::subject::{self, Subject};
+use start::Start;
 use table::NewTask;
+use wait::Wait;
 
+pub(crate) use start::branch;
 pub(crate) use table::{Card, Tasks};
 
 const STATUSES: [&str; 6] = ["idea", "to_do", "in_progress", "pr_submitted", "done", "trash"];
@@ -30,7 +37,9 @@ const EXAMPLES: &str = "\
 Examples:
   konduktor-github-app task create 'Fix login timeout' --priority p1 --repository acme/app
   konduktor-github-app task tag 4d9d444d
+  git switch -c $(konduktor-github-app task start 4d9d444d)
   konduktor-github-app task move 4d9d444d in_progress
+  konduktor-github-app task wait 4d9d444d --until done --timeout 2h
   konduktor-github-app task list --status pr_submitted --json";
 
 /// Work the board
@@ -40,12 +49,14 @@ pub(crate) enum Command {
     Create(Create),
     List(List),
     Show(Show),
+    Start(Start),
+    Wait(Wait),
     Move(Move),
     Tag(Tag),
 }
 
 #[derive(Debug, Args)]
-struct Table {
+pub(crate) struct Table {
     /// The table of tasks [default: TASKS_TABLE, else the stack's]
     #[arg(long, value_name = "NAME")]
     tasks_table: Option<String>,
@@ -97,9 +108,9 @@ pub(crate) struct List {
 /// Show a task and its pull requests
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    /// Its id, or the first 8 digits of it or more
-    #[arg(value_name = "ID|TAG", value_parser = tag)]
-    task: KidTag,
+    /// Its id or the first 8 digits of it or more, its tag, or the URL of its pull request
+    #[arg(value_name = subject::NAME, value_parser = subject::parse)]
+    task: Subject,
     /// Print it as JSON, with everything that the table holds
     #[arg(long)]
     json: bool,
@@ -110,9 +121,9 @@ pub(crate) struct Show {
 /// Move a task to another column
 #[derive(Debug, Args)]
 pub(crate) struct Move {
-    /// Its id, or the first 8 digits of it or more
-    #[arg(value_name = "ID|TAG", value_parser = tag)]
-    task: KidTag,
+    /// Its id or the first 8 digits of it or more, its tag, or the URL of its pull request
+    #[arg(value_name = subject::NAME, value_parser = subject::parse)]
+    task: Subject,
     /// The column
     #[arg(value_parser = status())]
     status: Status,
@@ -123,21 +134,25 @@ pub(crate) struct Move {
 /// Print the shortest tag that names this task alone, for the title of a pull request
 #[derive(Debug, Args)]
 pub(crate) struct Tag {
-    /// Its id, or the first 8 digits of it or more
-    #[arg(value_name = "ID|TAG", value_parser = tag)]
-    task: KidTag,
+    /// Its id or the first 8 digits of it or more, its tag, or the URL of its pull request
+    #[arg(value_name = subject::NAME, value_parser = subject::parse)]
+    task: Subject,
     #[command(flatten)]
     table: Table,
 }
 
-pub(crate) async fn run(command: Command, account: &Account) -> Result<(), Failure> {
+pub(crate) async fn run(command: Command, account: &Account) -> Result<ExitCode, Failure> {
     match command {
+        // What came true is told by the exit status.
+        Command::Wait(arguments) => return wait::run(arguments, account).await,
+        Command::Start(arguments) => start::run(arguments, account).await,
         Command::Create(arguments) => create(arguments, account).await,
         Command::List(arguments) => list(arguments, account).await,
         Command::Show(arguments) => show(arguments, account).await,
         Command::Move(arguments) => move_task(arguments, account).await,
         Command::Tag(arguments) => print_tag(arguments, account).await,
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn create(arguments: Create, account: &Account) -> Result<(), Failure> {
@@ -151,7 +166,7 @@ async fn create(arguments: Create, account: &Account) -> Result<(), Failure> {
     };
     let card = tasks.create(&new).await?;
     if arguments.json {
-        return output::write(format!("{}\n", card.json()?));
+        return output::write_json(card.json()?.to_string());
     }
     let tag = tasks.shortest_tag(&card.task.id).await?;
     output::write(format!("{} {}\n", card.task.id, written(&tag)))
@@ -170,7 +185,7 @@ async fn list(arguments: List, account: &Account) -> Result<(), Failure> {
     cards.sort_by(|one, other| one.rank().cmp(&other.rank()));
     if arguments.json {
         let cards = cards.iter().map(Card::json).collect::<Result<Vec<_>, _>>()?;
-        return output::write(format!("{}\n", Value::Array(cards)));
+        return output::write_json(Value::Array(cards).to_string());
     }
     output::write(match Terminal::of_stdout() {
         Some(terminal) => view::board(&cards, &arguments, terminal),
@@ -182,7 +197,7 @@ async fn show(arguments: Show, account: &Account) -> Result<(), Failure> {
     let tasks = open(&arguments.table, account).await?;
     let card = tasks.one(&arguments.task).await?;
     if arguments.json {
-        return output::write(format!("{}\n", card.json()?));
+        return output::write_json(card.json()?.to_string());
     }
     let tag = tasks.shortest_tag(&card.task.id).await?;
     output::write(view::card(&card, &written(&tag)))
@@ -206,12 +221,12 @@ async fn print_tag(arguments: Tag, account: &Account) -> Result<(), Failure> {
     output::write(format!("{}\n", written(&tag)))
 }
 
-/// The one task that a tag names.
-pub(crate) async fn look_up(session: &Session, table: &str, tag: &KidTag) -> Result<Task, Failure> {
-    Ok(Tasks::new(session.clone(), table.to_owned()).one(tag).await?.task)
+/// The one task that is named so.
+pub(crate) async fn look_up(session: &Session, table: &str, subject: &Subject) -> Result<Task, Failure> {
+    Ok(Tasks::new(session.clone(), table.to_owned()).one(subject).await?.task)
 }
 
-async fn open(table: &Table, account: &Account) -> Result<Tasks, Failure> {
+pub(crate) async fn open(table: &Table, account: &Account) -> Result<Tasks, Failure> {
     let name = table.tasks_table.clone().or_else(|| Variables::default().optional("TASKS_TABLE"));
     Ok(match name {
         Some(name) => Tasks::new(account.session().await?, name),
@@ -227,17 +242,13 @@ fn written(tag: &str) -> String {
     format!("[kid: #{tag}]")
 }
 
-fn now() -> Result<Timestamp, Failure> {
+pub(crate) fn now() -> Result<Timestamp, Failure> {
     let rounded = clock::now().round(Unit::Millisecond);
     rounded.map_err(|error| Failure::new(format!("the clock is unusable: {error}")))
 }
 
 fn status() -> impl TypedValueParser<Value = Status> {
     PossibleValuesParser::new(STATUSES).map(Status::from)
-}
-
-pub(crate) fn tag(text: &str) -> Result<KidTag, String> {
-    KidTag::parse(text).ok_or_else(|| "name the task by 8 to 32 hex digits of its id, such as 4d9d444d".to_owned())
 }
 
 fn title(text: &str) -> Result<String, String> {

@@ -11,7 +11,7 @@ pub(crate) fn printable(text: &str) -> String {
 }
 
 /// The marks of the Unicode bidirectional algorithm (<https://www.unicode.org/reports/tr9/>).
-fn is_directional(c: char) -> bool {
+pub(crate) fn is_directional(c: char) -> bool {
     matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

@@ -12,7 +12,7 @@ use crate::token_function::{Function, TokenFunction};
 
 const EXAMPLES: &str = "\
 Examples:
-  GH_TOKEN=$(konduktor-github-app token --repository app --permission pull_requests=write) gh pr create --fill
+  GH_TOKEN=$(konduktor-github-app token --repository app --permission pull_requests=write) gh pr list
   konduktor-github-app token --repository acme/app --repository acme/api --permission contents=read --json";
 
 /// Print an installation token, valid for an hour at most
@@ -48,9 +48,14 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
     };
     let function = TokenFunction::connect(&arguments.function, account, "token").await?;
     let answer = function.token(&scope).await?;
-    let mut line = Zeroizing::new(Vec::with_capacity(answer.json.len() + 1));
-    line.extend_from_slice(if arguments.json { &answer.json } else { answer.token.token.expose_secret().as_bytes() });
-    line.push(b'\n');
+    if arguments.json {
+        // The function's own answer, which may say more than this command knows of.
+        return output::write_json(std::str::from_utf8(&answer.json).unwrap_or_default());
+    }
+    let token = answer.token.token.expose_secret();
+    let mut line = Zeroizing::new(String::with_capacity(token.len() + 1));
+    line.push_str(token);
+    line.push('\n');
     output::write(&*line)
 }
 

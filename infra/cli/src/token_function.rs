@@ -41,6 +41,8 @@ pub(crate) struct Answer {
 pub(crate) enum Refusal {
     /// The function's own word.
     Function(contract::Refusal),
+    /// The function was there and did not come to an answer.
+    Broke(Failure),
     /// Everything before or around it.
     Other(Failure),
 }
@@ -100,7 +102,7 @@ impl TokenFunction {
         }
         Err(match contract::Refusal::parse(&payload) {
             Ok(refusal) => Refusal::Function(refusal),
-            Err(error_type) => Refusal::Other(self.broke(&error_type)),
+            Err(error_type) => Refusal::Broke(self.broke(&error_type)),
         })
     }
 
@@ -133,7 +135,7 @@ impl TokenFunction {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Other(failure) => failure,
+            Refusal::Broke(failure) | Refusal::Other(failure) => failure,
             Refusal::Function(refusal) => {
                 Self::new(format!("{}: {}", explanation(refusal.error_type), refusal.error_message))
             }

@@ -12,13 +12,13 @@ mod resources;
 mod task;
 
 use clap::Args;
-use domain::kid_tag::KidTag;
 
 use crate::aws::Account;
 use crate::failure::Failure;
 use crate::output::Progress;
 use crate::stack::{self, Stack};
-use crate::task::{repository, tag};
+use crate::subject::{self, Subject};
+use crate::task::repository;
 use report::{Given, Report};
 
 const EXAMPLES: &str = "\
@@ -46,9 +46,9 @@ pub(crate) struct Arguments {
     /// The repository to clone [default: the first private one that the installation opens]
     #[arg(long, value_name = "OWNER/NAME", value_parser = repository)]
     clone: Option<String>,
-    /// Also find the task of a kid tag
-    #[arg(long, value_name = "ID|TAG", value_parser = tag)]
-    task: Option<KidTag>,
+    /// Also find this task
+    #[arg(long, value_name = subject::NAME, value_parser = subject::parse)]
+    task: Option<Subject>,
     /// Print one JSON object: ok, and checks with name, verdict, seen, next and needs
     #[arg(long)]
     json: bool,
@@ -81,7 +81,6 @@ async fn all(report: &mut Report, stack: &Given<Stack>, arguments: &Arguments, a
 
     let webhook_secret = report.learn("webhook-secret", async { app::webhook_secret(stack?).await }).await;
     let webhook_secret = webhook_secret.as_ref();
-    report.check("served-installations", async { app::served(webhook_secret?).await }).await;
     let told = async {
         webhook_secret?;
         app::told(stack?).await
@@ -89,6 +88,11 @@ async fn all(report: &mut Report, stack: &Given<Stack>, arguments: &Arguments, a
     let told = report.learn("webhook-secret-at-github", told).await;
     let app_secret = report.learn("app-secret", async { app::app_secret(stack?).await }).await;
     let app_secret = app_secret.as_ref();
+    let served = async {
+        app_secret?;
+        app::served(webhook_secret?)
+    };
+    report.check("served-installations", served).await;
     let key = report.learn("key", async { app::key(app_secret?) }).await;
     let app = report.learn("app", async { app::identify(stack?, app_secret?, key?, progress).await }).await;
     let app = app.as_ref();
@@ -118,7 +122,7 @@ async fn all(report: &mut Report, stack: &Given<Stack>, arguments: &Arguments, a
     let token = report.learn("token", token).await;
     let token = token.as_ref();
     report.check("clone", async { clone::check(stack?, token?, repository, account, progress).await }).await;
-    if let Some(tag) = &arguments.task {
-        report.check("task", async { task::check(stack?, tag).await }).await;
+    if let Some(named) = &arguments.task {
+        report.check("task", async { task::check(stack?, named).await }).await;
     }
 }

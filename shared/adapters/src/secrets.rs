@@ -125,7 +125,6 @@ impl<T: Stored> Secret<T> {
         });
         let kept = cache.current.good().is_some();
         match current {
-            Ok(Version::None) => return Err(self.not_configured(EMPTY)),
             Ok(version) => cache.current = version,
             Err(error) if kept => {
                 tracing::warn!(error = error.chain(), "the secret could not be read again; the known version stays");
@@ -135,9 +134,9 @@ impl<T: Stored> Secret<T> {
             }
             Err(error) => return Err(error),
         }
-        let previous = match (previous, &cache.current) {
-            (None, Version::Malformed(_)) => Some(self.get("AWSPREVIOUS").await),
-            (previous, _) => previous,
+        let previous = match previous {
+            None if cache.current.good().is_none() => Some(self.get("AWSPREVIOUS").await),
+            previous => previous,
         };
         if let Some(previous) = previous {
             match previous {
@@ -197,10 +196,10 @@ impl<T> Cache<T> {
     /// A secret that cannot be used is looked at again sooner, so that mending it is seen, but not at every request.
     fn is_due(&self, now: Timestamp) -> bool {
         let age = now.duration_since(self.read_at);
-        match self.current {
-            Version::None => true,
-            Version::Good(_) => age >= MAX_AGE,
-            Version::Malformed(_) => age >= REFRESH_INTERVAL,
+        match (&self.current, &self.previous) {
+            (Version::Good(_), _) => age >= MAX_AGE,
+            (Version::Malformed(_), _) | (Version::None, Version::Good(_)) => age >= REFRESH_INTERVAL,
+            (Version::None, _) => true,
         }
     }
 }

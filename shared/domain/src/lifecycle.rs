@@ -490,6 +490,7 @@ impl Owed {
             None => self.ask(known, changed, now),
             // What was found is about a pull request that has changed since: whoever changed it left it owed or settled.
             Some(_) if freshness == Freshness::Older => known,
+            Some(look) if look.claimed.is_some_and(|claimed| stored.is_none_or(|row| row.version != claimed)) => known,
             Some(look) => self.answered(&known, look, now),
         }
     }

@@ -99,6 +99,9 @@ impl Profile {
     /// The one of a call without an alias, as every call was once.
     pub const DEFAULT: &str = "agents";
 
+    /// The one of people who look for a reason.
+    pub const INSPECT: &str = "inspect";
+
     /// The one that is built in, so that no policy stops resyncs.
     pub const RECONCILE: &str = "reconcile";
 
@@ -129,7 +132,7 @@ pub struct Policy {
     is_old: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Bounds {
     installations: Installations,
     repositories: Option<Vec<Glob>>,
@@ -138,7 +141,7 @@ struct Bounds {
     permissions: Option<Permissions>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 enum Installations {
     /// The one in the App's secret.
     #[default]
@@ -181,7 +184,7 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Reads the JSON of `TOKEN_POLICY`, in the form with profiles or in the old one, whose bounds become those of `agents`.
+    /// Reads the JSON of `TOKEN_POLICY`, in the form with profiles or in the old one, whose bounds become those of `agents` and of `inspect`.
     ///
     /// # Errors
     /// A sentence that says where it is wrong: a policy that is half understood would allow what it should not.
@@ -190,7 +193,9 @@ impl Policy {
         let Value::Object(mut fields) = policy else { return Err("it must be a JSON object".into()) };
         let Some(profiles) = fields.remove("profiles") else {
             let agents = Bounds::parse(fields, "", Form::Old)?;
-            return Ok(Self { profiles: BTreeMap::from([(Profile::DEFAULT.to_owned(), agents)]), is_old: true });
+            // People asked without an alias then, as agents did: what they look for a reason with keeps its bounds too.
+            let profiles = [Profile::DEFAULT, Profile::INSPECT].map(|name| (name.to_owned(), agents.clone()));
+            return Ok(Self { profiles: profiles.into(), is_old: true });
         };
         if let Some(name) = fields.keys().next() {
             return Err(format!("{name} stands beside profiles: it belongs into one of them"));
@@ -621,8 +626,10 @@ mod tests {
         assert!(policy.is_old());
         let read = ("contents", Level::Read);
         for target in [OWN, OTHER] {
-            assert_eq!(rule(&policy, "agents", &ask(&["app"], &[read]), target), None);
-            assert!(rule(&policy, "agents", &ask(&["web"], &[read]), target).is_some());
+            for alias in ["agents", "inspect"] {
+                assert_eq!(rule(&policy, alias, &ask(&["app"], &[read]), target), None);
+                assert!(rule(&policy, alias, &ask(&["web"], &[read]), target).is_some());
+            }
             assert!(rule(&policy, "pushers", &ask(&["app"], &[read]), target).is_some());
         }
         for text in [

@@ -72,6 +72,9 @@ pub struct Look {
     pub author_may_write: Option<bool>,
     /// When a read of the repository's open pull requests began that reported each of them before this, epoch seconds.
     pub open_read_at: Option<i64>,
+    /// The row's version once it was claimed for this look. Where it is another by now somebody wrote the row since, maybe with a question that
+    /// came after what was read here: its schedule is then left as it is.
+    pub claimed: Option<u64>,
 }
 
 /// One report. Everything that is decided is decided about one of these.

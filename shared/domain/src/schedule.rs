@@ -22,7 +22,7 @@ pub const CONFIRMED_GONE: i64 = 3 * 24 * 60 * 60;
 /// resyncs have partitions of their own, [`resync_shard`], so that nothing that is owed waits behind thousands of them.
 pub const DUE: &str = "open";
 
-/// How many partitions of the index the resyncs are spread over. The template schedules one invocation for each.
+/// How many partitions of the index the resyncs are spread over, so that an invocation can be given one of them.
 pub const RESYNC_SHARDS: u64 = 4;
 
 /// The `due` of an installation's resyncs: all in one shard, since fifty repositories of one installation cost one query.

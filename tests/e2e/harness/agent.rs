@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use local_aws::lambda::binary;
-use stack::{CLIENT, OPERATOR, Stack};
+use stack::{AGENT, CLIENT, OPERATOR, Stack};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -23,6 +23,8 @@ pub struct Agent<'a> {
 #[derive(Debug)]
 pub struct Ended {
     pub ok: bool,
+    /// The exit status; `None` for a command that a signal ended.
+    pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
@@ -30,7 +32,12 @@ pub struct Ended {
 impl Ended {
     fn of(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).expect("commands write UTF-8");
-        Self { ok: output.status.success(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        Self {
+            ok: output.status.success(),
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
     }
 
     /// What a command that worked printed.
@@ -39,9 +46,9 @@ impl Ended {
         self.stdout
     }
 
-    /// The one line that a command that failed wrote on standard error, and nothing else.
+    /// The one line that a command that failed wrote on standard error, and nothing else but git's word to ask nobody else.
     pub fn advice(self) -> String {
-        assert!(!self.ok && self.stdout.is_empty(), "{self:?}");
+        assert!(!self.ok && ["", "quit=1\n"].contains(&&*self.stdout), "{self:?}");
         let line = self.stderr.strip_prefix("konduktor-github-app: ").expect("the line says who speaks");
         let line = line.strip_suffix('\n').expect("the line ends").to_owned();
         assert!(!line.contains('\n') && !line.is_empty(), "{line}");
@@ -114,6 +121,12 @@ impl<'a> Agent<'a> {
         self.cli_with(arguments, "").await
     }
 
+    /// Runs the command line in a folder of the home folder.
+    pub async fn cli_in(&self, folder: &str, arguments: &[&str]) -> Ended {
+        let mut command = self.command(&binary(CLI), arguments);
+        run(command.current_dir(self.path(folder)), "").await
+    }
+
     /// Runs the command line with this on its standard input.
     pub async fn cli_with(&self, arguments: &[&str], input: &str) -> Ended {
         run(&mut self.command(&binary(CLI), arguments), input).await
@@ -124,7 +137,10 @@ impl<'a> Agent<'a> {
         let mut command = Command::new(program);
         command.args(arguments).env_clear().envs(&self.environment).current_dir(self.home.path()).kill_on_drop(true);
         let for_agents = program == Path::new("git") || matches!(arguments.first(), Some(&("credential" | "token")));
-        if !for_agents && self.environment.get("AWS_ACCESS_KEY_ID").is_some_and(|key| key == CLIENT) {
+        let on_the_board = matches!(arguments, ["pr" | "setup-git", ..] | ["task", "start" | "wait", ..]);
+        if on_the_board && self.environment.get("AWS_ACCESS_KEY_ID").is_some_and(|key| key == CLIENT) {
+            command.env("AWS_ACCESS_KEY_ID", AGENT);
+        } else if !for_agents && self.environment.get("AWS_ACCESS_KEY_ID").is_some_and(|key| key == CLIENT) {
             command.env("AWS_ACCESS_KEY_ID", OPERATOR);
         }
         command

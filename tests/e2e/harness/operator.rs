@@ -134,7 +134,7 @@ impl Running {
             reader.await.unwrap();
         }
         let text = |text: &Text| text.lock().unwrap().clone();
-        Ended { ok: status.success(), stdout: text(&self.stdout), stderr: text(&self.stderr) }
+        Ended { ok: status.success(), code: status.code(), stdout: text(&self.stdout), stderr: text(&self.stderr) }
     }
 }
 

@@ -101,7 +101,8 @@ async fn a_typed_webhook_secret_is_hidden_stored_and_told_to_github() {
         .await;
     assert!(succeeded && screen.contains(ANSWERED), "{screen}");
     assert!(!screen.contains("hunter2"), "{screen}");
-    let typed = Some(json!({"webhook_secret": "hunter2hunter2hunter2"}));
+    let typed = json!({"webhook_secret": "hunter2hunter2hunter2", "installations": [stack.installation]});
+    let typed = Some(typed);
     assert_eq!(value(&stack, WEBHOOK_SECRET_ID, "AWSCURRENT").await, typed);
     assert_eq!(stack.github.hook_config().secret.as_deref(), Some("hunter2hunter2hunter2"));
 }
@@ -144,7 +145,7 @@ async fn a_self_hosted_set_up_is_taken_over_from_its_files() {
     }
     let named = operator.json(&["configure", "--from", "named", "--yes"]).await;
     assert_eq!((&named["installation_id"], &named["ping"]["status"]), (&json!(stack.installation), &json!(200)));
-    let taken = Some(json!({"webhook_secret": "from the server"}));
+    let taken = Some(json!({"webhook_secret": "from the server", "installations": [stack.installation]}));
     assert_eq!(value(&stack, WEBHOOK_SECRET_ID, "AWSCURRENT").await, taken);
     assert_eq!(operator.json(&["configure", "--from", "--yes"]).await["app_secret"], "unchanged");
     operator.set("KONDUKTOR_DIR", "data");
@@ -419,4 +420,20 @@ async fn nobody_at_the_terminal_is_asked_nothing() {
     let operator = Operator::new(&stack);
     let line = operator.refused(&["configure"]).await;
     assert!(line.contains("--app-id") && line.contains("--pem"), "{line}");
+}
+
+#[tokio::test]
+async fn another_account_than_the_last_time_is_asked_about() {
+    let stack = deployed().await;
+    let operator = Operator::new(&stack);
+    operator.file("app.pem", &stack.github.app().pem);
+    let id = stack.github.app().id.to_string();
+    let arguments = ["configure", "--app-id", &id, "--pem", "app.pem"];
+    let ended = operator.cli(&arguments).await;
+    assert!(ended.ok && ended.stdout.contains("Stack konduktor-github-app in the AWS account "), "{ended:?}");
+    operator.file(".local/state/konduktor-github-app/last-account", "999999999999\n");
+    let line = operator.refused(&arguments).await;
+    assert!(line.starts_with("The last time it was the account 999999999999. Go on in "), "{line}");
+    assert!(operator.cli(&[&arguments[..], &["--yes"]].concat()).await.ok);
+    assert!(operator.cli(&arguments).await.ok, "it is the last one now");
 }

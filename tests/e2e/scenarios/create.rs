@@ -661,3 +661,53 @@ async fn what_cannot_work_is_refused_before_anything_happens() {
     assert_eq!(stack.secrets.calls().iter().filter(|call| call.operation == "PutSecretValue").count(), 0);
     assert_eq!(stack.github.requests().len(), 0);
 }
+
+#[tokio::test]
+async fn an_app_that_is_not_the_one_asked_for_is_shown_and_not_kept() {
+    let elsewhere = json!({"url": "https://somebody.example/hook", "active": true});
+    let wider = json!({"contents": "write", "metadata": "read", "pull_requests": "write"});
+    for (field, value, words) in [
+        ("default_permissions", wider, "it has the permissions contents: write"),
+        ("default_events", json!(["pull_request", "push"]), "it subscribes to the events"),
+        ("hook_attributes", elsewhere, "delivers to https://somebody.example/hook and was not asked to"),
+    ] {
+        let stack = deployed().await;
+        let operator = Operator::new(&stack);
+        let mut running = operator.start(&CREATE);
+        let url = running.shows(PAGE).await;
+        let mut browser = Browser::new();
+        let mut form = browser.open(&url).await.form();
+        let mut asked = manifest(&form);
+        asked[field] = value;
+        form.manifest = asked.to_string();
+        let back = browser.press(&form).await;
+        browser.open(&back).await;
+        let ended = running.ends().await;
+        assert!(!ended.ok && ended.stderr.contains(words), "{field}: {ended:?}");
+        assert!(ended.stderr.contains("is not kept") && !is_kept(&stack).await, "{field}: {ended:?}");
+    }
+    let stack = deployed().await;
+    let operator = Operator::new(&stack);
+    let mut running = operator.start(&[&CREATE[..], &["--organization", "acme"]].concat());
+    let url = running.shows(PAGE).await;
+    let mut browser = Browser::new();
+    let mut form = browser.open(&url).await.form();
+    form.action = form.action.replace("/organizations/acme/", "/organizations/mallory/");
+    let back = browser.press(&form).await;
+    browser.open(&back).await;
+    let ended = running.ends().await;
+    assert!(!ended.ok && ended.stderr.contains("it belongs to mallory and not to acme"), "{ended:?}");
+    assert!(!is_kept(&stack).await);
+}
+
+#[tokio::test]
+async fn what_looks_at_the_link_first_is_not_the_browser_that_goes_on() {
+    let stack = deployed().await;
+    let operator = Operator::new(&stack);
+    let mut running = operator.start(&CREATE);
+    let url = running.shows(PAGE).await;
+    let mut browser = Browser::new();
+    let looked = browser.http.head(&url).send().await.unwrap();
+    assert!(looked.headers().get(SET_COOKIE).is_none(), "{looked:?}");
+    browser.open(&url).await.form();
+}

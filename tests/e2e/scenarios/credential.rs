@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use local_aws::lambda::{Function, binary};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use stack::{APP_SECRET_ID, CLIENT, REPOSITORY, Stack};
+use stack::{APP_SECRET_ID, CLIENT, PUSHER, REPOSITORY, Stack};
 
 use crate::harness::agent::{Agent, Ended};
 
@@ -91,12 +91,15 @@ async fn a_fetch_after_the_token_expired_asks_again_and_gets_a_new_one() {
 async fn a_push_is_refused_without_write_and_taken_with_it() {
     let stack = Stack::start().await;
     grant_write(&stack);
-    let agent = Agent::new(&stack);
+    let mut agent = Agent::new(&stack);
+    agent.set("TOKEN_FUNCTION", "token:agents");
     assert!(agent.git(".", &["clone", &agent.url(REPOSITORY), "app"]).await.ok);
     assert!(agent.git("app", &["commit", "--allow-empty", "-m", "work"]).await.ok);
     let refused = agent.git("app", &["push", "origin", "main"]).await;
     assert!(!refused.ok && refused.stderr.contains("403"), "{refused:?}");
     agent.configure(WITH_WRITE, false);
+    agent.set("TOKEN_FUNCTION", "token:pushers");
+    agent.set("AWS_ACCESS_KEY_ID", PUSHER);
     let pushed = agent.git("app", &["push", "origin", "main"]).await;
     assert!(pushed.ok, "{pushed:?}");
     let folder = stack.github.git_folder(REPOSITORY).display().to_string();
@@ -156,38 +159,65 @@ async fn submodules_come_each_with_a_token_of_its_own() {
     other.assert_no_token_was_left(&[&clone]);
 }
 
+/// User and password of an answer in which git gets a whole header.
+fn header_of(answer: &str) -> String {
+    let line =
+        |name: &str| answer.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{answer}"));
+    assert_eq!((line("capability[]="), line("authtype="), line("ephemeral=")), ("authtype", "Basic", "1"));
+    assert!(!answer.contains("password="), "other helpers would be told of it");
+    use base64::Engine;
+    let pair = base64::prelude::BASE64_STANDARD.decode(line("credential=")).unwrap();
+    String::from_utf8(pair).unwrap()
+}
+
 #[tokio::test]
-async fn get_answers_what_git_reads_for_every_place_that_belongs_to_the_api() {
+async fn get_answers_what_git_reads() {
     let stack = Stack::start().await;
     let mut agent = Agent::new(&stack);
-    for (api, protocol, host) in [
-        (stack.github.url(), "http", ours(&stack, "").lines().nth(1).unwrap()["host=".len()..].to_owned()),
-        ("https://api.github.com".to_owned(), "https", "github.com".to_owned()),
-        ("https://api.github.com/".to_owned(), "https", "GitHub.com".to_owned()),
-        ("https://api.github.com".to_owned(), "https", "github.com:443".to_owned()),
-        ("https://api.acme.ghe.com".to_owned(), "https", "acme.ghe.com".to_owned()),
-        ("https://github.acme.example/api/v3".to_owned(), "https", "github.acme.example".to_owned()),
-        ("https://github.acme.example:8443/api/v3".to_owned(), "https", "github.acme.example:8443".to_owned()),
-    ] {
-        agent.set("GITHUB_API_URL", &api);
-        let answer = agent.cli_with(&["credential", "get"], &description(protocol, &host)).await.printed();
-        let minted = last_minted(&stack);
-        let expiry = minted.expires_at.as_second();
-        let expected = format!("username=x-access-token\npassword={}\npassword_expiry_utc={expiry}\n", minted.token);
-        assert_eq!(answer, expected, "{api}");
-    }
+    let answer = agent.cli_with(&["credential", "get"], &ours(&stack, "")).await.printed();
+    let minted = last_minted(&stack);
+    let expiry = minted.expires_at.as_second();
+    let expected = format!("username=x-access-token\npassword={}\npassword_expiry_utc={expiry}\n", minted.token);
+    assert_eq!(answer, expected);
+    // Over SSH this is the user, and people write it into other URLs too.
+    assert_eq!(agent.cli_with(&["credential", "get"], &ours(&stack, "username=git\n")).await.printed(), expected);
+    let authtype = ours(&stack, "capability[]=authtype\n");
+    let answer = agent.cli_with(&["credential", "get"], &authtype).await.printed();
+    assert_eq!(header_of(&answer), format!("x-access-token:{}", minted.token));
+    assert!(answer.ends_with(&format!("password_expiry_utc={expiry}\n")), "{answer}");
     assert_eq!(stack.github.minted().len(), 1, "the same scope is minted once");
-    let by_flag = ["credential", "--github-api-url", "https://api.acme.ghe.com", "get"];
-    let answer = agent.cli_with(&by_flag, &description("https", "acme.ghe.com")).await.printed();
-    assert!(answer.starts_with("username=x-access-token\n"));
+
+    let elsewhere = ["credential", "--github-api-url", "https://api.acme.ghe.com", "get"];
+    let line = agent.cli_with(&elsewhere, &description("https", "acme.ghe.com")).await.advice();
+    assert!(
+        line.starts_with(&format!("the token function serves the GitHub at {} and not", stack.github.url())),
+        "{line}"
+    );
+    agent.set("GITHUB_API_URL", "https://api.github.com");
+    let line = agent.cli_with(&["credential", "get"], &description("https", "github.com")).await.advice();
+    assert!(line.contains("and not that at https://api.github.com"), "{line}");
+}
+
+#[tokio::test]
+async fn a_rejected_header_is_reported_like_a_password() {
+    let stack = Stack::start().await;
+    let agent = Agent::new(&stack);
+    let authtype = ours(&stack, "capability[]=authtype\n");
+    let answer = agent.cli_with(&["credential", "get"], &authtype).await.printed();
+    let first = last_minted(&stack);
+    age_tokens(&stack).await;
+    let credential = answer.lines().find(|line| line.starts_with("credential=")).unwrap();
+    let rejected = ours(&stack, &format!("capability[]=authtype\nauthtype=Basic\n{credential}\n"));
+    assert_eq!(agent.cli_with(&["credential", "erase"], &rejected).await.printed(), "");
+    let answer = agent.cli_with(&["credential", "get"], &authtype).await.printed();
+    assert!(!header_of(&answer).contains(&first.token));
 }
 
 #[tokio::test]
 async fn a_path_asks_for_its_repository_alone_and_unknown_attributes_change_nothing() {
     let stack = Stack::start().await;
     let agent = Agent::new(&stack);
-    let noise = "capability[]=authtype\ncapability[]=state\nwwwauth[]=Basic realm=\"GitHub\"\nusername=x-access-token\n\
-        a line without a meaning\nnext=year\n";
+    let noise = "capability[]=state\nwwwauth[]=Basic realm=\"GitHub\"\nusername=x-access-token\nnext=year\n";
     for path in ["acme/app.git", "acme/app", "/acme/app.git/", "acme/app.git/info/lfs", "acme/app.wiki.git", "Acme/App"]
     {
         let asked = ours(&stack, &format!("{noise}path={path}\n"));
@@ -200,7 +230,39 @@ async fn a_path_asks_for_its_repository_alone_and_unknown_attributes_change_noth
 }
 
 #[tokio::test]
-async fn other_hosts_protocols_and_users_get_no_answer() {
+async fn what_is_not_understood_in_full_gets_no_token() {
+    let stack = Stack::start().await;
+    let agent = Agent::new(&stack);
+    let whole = ours(&stack, "path=acme/app.git\n");
+    let cut = whole.trim_end().to_owned();
+    for asked in [cut, ours(&stack, "a line without a meaning\n"), ours(&stack, "path=acme/app\npath=acme/web\n")] {
+        for operation in ["get", "erase"] {
+            assert_eq!(agent.cli_with(&["credential", operation], &asked).await.printed(), "", "{operation} {asked}");
+        }
+    }
+    // What `.gitmodules` says as %ff.
+    let url = format!("{}/acme/%ff.git", stack.github.url());
+    agent.configure("!konduktor-github-app credential", true);
+    assert!(!agent.git(".", &["ls-remote", &url]).await.ok);
+    assert_eq!(stack.lambda.invocations("token"), 0);
+}
+
+#[tokio::test]
+async fn a_url_that_names_git_is_served_and_another_user_is_told_why_not() {
+    let stack = Stack::start().await;
+    let agent = Agent::new(&stack);
+    let named = |user: &str| agent.url(REPOSITORY).replacen("://", &format!("://{user}@"), 1);
+    let listed = agent.git(".", &["ls-remote", &named("git")]).await;
+    assert!(listed.ok && listed.stdout.contains("refs/heads/main"), "{listed:?}");
+    let refused = agent.git(".", &["ls-remote", &named("octocat")]).await;
+    assert!(!refused.ok, "{refused:?}");
+    let line = "konduktor-github-app: the URL names the user octocat, whose password this is not";
+    assert!(refused.stderr.contains(line), "{refused:?}");
+    assert_eq!(stack.lambda.invocations("token"), 1);
+}
+
+#[tokio::test]
+async fn other_hosts_protocols_and_passwords_get_no_answer() {
     let stack = Stack::start().await;
     let mut agent = Agent::new(&stack);
     let address = stack.github.url().split_once("://").unwrap().1.to_owned();
@@ -212,42 +274,45 @@ async fn other_hosts_protocols_and_users_get_no_answer() {
         (&local, description("https", "github.com")),
         (&local, ours(&stack, "path=acme\n")),
         (&local, ours(&stack, "path=acme/app/more\n")),
-        (&local, ours(&stack, "username=octocat\n")),
-        (&github, description("http", "github.com")),
-        (&github, description("https", "api.github.com")),
         (&github, description("https", "gist.github.com")),
-        (&github, description("https", "github.com.example")),
-        (&github, description("https", "notgithub.com")),
-        (&github, description("https", "github.com:8443")),
-        (&github, description("https", "acme.ghe.com")),
-        (&github, description("ssh", "github.com")),
-        (&github, description("https", "")),
         (&github, String::new()),
-        (&"https://api.acme.ghe.com".to_owned(), description("https", "other.ghe.com")),
-        (&"https://github.acme.example/api/v3".to_owned(), description("https", "github.com")),
     ] {
         agent.set("GITHUB_API_URL", api);
         for operation in ["get", "erase"] {
-            let asked = format!("password=somebody-else's\n{asked}");
             let answer = agent.cli_with(&["credential", operation], &asked).await.printed();
             assert_eq!(answer, "", "{operation} {asked}");
         }
+    }
+    agent.set("GITHUB_API_URL", &local);
+    for theirs in
+        ["username=octocat\npassword=somebody-else's\n", "password=nobody-knows-whose\n", "username=octocat\n"]
+    {
+        assert_eq!(agent.cli_with(&["credential", "erase"], &ours(&stack, theirs)).await.printed(), "");
     }
     assert_eq!(stack.lambda.invocations("token"), 0, "nobody else's password or host is told to the function");
 }
 
 #[tokio::test]
-async fn another_helper_gets_its_turn_where_this_one_cannot_answer() {
+async fn another_helper_gets_its_turn_unless_our_own_function_has_refused() {
     let stack = Stack::start().await;
-    let agent = Agent::new(&stack);
+    let mut agent = Agent::new(&stack);
     let token = agent.cli(&["token", "--repository", "app"]).await.printed();
     let url = stack.github.url();
     let second = format!("!f() {{ echo username=x-access-token; echo password={}; }}; f", token.trim());
-    let arguments = ["-c", &format!("credential.{url}.helper={second}"), "ls-remote", &agent.url(REPOSITORY)];
-    stack.lambda.set_variable("token", "APP_SECRET_ID", "konduktor/nobody-made-this");
-    let listed = agent.git(".", &arguments).await;
+    let list =
+        ["-c", &format!("credential.{url}.helper={second}"), "ls-remote", &agent.url(REPOSITORY)].map(str::to_owned);
+    let list: Vec<&str> = list.iter().map(String::as_str).collect();
+    agent.set("TOKEN_FUNCTION", "nobody-deployed-this");
+    let listed = agent.git(".", &list).await;
     assert!(listed.ok && listed.stdout.contains("refs/heads/main"), "{listed:?}");
-    assert!(listed.stderr.starts_with("konduktor-github-app: the token function is not configured"), "{listed:?}");
+    assert!(listed.stderr.starts_with("konduktor-github-app: there is no function"), "{listed:?}");
+
+    agent.set("TOKEN_FUNCTION", "token");
+    stack.lambda.set_variable("token", "APP_SECRET_ID", "konduktor/nobody-made-this");
+    let refused = agent.git(".", &list).await;
+    assert!(!refused.ok, "{refused:?}");
+    assert!(refused.stderr.starts_with("konduktor-github-app: the token function is not configured"), "{refused:?}");
+    assert!(refused.stderr.contains("told us to quit"), "{refused:?}");
 }
 
 #[tokio::test]
@@ -367,7 +432,7 @@ async fn every_refusal_of_the_token_function_has_a_line_that_says_what_to_do() {
         (status(404, "Not Found"), "the App is not installed: ", "install the App"),
         (status(403, "This installation has been suspended"), "the App is suspended: ", "unsuspends it"),
         (status(422, "The permissions requested are not granted."), "this is not granted: ", "ask for less"),
-        (FaultKind::TooMany(9), "GitHub's rate limit is reached: ", "again in 9 s"),
+        (FaultKind::TooMany(9), "GitHub's rate limit is reached: ", "again in "),
         (status(418, "I am a teapot"), "GitHub gives no token: ", "githubstatus"),
     ] {
         stack.github.fault(Fault::always(MINT, kind.clone()));
@@ -383,15 +448,21 @@ async fn every_refusal_of_the_token_function_has_a_line_that_says_what_to_do() {
         stack.github.clear_faults();
     }
     let line = agent.cli(&["token", "--repository", "not a name"]).await.advice();
-    assert!(line.starts_with("the token function does not take this request: repositories[0]"), "{line}");
+    assert!(line.starts_with("repositories[0] is not a repository's name"), "{line}");
     let line = agent.cli(&["token", "--installation-id", "1"]).await.advice();
-    assert!(line.starts_with("the App is not installed: this App has no installation 1"), "{line}");
+    assert!(
+        line.starts_with("this is not granted: TOKEN_POLICY refuses this to the profile agents: installations"),
+        "{line}"
+    );
     stack.lambda.set_variable("token", "TOKEN_POLICY", json!({"repositories": ["app"]}).to_string());
     let line = agent.cli_with(&["credential", "get"], &ours(&stack, "")).await.advice();
     assert!(line.starts_with("TOKEN_POLICY refuses") && line.contains("credential.useHttpPath true"), "{line}");
     assert!(agent.cli_with(&["credential", "get"], &ours(&stack, "path=acme/app\n")).await.ok);
     let line = agent.cli(&["token", "--repository", "api"]).await.advice();
-    assert!(line.starts_with("this is not granted: TOKEN_POLICY refuses this: repositories"), "{line}");
+    assert!(
+        line.contains("TOKEN_POLICY refuses this to the profile agents: repositories does not allow api"),
+        "{line}"
+    );
     stack.lambda.set_variable("token", "TOKEN_POLICY", "");
     for secret in [json!({"app_id": 1}), json!({"app_id": 1, "private_key": AppKey::second().pem[..400]})] {
         stack.secrets.put(APP_SECRET_ID, &secret).await;
@@ -412,7 +483,8 @@ async fn a_function_that_breaks_or_is_another_one_is_named_with_the_next_step() 
     let line = agent.cli(&["token", "--function", "other"]).await.advice();
     assert!(line.starts_with("the function other answered with something else than a token"), "{line}");
 
-    let broken = json!({"token": "ghs_a\nquit=1", "expires_at": "2027-01-01T00:00:00Z"}).to_string();
+    let broken =
+        json!({"token": "ghs_a\nquit=1", "expires_at": "2027-01-01T00:00:00Z", "installation_id": 1}).to_string();
     stack.lambda.add(answering(&broken));
     let ended: Ended = agent.cli_with(&["credential", "--function", "other", "get"], &ours(&stack, "")).await;
     assert!(ended.advice().contains("cannot take for a password"));

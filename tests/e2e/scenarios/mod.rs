@@ -1,6 +1,7 @@
 //! The promises about what a user sees, a file each.
 
 mod chromium;
+mod completions;
 mod configure;
 mod create;
 mod credential;
@@ -8,10 +9,13 @@ mod explain;
 mod github_client;
 mod lifecycle;
 mod migration;
+mod pr;
 mod reconcile;
 mod rotate;
+mod setup_git;
 mod signature;
 mod task_command;
+mod task_wait;
 mod token;
 mod token_cache;
 mod verify;

@@ -196,6 +196,76 @@ async fn the_previous_key_stays_while_the_current_one_does_not_work() {
     assert!(value(&stack, APP_SECRET_ID, "AWSPREVIOUS").await.is_some());
 }
 
+/// Changes a secret just before a command moves a label of it, and gives what the command says then.
+async fn outrun(
+    stack: &Stack,
+    operator: &Operator<'_>,
+    arguments: &[&str],
+    secret: &str,
+    value: &serde_json::Value,
+) -> String {
+    stack.secrets.clear_calls();
+    let late = Fault::Delay(std::time::Duration::from_secs(3));
+    stack.secrets.fail(Rule::new(late).operation("UpdateSecretVersionStage").times(1));
+    let outrunning = async {
+        while !stack.secrets.calls().iter().any(|call| call.operation == "UpdateSecretVersionStage") {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        stack.secrets.put(secret, value).await;
+    };
+    tokio::join!(operator.refused(arguments), outrunning).0
+}
+
+#[tokio::test]
+async fn of_two_operators_at_once_one_is_told_and_what_the_other_stored_stays() {
+    let stack = Stack::start().await;
+    let operator = Operator::new(&stack);
+    stack.github.add_key(AppKey::second());
+    operator.file("new.pem", &AppKey::second().pem);
+    operator.file("mine", "a secret of my own choice");
+    let told = |secret: &str| format!("somebody else changed the secret {secret} meanwhile");
+    let theirs = app_secret(&stack.github, stack.installation);
+    let mut theirs_again = theirs.clone();
+    theirs_again["client_id"] = json!("Iv1.theirs");
+
+    let line = outrun(&stack, &operator, &ROTATE_KEY, APP_SECRET_ID, &theirs_again).await;
+    assert!(line.starts_with(&told(APP_SECRET_ID)), "{line}");
+    assert_eq!(value(&stack, APP_SECRET_ID, "AWSCURRENT").await, Some(theirs_again));
+    assert_eq!(value(&stack, APP_SECRET_ID, "AWSPREVIOUS").await, Some(theirs.clone()));
+    let labels = stack.secrets.versions(APP_SECRET_ID).await.into_iter().flat_map(|version| version.stages);
+    assert!(labels.into_iter().all(|label| label != "AWSPENDING"));
+    let line = outrun(&stack, &operator, &RETIRE_KEY, APP_SECRET_ID, &theirs).await;
+    assert!(line.starts_with(&told(APP_SECRET_ID)), "{line}");
+    assert!(value(&stack, APP_SECRET_ID, "AWSPREVIOUS").await.is_some(), "theirs is in service");
+
+    let theirs = json!({"webhook_secret": "theirs", "installations": [stack.installation]});
+    let mine = [&ROTATE_SECRET[..], &["--webhook-secret-file", "mine"]].concat();
+    stack.secrets.put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": WEBHOOK_SECRET})).await;
+    // The first label that moves says what GitHub signs with.
+    let id = stack.github.app().id.to_string();
+    operator.file("app.pem", &stack.github.app().pem);
+    assert!(operator.cli(&flags(&id, "app.pem")).await.ok);
+    let line = outrun(&stack, &operator, &mine, WEBHOOK_SECRET_ID, &theirs).await;
+    assert!(line.starts_with(&told(WEBHOOK_SECRET_ID)), "{line}");
+    assert_eq!(value(&stack, WEBHOOK_SECRET_ID, "AWSCURRENT").await, Some(theirs));
+    assert_ne!(
+        stack.github.hook_config().secret.as_deref(),
+        Some("a secret of my own choice"),
+        "GitHub was told nothing"
+    );
+}
+
+#[tokio::test]
+async fn a_rotation_to_the_key_in_service_is_refused() {
+    let stack = Stack::start().await;
+    let operator = Operator::new(&stack);
+    // Another shape of the same key.
+    operator.file("new.pem", &stack.github.app().pkcs8_pem);
+    let line = operator.refused(&ROTATE_KEY).await;
+    assert!(line.starts_with("this is the key that is in service") && line.contains("do not delete"), "{line}");
+    assert_eq!(stack.secrets.versions(APP_SECRET_ID).await.len(), 1);
+}
+
 #[tokio::test]
 async fn what_does_not_go_together_or_is_not_there_is_said() {
     let stack = deployed().await;

@@ -5,7 +5,7 @@ use fake_github::NewPullRequest;
 use local_aws::lambda::binary;
 use local_aws::{Fault, Rule};
 use serde_json::{Value, json};
-use stack::{REPOSITORY, Stack};
+use stack::{BOARD, REPOSITORY, Stack};
 
 use crate::harness::agent::{Agent, CLI};
 
@@ -54,7 +54,10 @@ fn on_a_terminal(agent: &Agent<'_>, columns: u16, arguments: &[&str]) -> String 
 #[tokio::test]
 async fn a_task_from_creation_to_done_by_its_merged_pull_request() {
     let stack = Stack::start().await;
-    let agent = Agent::new(&stack);
+    let mut agent = Agent::new(&stack);
+    agent.set("AWS_ACCESS_KEY_ID", BOARD);
+    // The table is found by the stack.
+    agent.set("TASKS_TABLE", "");
     let line = agent.cli(&["task", "create", " Fix login timeout ", "--priority", "p1"]).await.printed();
     let (id, tag) = line.trim().split_once(' ').unwrap();
     assert_eq!(tag, format!("[kid: #{}]", &id[..8]));
@@ -80,6 +83,7 @@ async fn a_task_from_creation_to_done_by_its_merged_pull_request() {
     {
         assert!(shown.contains(line), "{line}\n{shown}");
     }
+    assert!(agent.cli(&["task", "list"]).await.printed().contains("Fix login timeout"));
     stack.github.assert_nothing_unexpected();
 }
 

@@ -11,14 +11,15 @@ use local_aws::{Fault, Rule};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use stack::{
-    ACCOUNT, APP_SECRET_ID, OPERATOR, REPOSITORY, STACK, Stack, WEBHOOK_SECRET, WEBHOOK_SECRET_ID, app_secret,
+    ACCOUNT, APP_SECRET_ID, INSPECTOR, OPERATOR, REPOSITORY, STACK, Stack, WEBHOOK_SECRET, WEBHOOK_SECRET_ID,
+    app_secret,
 };
 
 use crate::harness::agent::CLI;
 use crate::harness::operator::Operator;
 
 /// Every check, in the order of the list; a script may count on the names.
-const CHECKS: [&str; 20] = [
+const CHECKS: [&str; 21] = [
     "stack",
     "webhook-function",
     "reconcile-function",
@@ -29,6 +30,7 @@ const CHECKS: [&str; 20] = [
     "webhook-secret",
     "webhook-secret-at-github",
     "app-secret",
+    "served-installations",
     "key",
     "app",
     "clock",
@@ -141,7 +143,7 @@ async fn a_healthy_stack_passes_every_check_and_nothing_is_changed_or_left() {
     for (line, name) in lines.iter().zip(CHECKS) {
         assert!(line.starts_with(&format!("✓ {name} ")), "{name}: {line}");
     }
-    assert_eq!(lines[CHECKS.len()], "20 checks: 20 ok, 0 failed, 0 skipped");
+    assert_eq!(lines[CHECKS.len()], "21 checks: 21 ok, 0 failed, 0 skipped");
     let programs = operator.cli(&["verify", "--json", "--task", TASK]).await;
     assert!(programs.ok, "{programs:?}");
     let found: Value = serde_json::from_str(&programs.stdout).unwrap();
@@ -199,7 +201,7 @@ async fn a_stack_as_deployed_is_told_to_be_configured_and_then_passes() {
     let stack = Stack::deployed().await;
     let operator = Operator::new(&stack);
     let found = verify(&operator, &[]).await;
-    let skipped: Vec<&str> = ["key"].into_iter().chain(AS_THE_APP).collect();
+    let skipped: Vec<&str> = ["served-installations", "key"].into_iter().chain(AS_THE_APP).collect();
     found.assert_only("app-secret", &skipped, "it is empty", &["run `konduktor-github-app configure`"]);
     let people = operator.cli(&["verify"]).await;
     assert!(!people.ok, "{people:?}");
@@ -207,7 +209,7 @@ async fn a_stack_as_deployed_is_told_to_be_configured_and_then_passes() {
         "✗ app-secret                konduktor/app cannot be used: it is empty",
         "                            → run `konduktor-github-app configure`",
         "– token                     skipped, it needs app-secret",
-        "20 checks: 9 ok, 1 failed, 10 skipped",
+        "21 checks: 9 ok, 1 failed, 11 skipped",
     ] {
         assert!(people.stdout.lines().any(|there| there == line), "{line}\n{}", people.stdout);
     }
@@ -272,7 +274,10 @@ async fn a_function_that_is_not_ready_or_not_this_stacks_is_named() {
     for (name, variable) in
         [("webhook", "TASKS_TABLE"), ("reconcile", "TOKEN_FUNCTION"), ("webhook", "WEBHOOK_SECRET_ID")]
     {
-        let before = stack.environment().into_iter().find(|(name, _)| *name == variable).unwrap().1;
+        let before = match variable {
+            "TOKEN_FUNCTION" => "token:reconcile".to_owned(),
+            _ => stack.environment().into_iter().find(|(name, _)| *name == variable).unwrap().1,
+        };
         stack.lambda.set_variable(name, variable, "others");
         let seen = format!("{variable} is others and not {before}");
         verify(&operator, &[]).await.assert_only(&format!("{name}-function"), &[], &seen, &["by hand"]);
@@ -325,9 +330,17 @@ async fn the_webhooks_secret_has_to_be_one_and_to_have_reached_github() {
     {
         stack.secrets.put(WEBHOOK_SECRET_ID, &value).await;
         let found = verify(&operator, &[]).await;
-        found.assert_only("webhook-secret", &["webhook-secret-at-github"], seen, &["--rotate webhook-secret"]);
+        found.assert_only(
+            "webhook-secret",
+            &["webhook-secret-at-github", "served-installations"],
+            seen,
+            &["--rotate webhook-secret"],
+        );
     }
-    stack.secrets.put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": WEBHOOK_SECRET})).await;
+    stack
+        .secrets
+        .put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": WEBHOOK_SECRET, "installations": [stack.installation]}))
+        .await;
     verify(&operator, &[]).await.assert_all_hold();
 
     // As a rotation leaves it that ended between writing the secret and telling GitHub.
@@ -338,7 +351,10 @@ async fn the_webhooks_secret_has_to_be_one_and_to_have_reached_github() {
     let told = verify(&operator, &[]).await;
     told.assert_all_hold();
     assert_eq!(told.check("webhook-secret-at-github")["seen"], "configure told GitHub the version in service");
-    stack.secrets.put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": "another one"})).await;
+    stack
+        .secrets
+        .put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": "another one", "installations": [stack.installation]}))
+        .await;
     let found = verify(&operator, &[]).await;
     let next = ["finish it with `konduktor-github-app configure --rotate webhook-secret`"];
     found.assert_only("webhook-secret-at-github", &[], "has not reached GitHub", &next);
@@ -358,7 +374,8 @@ async fn the_apps_secret_its_key_and_its_app_are_told_apart() {
         changed[field] = value;
         changed
     };
-    let (to_key, to_app): (Vec<_>, Vec<_>) = (["key"].into_iter().chain(AS_THE_APP).collect(), AS_THE_APP.to_vec());
+    let (to_key, to_app): (Vec<_>, Vec<_>) =
+        (["served-installations", "key"].into_iter().chain(AS_THE_APP).collect(), AS_THE_APP.to_vec());
     let half = good["private_key"].as_str().unwrap()[..400].to_owned();
     let other = &AppKey::second().fingerprint;
     let configure = "`konduktor-github-app configure`";
@@ -400,6 +417,7 @@ async fn without_the_right_to_read_the_apps_secret_tokens_and_clones_are_still_p
     stack.secrets.fail(Rule::new(Fault::AccessDenied).operation("GetSecretValue").on(APP_SECRET_ID).from(OPERATOR));
     let found = verify(&operator, &[]).await;
     let skipped = [
+        "served-installations",
         "key",
         "app",
         "clock",
@@ -411,6 +429,31 @@ async fn without_the_right_to_read_the_apps_secret_tokens_and_clones_are_still_p
     ];
     found.assert_only("app-secret", &skipped, "could not", &["secretsmanager:GetSecretValue", APP_SECRET_ID]);
     assert!(found.of("ok").ends_with(&["token", "clone"]));
+}
+
+#[tokio::test]
+async fn who_may_only_look_gets_a_token_of_their_own_profile_and_no_secret() {
+    let stack = healthy().await;
+    let mut inspector = Operator::new(&stack);
+    inspector.set("AWS_ACCESS_KEY_ID", INSPECTOR);
+    stack.secrets.fail(Rule::new(Fault::AccessDenied).from(INSPECTOR));
+    let found = verify(&inspector, &[]).await;
+    assert!(found.of("ok").ends_with(&["token", "clone"]), "{:?}", found.of("ok"));
+    assert_eq!(found.of("failed"), ["webhook-secret", "app-secret"]);
+    stack.lambda.log_line("token", |line| line.contains("\"profile\":\"inspect\"")).await;
+    let explained = inspector.cli(&["explain", TASK]).await;
+    assert!(explained.stdout.contains("Fix login"), "{explained:?}");
+    assert!(inspector.cli(&["task", "list"]).await.printed().contains("Fix login"));
+}
+
+#[tokio::test]
+async fn a_stack_from_before_there_were_aliases_is_asked_without() {
+    let stack = healthy().await;
+    let mut described = stack.cloudformation.get(STACK);
+    described.outputs.remove("InspectTokens");
+    stack.cloudformation.put(STACK, described);
+    stack.lambda.set_variable("reconcile", "TOKEN_FUNCTION", "token");
+    verify(&Operator::new(&stack), &[]).await.assert_all_hold();
 }
 
 #[tokio::test]
@@ -451,6 +494,8 @@ async fn what_the_app_or_an_account_has_not_granted_is_named() {
     stack.github.set_permissions(&[("metadata", "read")]);
     let other = stack.github.install("elsewhere", Selection::All);
     stack.github.set_permissions(&[("contents", "read"), ("metadata", "read"), ("pull_requests", "write")]);
+    let both = json!({"webhook_secret": WEBHOOK_SECRET, "installations": [stack.installation, other]});
+    stack.secrets.put(WEBHOOK_SECRET_ID, &both).await;
     let found = verify(&operator, &[]).await;
     found.assert_only(
         "installation-permissions",
@@ -461,6 +506,33 @@ async fn what_the_app_or_an_account_has_not_granted_is_named() {
     let only_ours = json!({"webhook_secret": WEBHOOK_SECRET, "installations": [stack.installation]});
     stack.secrets.put(WEBHOOK_SECRET_ID, &only_ours).await;
     verify(&operator, &[]).await.assert_all_hold();
+}
+
+#[tokio::test]
+async fn the_webhook_has_to_know_whose_events_to_take() {
+    let stack = healthy().await;
+    let operator = Operator::new(&stack);
+    stack.secrets.put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": WEBHOOK_SECRET})).await;
+    let found = verify(&operator, &[]).await;
+    found.assert_only("served-installations", &[], "lists no installations", &["`konduktor-github-app configure`"]);
+}
+
+#[tokio::test]
+async fn a_policy_of_before_there_were_profiles_is_told_and_fails_nothing() {
+    let stack = healthy().await;
+    let operator = Operator::new(&stack);
+    let with_policy = |policy: &str| {
+        let mut described = stack.cloudformation.get(STACK);
+        described.parameters.insert("TokenPolicy".to_owned(), policy.to_owned());
+        stack.cloudformation.put(STACK, described);
+    };
+    with_policy(r#"{"permissions":{"contents":"read"}}"#);
+    let found = verify(&operator, &[]).await;
+    found.assert_all_hold();
+    assert!(found.check("token-function")["seen"].as_str().unwrap().contains("knows no profiles"));
+    with_policy(r#"{"profiles":{"agents":{"repositories":["*/app"]}}}"#);
+    let found = verify(&operator, &[]).await;
+    found.assert_only("token-function", &[], "repositories[0] can match another account", &["TokenPolicy"]);
 }
 
 #[tokio::test]
@@ -485,7 +557,10 @@ async fn the_installation_has_to_be_there_served_and_not_suspended_and_others_ar
     let found = verify(&operator, &[]).await;
     let adds = format!("configure --installation-id {}` adds it", stack.installation);
     found.assert_only("installation", &skipped, "its events are ignored", &[&adds]);
-    stack.secrets.put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": WEBHOOK_SECRET})).await;
+    stack
+        .secrets
+        .put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": WEBHOOK_SECRET, "installations": [stack.installation]}))
+        .await;
 
     stack.github.uninstall(stack.installation);
     let found = verify(&operator, &[]).await;
@@ -801,7 +876,7 @@ async fn colours_are_for_a_terminal_and_other_peoples_words_cannot_write_to_it()
         terminal::run(command, 160)
     };
     let screen = on_a_terminal(&operator);
-    assert!(screen.ends_with("\u{1b}[1m20 checks: 20 ok, 0 failed, 0 skipped\u{1b}[0m\n"), "{screen:?}");
+    assert!(screen.ends_with("\u{1b}[1m21 checks: 21 ok, 0 failed, 0 skipped\u{1b}[0m\n"), "{screen:?}");
     let piped = operator.cli(&["verify"]).await.stdout;
     assert!(!piped.contains('\u{1b}'), "{piped:?}");
     let ping = stack.github.ping_event();

@@ -7,8 +7,8 @@ use local_aws::{Fault, Rule};
 use serde_json::{Value, json};
 use stack::{Stack, WEBHOOK_SECRET, WEBHOOK_SECRET_ID};
 
-use crate::harness::desk::{TAG, TASK, sign};
-use crate::harness::payload::{merged, opened};
+use crate::harness::desk::{Desk, TAG, TASK, sign};
+use crate::harness::payload::{INSTALLATION_ID, merged, opened};
 
 struct Answer {
     status: u16,
@@ -307,6 +307,23 @@ async fn a_flood_of_forged_requests_looks_for_another_secret_once() {
     }
     let reads = stack.secrets.calls().iter().filter(|call| call.operation == "GetSecretValue").count();
     assert!(reads <= 3, "once at the start, and both versions once more: {reads}");
+}
+
+#[tokio::test]
+async fn what_people_paste_around_the_secret_and_the_ids_refuses_no_delivery() {
+    for stored in [WEBHOOK_SECRET.to_owned(), format!("{WEBHOOK_SECRET}\n"), format!(" {WEBHOOK_SECRET}\r\n")] {
+        let ids = json!([INSTALLATION_ID.to_string(), " 2\n"]);
+        let desk = Desk::with_secret(&json!({"webhook_secret": stored, "installations": ids})).await;
+        let payload = opened("Fix login", 1);
+        let answer = desk.deliver(&payload).await;
+        assert_eq!(answer.status, 200, "{stored:?}: {answer:?}");
+        assert!(!answer.json.to_string().contains("installation"), "it is served: {stored:?}: {answer:?}");
+        // GitHub signs with what was typed there, blanks included.
+        let body = payload.bytes();
+        let signature = sign(&stored, &body);
+        let headers = [("x-github-event", "pull_request"), ("x-hub-signature-256", &*signature)];
+        assert_eq!(desk.post(&desk.app, &headers, Some(body)).await.status, 200, "{stored:?}");
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::deliveries::Event;
+
 pub(super) const DOCUMENTATION: &str = "https://docs.github.com/rest";
 
 /// `Err` is an answer too: a refusal that ends the handling early.
@@ -91,16 +93,18 @@ pub(super) struct Answer {
     pub(super) redeliver: Option<u64>,
     /// Whether the webhook is new, and pinged once this answer is out.
     pub(super) ping: bool,
+    /// What to tell the App's webhook once this answer is out.
+    pub(super) event: Option<Box<Event>>,
 }
 
 impl Answer {
     pub(super) fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
         let headers = vec![("content-type".to_owned(), content_type.to_owned())];
-        Answer { status, headers, body: body.into(), redeliver: None, ping: false }
+        Answer { status, headers, body: body.into(), redeliver: None, ping: false, event: None }
     }
 
     pub(super) fn empty(status: u16) -> Answer {
-        Answer { status, headers: vec![], body: vec![], redeliver: None, ping: false }
+        Answer { status, headers: vec![], body: vec![], redeliver: None, ping: false, event: None }
     }
 
     pub(super) fn json(status: u16, body: Value) -> Answer {

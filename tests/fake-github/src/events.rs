@@ -53,6 +53,16 @@ impl GitHub {
         send(&self.running.shared, event, guid, false).await
     }
 
+    /// Delivers the event, unless [`GitHub::lose_next`] was called before; so does what the App itself brings about.
+    pub async fn deliver_unless_lost(&self, event: &Event) -> Option<DeliveryRecord> {
+        happened(&self.running.shared, event).await
+    }
+
+    /// Makes the next delivery one that is never made.
+    pub fn lose_next(&self) {
+        self.state().lose_next = true;
+    }
+
     /// Puts a delivery on record that was answered so: by API Gateway, by another server, or with status 0 by nobody.
     ///
     /// # Panics
@@ -81,6 +91,17 @@ impl GitHub {
     pub async fn redeliver(&self, id: u64) -> DeliveryRecord {
         redeliver(&self.running.shared, id).await
     }
+}
+
+/// Delivers what the App itself has brought about, unless it has no webhook or this delivery is to be lost.
+pub(super) async fn happened(shared: &Shared, event: &Event) -> Option<DeliveryRecord> {
+    {
+        let mut state = shared.state();
+        if std::mem::take(&mut state.lose_next) || state.hook.url.is_none() {
+            return None;
+        }
+    }
+    Some(send(shared, event, uuid::Uuid::new_v4().to_string(), false).await)
 }
 
 pub(super) async fn ping(shared: &Shared) -> DeliveryRecord {

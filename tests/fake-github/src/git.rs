@@ -76,7 +76,7 @@ struct Asked {
 }
 
 impl State {
-    fn git_folder(&mut self, id: u64) -> PathBuf {
+    pub(super) fn git_folder(&mut self, id: u64) -> PathBuf {
         let root = self.git.get_or_insert_with(|| TempDir::new().expect("a folder for git"));
         root.path().join(format!("{id}.git"))
     }

@@ -16,6 +16,7 @@ mod accounts;
 mod answer;
 mod app;
 mod auth;
+mod branches;
 mod control;
 mod deliveries;
 mod events;

@@ -39,6 +39,10 @@ pub(super) struct Pull {
     pub(super) repository: u64,
     pub(super) number: u64,
     pub(super) title: String,
+    pub(super) body: Option<String>,
+    /// Whom a review is asked of.
+    pub(super) reviewers: Vec<String>,
+    pub(super) review_teams: Vec<String>,
     pub(super) state: PullState,
     pub(super) draft: bool,
     pub(super) author: String,

@@ -103,12 +103,7 @@ impl GitHub {
 
     /// Changes the title.
     pub fn retitle(&self, repository: &str, number: u64, title: &str) -> Event {
-        let mut state = self.state();
-        let pull = state.touch(repository, number);
-        let from = std::mem::replace(&mut pull.title, title.to_owned());
-        let renamed = TimelineEvent::Renamed { at: pull.updated_at, from: from.clone(), to: title.to_owned() };
-        pull.timeline.push(renamed);
-        state.pull_event(repository, number, "edited", json!({"changes": {"title": {"from": from}}}))
+        self.state().rename(repository, number, title)
     }
 
     /// Makes it a draft.
@@ -233,7 +228,7 @@ impl GitHub {
 }
 
 impl State {
-    fn open(&mut self, repository: &str, new: NewPullRequest) -> u64 {
+    pub(super) fn open(&mut self, repository: &str, new: NewPullRequest) -> u64 {
         let author = self.account(&new.author, AccountType::User).login;
         let base_sha = self.branch_tip(repository, &new.base);
         let head = self.next_sha();
@@ -254,6 +249,9 @@ impl State {
             repository: target_id,
             number,
             title: new.title,
+            body: None,
+            reviewers: Vec::new(),
+            review_teams: Vec::new(),
             state: PullState::Open,
             draft: new.draft,
             author,
@@ -297,7 +295,7 @@ impl State {
         known.tip.clone()
     }
 
-    fn touch(&mut self, repository: &str, number: u64) -> &mut Pull {
+    pub(super) fn touch(&mut self, repository: &str, number: u64) -> &mut Pull {
         let now = self.act();
         let pull = self.pull(repository, number);
         pull.updated_at = now;
@@ -343,7 +341,7 @@ impl State {
         }
     }
 
-    fn pull_event(&mut self, repository: &str, number: u64, action: &str, more: Value) -> Event {
+    pub(super) fn pull_event(&mut self, repository: &str, number: u64, action: &str, more: Value) -> Event {
         let pull = self.pull(repository, number).clone();
         let seen = Observation { head: pull.head.clone(), mergeable: None, state: "unknown".to_owned() };
         let mut payload = json!({

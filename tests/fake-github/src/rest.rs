@@ -49,6 +49,9 @@ impl State {
             ("GET", ["repos", owner, name, rest @ ..]) => {
                 self.named_repository(call, &format!("{owner}/{name}"), rest)?
             }
+            ("POST" | "PATCH", ["repos", owner, name, rest @ ..]) => {
+                self.repository_write(call, &format!("{owner}/{name}"), rest)?
+            }
             ("GET", ["repositories", id, rest @ ..]) => {
                 let id = id.parse().ok().filter(|id| self.repositories.contains_key(id));
                 self.repository_route(call, id, rest)?
@@ -264,6 +267,9 @@ impl State {
             ["installation"] => "GET /repos/{owner}/{repo}/installation",
             ["pulls"] => "GET /repos/{owner}/{repo}/pulls",
             ["pulls", _] => "GET /repos/{owner}/{repo}/pulls/{number}",
+            ["pulls", _, "reviews"] => "GET /repos/{owner}/{repo}/pulls/{number}/reviews",
+            ["branches", _] => "GET /repos/{owner}/{repo}/branches/{branch}",
+            ["compare", _] => "GET /repos/{owner}/{repo}/compare/{basehead}",
             ["collaborators", _, "permission"] => "GET /repos/{owner}/{repo}/collaborators/{username}/permission",
             _ => return None,
         };
@@ -283,7 +289,11 @@ impl State {
     fn repository_read(&mut self, call: &Call, id: Option<u64>, rest: &[&str]) -> Reply {
         let caller = self.caller(call)?;
         let id = id.ok_or_else(Answer::not_found)?;
-        let permission = if rest.first() == Some(&"pulls") { "pull_requests" } else { "metadata" };
+        let permission = match rest.first() {
+            Some(&"pulls") => "pull_requests",
+            Some(&("branches" | "compare")) => "contents",
+            _ => "metadata",
+        };
         self.require_repository(&caller, id, permission)?;
         let number = rest.get(1).and_then(|number| number.parse().ok());
         let barred = self.barred(id, None).or_else(|| self.barred(id, Some(number?)));
@@ -293,6 +303,9 @@ impl State {
         match rest {
             ["pulls", number] => self.get_pull(id, number),
             ["pulls"] => self.list_pulls(call, id),
+            ["pulls", _, "reviews"] => Ok(Answer::paged(json!([]), None)),
+            ["branches", branch] => self.get_branch(id, branch),
+            ["compare", between] => self.compare(id, between),
             ["collaborators", user, "permission"] => self.collaborator(&caller, id, user),
             _ => Ok(Answer::json(200, self.repository_json(id))),
         }
@@ -313,7 +326,10 @@ impl State {
                 "closed" => pull.state != PullState::Open,
                 _ => pull.state == PullState::Open,
             };
-            state && call.parameter("base").is_none_or(|base| base == pull.base)
+            let head = format!("{}:{}", pull.head_owner, pull.head_branch);
+            state
+                && call.parameter("base").is_none_or(|base| base == pull.base)
+                && call.parameter("head").is_none_or(|asked| asked == head)
         };
         let by_update = call.parameter("sort") == Some("updated");
         let mut pulls: Vec<&Pull> = self.pulls_of(id).filter(wanted).collect();

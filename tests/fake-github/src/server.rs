@@ -78,6 +78,10 @@ async fn handle(
         let shared = Arc::clone(&shared);
         tokio::spawn(async move { events::ping(&shared).await });
     }
+    if let Some(event) = answer.event.clone() {
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move { events::happened(&shared, &event).await });
+    }
     if lost { dropped() } else { finish(&shared, answer) }
 }
 

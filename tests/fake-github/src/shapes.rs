@@ -144,7 +144,7 @@ impl State {
             "locked": false,
             "title": pull.title,
             "user": self.account_json(&pull.author),
-            "body": null,
+            "body": pull.body,
             "created_at": pull.created_at.to_string(),
             "updated_at": pull.updated_at.to_string(),
             "closed_at": time(pull.closed_at),
@@ -157,8 +157,8 @@ impl State {
             json!({
                 "assignee": null,
                 "assignees": [],
-                "requested_reviewers": [],
-                "requested_teams": [],
+                "requested_reviewers": pull.reviewers.iter().map(|login| self.account_json(login)).collect::<Vec<_>>(),
+                "requested_teams": pull.review_teams.iter().map(|slug| json!({"slug": slug})).collect::<Vec<_>>(),
                 "labels": [],
                 "milestone": null,
                 "head": {

@@ -49,6 +49,8 @@ pub(super) struct State {
     pub(super) manifests: Vec<Value>,
     pub(super) manifest_codes: HashSet<String>,
     pub(super) deliveries: Vec<Delivery>,
+    /// Whether the next delivery is not made.
+    pub(super) lose_next: bool,
     pub(super) faults: Faults,
     pub(super) requests: Vec<Request>,
     pub(super) unexpected: Vec<String>,
@@ -80,6 +82,7 @@ impl State {
             manifests: Vec::new(),
             manifest_codes: HashSet::new(),
             deliveries: Vec::new(),
+            lose_next: false,
             faults: Faults::default(),
             requests: Vec::new(),
             unexpected: Vec::new(),

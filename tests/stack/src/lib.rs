@@ -39,8 +39,18 @@ pub const STACK: &str = "konduktor-github-app";
 pub const ACCOUNT: &str = "acme";
 /// The access key of agents, who have the template's ClientPolicy.
 pub const CLIENT: &str = "AKIACLIENT";
+/// The access key of agents that also work the board, who have its AgentPolicy.
+pub const AGENT: &str = "AKIAAGENT";
 /// The access key of people, who have its OperatorPolicy.
 pub const OPERATOR: &str = "AKIAOPERATOR";
+/// The token function's aliases in the template.
+pub const PROFILES: [&str; 4] = ["reconcile", "agents", "pushers", "inspect"];
+/// The access key of agents that push, who have its PusherPolicy.
+pub const PUSHER: &str = "AKIAPUSHER";
+/// The access key of people who work the board, who have its BoardPolicy.
+pub const BOARD: &str = "AKIABOARD";
+/// The access key of people who look for a reason, who have its InspectPolicy.
+pub const INSPECTOR: &str = "AKIAINSPECT";
 /// A private repository with one file.
 pub const REPOSITORY: &str = "acme/app";
 
@@ -89,8 +99,8 @@ impl Stack {
     /// Starts it as `make deploy` leaves it: the webhook's secret is generated, the App's is empty, and GitHub knows of
     /// neither.
     pub async fn deployed() -> Self {
-        let webhook_secret = json!({"webhook_secret": GENERATED_SECRET});
-        Self::with(0, binary, &webhook_secret, |_, _| None).await
+        let webhook_secret = |_| json!({"webhook_secret": GENERATED_SECRET});
+        Self::with(0, binary, webhook_secret, |_, _| None).await
     }
 
     /// Starts it with the functions' executables from elsewhere: a benchmark, or emulation, runs the ones that are deployed.
@@ -98,9 +108,9 @@ impl Stack {
     /// # Panics
     /// As [`Self::on_port`].
     pub async fn with_binaries(port: u16, binary: impl Fn(&str) -> PathBuf) -> Self {
-        let webhook_secret = json!({"webhook_secret": WEBHOOK_SECRET});
+        let webhook_secret = |installation| json!({"webhook_secret": WEBHOOK_SECRET, "installations": [installation]});
         let configured = |github: &GitHub, installation| Some(app_secret(github, installation));
-        let stack = Self::with(port, binary, &webhook_secret, configured).await;
+        let stack = Self::with(port, binary, webhook_secret, configured).await;
         stack.github.set_hook(&stack.front.url(), WEBHOOK_SECRET);
         stack
     }
@@ -108,7 +118,7 @@ impl Stack {
     async fn with(
         port: u16,
         binary: impl Fn(&str) -> PathBuf,
-        webhook_secret: &Value,
+        webhook_secret: impl FnOnce(u64) -> Value,
         app_secret: impl FnOnce(&GitHub, u64) -> Option<Value>,
     ) -> Self {
         let services = Services::start().await;
@@ -116,7 +126,7 @@ impl Stack {
         let lambda = LambdaHost::start().await;
         github.create_git_repository(REPOSITORY, &[("README.md", "# app\n")]).await;
         let installation = github.install(ACCOUNT, Selection::All);
-        secrets.create(WEBHOOK_SECRET_ID, Some(webhook_secret)).await;
+        secrets.create(WEBHOOK_SECRET_ID, Some(&webhook_secret(installation))).await;
         secrets.create(APP_SECRET_ID, app_secret(github, installation).as_ref()).await;
         for function in functions(github, dynamodb, secrets, &lambda, binary) {
             lambda.add(function);
@@ -180,6 +190,7 @@ fn description(github: &GitHub, dynamodb: &DynamoDb, front: &Front) -> StackDesc
         ("WebhookFunction", "webhook".to_owned()),
         ("ReconcileFunction", "reconcile".to_owned()),
         ("TokenFunction", "token".to_owned()),
+        ("InspectTokens", "token:inspect".to_owned()),
         ("TasksTable", names.tasks.clone()),
         ("PullRequestsTable", names.pull_requests.clone()),
         ("TokensTable", names.tokens.clone()),
@@ -224,7 +235,7 @@ pub fn functions(
     let reconcile = [
         ("TASKS_TABLE", names.tasks.clone()),
         ("PULL_REQUESTS_TABLE", names.pull_requests.clone()),
-        ("TOKEN_FUNCTION", "token".to_owned()),
+        ("TOKEN_FUNCTION", "token:reconcile".to_owned()),
         ("GITHUB_API_URL", github.url()),
     ];
     [
@@ -237,7 +248,9 @@ pub fn functions(
         let endpoints = service_endpoints(dynamodb, secrets, lambda);
         let all = variables.into_iter().chain(endpoints);
         let function = Function::new(name, binary(name)).timeout(timeout(resource));
-        all.fold(function, |function, (key, value)| function.variable(key, value))
+        let function = all.fold(function, |function, (key, value)| function.variable(key, value));
+        let aliases = if name == "token" { &PROFILES[..] } else { &[] };
+        aliases.iter().fold(function, |function, alias| function.alias(alias, []))
     })
     .collect()
 }

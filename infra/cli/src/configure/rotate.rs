@@ -13,6 +13,7 @@ use super::{Arguments, Rotated, answers, app, introduce};
 use crate::aws::Account;
 use crate::failure::Failure;
 use crate::github_app::{self, GitHubApp};
+use crate::last_account;
 use crate::output::{self, Progress};
 use crate::secret::{PREVIOUS, Secret};
 use crate::stack::Stack;
@@ -31,7 +32,7 @@ pub(super) async fn run(rotated: Rotated, arguments: &Arguments, account: &Accou
         (Rotated::Key, false) => key(arguments, account, progress).await?,
         (Rotated::Key, true) => retire_key(arguments, account, progress).await?,
     };
-    if arguments.json { output::write(format!("{done}\n")) } else { Ok(()) }
+    if arguments.json { output::write_json(done.to_string()) } else { Ok(()) }
 }
 
 async fn webhook_secret(
@@ -42,6 +43,7 @@ async fn webhook_secret(
     let given = arguments.webhook_secret_file.as_deref().map(answers::read).transpose()?;
     let given = given.map(|text| answers::webhook_secret(&text)).transpose()?;
     let stack = Stack::find(&arguments.stack, account).await?;
+    last_account::confirm(&stack, arguments.yes, progress)?;
     let url = super::webhook::url(arguments.webhook_url.as_deref(), &stack)?;
     let github = configured(&stack, progress).await?;
     super::webhook::confirm_another_url(&github.hook_config().await?, &url, arguments.yes, progress)?;
@@ -79,6 +81,7 @@ async fn retire_webhook_secret(
     progress: Progress,
 ) -> Result<serde_json::Value, Failure> {
     let stack = Stack::find(&arguments.stack, account).await?;
+    last_account::confirm(&stack, arguments.yes, progress)?;
     let secret = Secret::new(&stack.session, &stack.webhook_secret);
     let stages = secret.stages().await?;
     if is_unfinished(&stages) {
@@ -105,6 +108,7 @@ async fn key(arguments: &Arguments, account: &Account, progress: Progress) -> Re
     let key = answers::key(&pem)?;
     progress.say(&format!("Key fingerprint: SHA256:{}", key.fingerprint()));
     let stack = Stack::find(&arguments.stack, account).await?;
+    last_account::confirm(&stack, arguments.yes, progress)?;
     let secret = Secret::new(&stack.session, &stack.app_secret);
     let in_service = secret.current().await?;
     let current = github_app::read(&secret, &in_service)?;
@@ -139,6 +143,7 @@ async fn retire_key(
     progress: Progress,
 ) -> Result<serde_json::Value, Failure> {
     let stack = Stack::find(&arguments.stack, account).await?;
+    last_account::confirm(&stack, arguments.yes, progress)?;
     let secret = Secret::new(&stack.session, &stack.app_secret);
     let stages = secret.stages().await?;
     let github = configured(&stack, progress).await?;

@@ -10,7 +10,7 @@ use adapters::github::{Client, Error, Installation};
 use adapters::secrets::{self, WebhookSecret};
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::contract::token::{ErrorType, Level, Repositories, Scope};
-use domain::ids::{InstallationId, PullRequestKey, PullRequestNumber, RepositoryId, TaskId};
+use domain::ids::{InstallationId, PullRequestKey, PullRequestNumber, RepositoryId, RepositoryName, TaskId};
 use domain::item::ItemKey;
 use domain::kid_tag::{KidTag, Tags};
 use domain::protocol::Stored;
@@ -22,13 +22,13 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::deliveries::{self, Deliveries, Delivery};
-use super::subject::{self, Subject};
 use crate::aws::Call;
 use crate::failure::Failure;
 use crate::github_app::{GitHubApp, once_known, refused};
 use crate::output::Progress;
 use crate::secret::{CURRENT, Secret};
 use crate::stack::Stack;
+use crate::subject::{self, Subject};
 use crate::task::{Card, Tasks};
 use crate::token_function::{Refusal, TokenFunction};
 
@@ -183,7 +183,7 @@ pub(super) async fn gather(stack: &Stack, subject: &Subject, progress: Progress)
         tasks,
         github,
         dynamodb: aws_sdk_dynamodb::Client::new(&stack.session.config),
-        token_function: TokenFunction::new(stack.session.clone(), stack.token_function.clone(), "explain"),
+        token_function: TokenFunction::new(stack.session.clone(), stack.tokens().to_owned(), "explain"),
         client: Client::new(&stack.github_api_url),
     };
     progress.say("Asking GitHub...");
@@ -388,8 +388,10 @@ impl Reader<'_> {
         installation_id: Option<u64>,
     ) -> Result<Observed, NotShown> {
         let read = |name: &str| (name.to_owned(), Level::Read);
+        // Others write names into tasks, and this one becomes part of a URL.
+        let repository = repository.parse::<RepositoryName>().map_err(|error| NotShown::NotRead(error.to_string()))?;
         let repositories =
-            Repositories::new(&[repository]).map_err(|invalid| NotShown::NotRead(invalid.to_string()))?;
+            Repositories::new(&[repository.as_str()]).map_err(|invalid| NotShown::NotRead(invalid.to_string()))?;
         let scope = Scope {
             repositories: Some(repositories),
             permissions: Some(BTreeMap::from([read("metadata"), read("pull_requests")])),

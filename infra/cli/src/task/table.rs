@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::aws::{Call, Session};
 use crate::failure::Failure;
+use crate::subject::Subject;
 
 /// A task with what the board alone reads of it.
 #[derive(Debug)]
@@ -139,18 +140,38 @@ impl Tasks {
         Ok((cards, unreadable))
     }
 
-    /// The one task that a tag names.
-    pub(super) async fn one(&self, tag: &KidTag) -> Result<Card, Failure> {
-        let mut found = self.find(tag).await?;
-        match (found.pop(), found.pop()) {
-            (None, _) => {
+    /// The one task that is named so.
+    pub(crate) async fn one(&self, subject: &Subject) -> Result<Card, Failure> {
+        let mut found = match subject {
+            Subject::Task(tag) => self.find(tag).await?,
+            Subject::PullRequest { .. } => self.of_pull_request(subject).await?,
+        };
+        match (found.pop(), found.pop(), subject) {
+            (Some(card), None, _) => Ok(card),
+            (None, _, Subject::Task(tag)) => {
                 Err(Failure::new(format!("no task has an id that begins with {tag}: see `{} task list`", crate::NAME)))
             }
-            (Some(card), None) => Ok(card),
-            (Some(_), Some(_)) => {
+            (Some(_), Some(_), Subject::Task(tag)) => {
                 Err(Failure::new(format!("more than one task has an id that begins with {tag}: give more digits")))
             }
+            (None, _, pull_request) => Err(Failure::new(format!(
+                "no task is linked to {pull_request}: name the task by its id, or see `{} explain {pull_request}`",
+                crate::NAME
+            ))),
+            (Some(one), Some(other), pull_request) => {
+                found.extend([other, one]);
+                let ids: Vec<_> = found.iter().map(|card| card.task.id.prefix()).collect();
+                let ids = ids.join(", ");
+                Err(Failure::new(format!("{pull_request} is linked to several tasks, {ids}: name one of them")))
+            }
         }
+    }
+
+    /// The tasks that a pull request is linked to. No index leads there: this reads the whole table.
+    async fn of_pull_request(&self, pull_request: &Subject) -> Result<Vec<Card>, Failure> {
+        let (mut cards, _) = self.all().await?;
+        cards.retain(|card| card.task.pull_requests.values().any(|linked| pull_request.is_page(&linked.url)));
+        Ok(cards)
     }
 
     /// The tasks that a tag names, two at most: whether there is another is all that matters of the others.
@@ -165,7 +186,7 @@ impl Tasks {
     }
 
     /// The fewest digits, 8 at least, that no other task's id begins with.
-    pub(super) async fn shortest_tag(&self, id: &TaskId) -> Result<String, Failure> {
+    pub(crate) async fn shortest_tag(&self, id: &TaskId) -> Result<String, Failure> {
         let items = self.beginning_with(id.prefix(), id.prefix(), None).await?;
         let others = items.iter().filter_map(|item| item.get("id")?.as_s().ok()).filter(|other| *other != id.as_str());
         let shared = others.map(|other| digits_in_common(id.as_str(), other)).max();
@@ -175,7 +196,7 @@ impl Tasks {
 
     /// Moves a task out of the column that it was read in. The condition makes sure of that: a merge may have moved it
     /// to `done` meanwhile, and whoever moves it out of there should know.
-    pub(super) async fn move_task(&self, task: &Task, to: &Status, now: Timestamp) -> Result<(), Failure> {
+    pub(crate) async fn move_task(&self, task: &Task, to: &Status, now: Timestamp) -> Result<(), Failure> {
         let call = self
             .client
             .update_item()

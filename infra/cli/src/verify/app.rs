@@ -24,8 +24,8 @@ pub(super) async fn webhook_secret(stack: &Stack) -> Found<WebhookSecret> {
     Ok((format!("{} is well-formed{}", secret.id(), served.unwrap_or_default()), value))
 }
 
-/// Whether the webhook knows whose events to take: strangers may install an App.
-pub(super) async fn served(secret: &WebhookSecret) -> Result<String, Failed> {
+/// Whether the webhook knows whose events to take: strangers may install an App. It is told with the App.
+pub(super) fn served(secret: &WebhookSecret) -> Result<String, Failed> {
     match secret.installations.as_deref() {
         Some(ids) => Ok(list(ids)),
         None => Err(Failed::new(

@@ -44,13 +44,13 @@ pub(super) async fn token(stack: &Stack, repository: Option<&str>, progress: Pro
         permissions: Some(BTreeMap::from([("contents".to_owned(), Level::Read)])),
         ..Scope::default()
     };
-    let function = TokenFunction::new(stack.session.clone(), stack.token_function.clone(), "verify");
+    let function = TokenFunction::new(stack.session.clone(), stack.tokens().to_owned(), "verify");
     match function.token(&scope).await {
         Ok(Answer { token, .. }) => {
             let whose = token.account.map(|account| format!(" for {account}")).unwrap_or_default();
             Ok((format!("the function has one{whose} that is valid until {}", token.expires_at), token.token))
         }
-        Err(Refusal::Other(failure)) => Err(failure.into()),
+        Err(Refusal::Broke(failure) | Refusal::Other(failure)) => Err(failure.into()),
         Err(Refusal::Function(refusal)) => {
             let name_it = if wants_repositories(&refusal) { "; name one with --clone" } else { "" };
             Err(Failed::new(explanation(refusal.error_type), format!("{}{name_it}", refusal.error_message)))
@@ -177,7 +177,7 @@ fn helper(stack: &Stack, account: &Account) -> Result<String, Failed> {
     if let Some(profile) = account.profile() {
         words.extend(["--profile", profile]);
     }
-    words.extend(["credential", "--function", &stack.token_function, "--github-api-url", &stack.github_api_url]);
+    words.extend(["credential", "--function", stack.tokens(), "--github-api-url", &stack.github_api_url]);
     let quoted: Vec<String> = words.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
     Ok(format!("!{}", quoted.join(" ")))
 }

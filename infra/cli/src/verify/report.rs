@@ -164,7 +164,7 @@ impl Report {
             names => Err(Failure::new(format!("{} of {all} checks failed: {}", names.len(), names.join(", ")))),
         };
         let last = if self.json {
-            format!("{}\n", json!({"ok": verdict.is_ok(), "checks": self.checks}))
+            output::json_line(&json!({"ok": verdict.is_ok(), "checks": self.checks}).to_string()).to_string()
         } else {
             let counted = format!("{all} checks: {ok} ok, {} failed, {skipped} skipped", failed.len());
             format!("{}\n", self.paint(&counted, Style::Strong))

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{KeySchemaElement, TableStatus};
 use aws_sdk_lambda::types::{LastUpdateStatus, State};
+use domain::policy::Policy;
 
 use super::report::Failed;
 use crate::aws::Call;
@@ -31,17 +32,29 @@ pub(super) async fn webhook_function(stack: &Stack) -> Result<String, Failed> {
 }
 
 pub(super) async fn reconcile_function(stack: &Stack) -> Result<String, Failed> {
+    let tokens = stack.tokens_of_reconcile();
     let variables = [
         ("TASKS_TABLE", &stack.tasks_table),
         ("PULL_REQUESTS_TABLE", &stack.pull_requests_table),
-        ("TOKEN_FUNCTION", &stack.token_function),
+        ("TOKEN_FUNCTION", &tokens),
     ];
     function(stack, &stack.reconcile_function, &variables).await
 }
 
 pub(super) async fn token_function(stack: &Stack) -> Result<String, Failed> {
     let variables = [("APP_SECRET_ID", &stack.app_secret), ("TOKENS_TABLE", &stack.tokens_table)];
-    function(stack, &stack.token_function, &variables).await
+    let seen = function(stack, &stack.token_function, &variables).await?;
+    match stack.token_policy.as_deref().map(Policy::parse) {
+        Some(Err(reason)) => Err(Failed::new(
+            format!("TokenPolicy is not understood: {reason}"),
+            "mend it and deploy with it as the parameter TokenPolicy: until then nobody gets a token",
+        )),
+        Some(Ok(policy)) if policy.is_old() => Ok(format!(
+            "{seen}; its TokenPolicy knows no profiles and bounds agents alone: give each alias its own, see TokenPolicy in \
+             infra/template.yaml"
+        )),
+        Some(Ok(_)) | None => Ok(seen),
+    }
 }
 
 /// Whether the function can be invoked and works on this stack's tables and secrets.

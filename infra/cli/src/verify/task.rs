@@ -1,14 +1,14 @@
-//! The task that a kid tag names, and whether a merge would move it.
+//! A task, and whether a merge would move it.
 
-use domain::kid_tag::KidTag;
 use domain::task::Status;
 
 use super::report::Failed;
 use crate::stack::Stack;
+use crate::subject::Subject;
 use crate::task::look_up;
 
-pub(super) async fn check(stack: &Stack, tag: &KidTag) -> Result<String, Failed> {
-    let task = look_up(&stack.session, &stack.tasks_table, tag).await?;
+pub(super) async fn check(stack: &Stack, named: &Subject) -> Result<String, Failed> {
+    let task = look_up(&stack.session, &stack.tasks_table, named).await?;
     let mut seen = format!("{} is in {}", task.id, task.status);
     if !matches!(task.status, Status::PrSubmitted | Status::Done) {
         seen.push_str(", and a merge moves a task out of pr_submitted only");

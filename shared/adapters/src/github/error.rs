@@ -155,6 +155,20 @@ impl Refusal {
 #[derive(Deserialize)]
 struct Body {
     message: String,
+    /// What is wrong in particular: `message` says no more than "Validation Failed" then.
+    #[serde(default, deserialize_with = "details")]
+    errors: Vec<String>,
+}
+
+/// The sentences among them: some errors are names of fields only, and other parts of GitHub write other shapes.
+fn details<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let errors = serde_json::Value::deserialize(deserializer)?;
+    let sentence = |error: &serde_json::Value| match (&error["message"], &error["field"], &error["code"]) {
+        (serde_json::Value::String(message), ..) => Some(message.clone()),
+        (_, serde_json::Value::String(field), serde_json::Value::String(code)) => Some(format!("{field}: {code}")),
+        _ => error.as_str().map(str::to_owned),
+    };
+    Ok(errors.as_array().into_iter().flatten().filter_map(sentence).collect())
 }
 
 /// What a sentence of GitHub's means.
@@ -198,7 +212,12 @@ const SENTENCES: [(&[u16], &str, Meaning); 18] = [
 impl Error {
     /// The error that an answer outside the 200s stands for.
     pub(super) fn from_answer(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
-        let said = serde_json::from_slice::<Body>(body).map(|body| body.message).unwrap_or_default();
+        let said = serde_json::from_slice::<Body>(body);
+        let said = said.map(|Body { message, errors }| match status {
+            StatusCode::UNPROCESSABLE_ENTITY => [vec![message], errors].concat().join("; "),
+            _ => message,
+        });
+        let said = said.unwrap_or_default();
         Self::of(status.as_u16(), headers, &said)
     }
 
@@ -339,6 +358,22 @@ mod tests {
             let error = refused(status, said);
             assert!(matches!(error, Error::Forbidden(_) | Error::Unprocessable(_)), "{error:?}");
             assert!(crate::error::chain(&error).ends_with(said), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_in_particular_is_passed_on() {
+        let said = |errors: &str| {
+            let body = format!(r#"{{"message": "Validation Failed", "errors": {errors}}}"#);
+            crate::error::chain(&Error::from_answer(StatusCode::UNPROCESSABLE_ENTITY, &headers(&[]), body.as_bytes()))
+        };
+        assert!(said(r#"[{"code": "custom", "message": "No commits between a and b"}]"#).ends_with("between a and b"));
+        assert!(
+            said(r#"[{"resource": "PullRequest", "field": "base", "code": "invalid"}]"#).ends_with("; base: invalid")
+        );
+        assert!(said(r#"["too long"]"#).ends_with("; too long"));
+        for other in [r#""a text""#, "null", "[7, null]"] {
+            assert!(said(other).ends_with("Validation Failed"), "{other}");
         }
     }
 

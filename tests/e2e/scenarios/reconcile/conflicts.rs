@@ -78,10 +78,12 @@ async fn no_answer_is_no_answer_and_is_asked_for_less_and_less_often() {
     world.stream().await;
     for minutes in [1, 2, 5, 10, 15, 15] {
         let item = world.item(number);
-        assert_eq!(item["next_check_at"], json!(world.now.as_second() + 60 * minutes), "{item:#}");
+        // A run's own clock goes on while it works.
+        let next = item["next_check_at"].as_i64().unwrap() - world.now.as_second() - 60 * minutes;
+        assert!((0..30).contains(&next), "{item:#}");
         assert_eq!((&item["check"], &item["mergeability"]), (&json!("later"), &json!("mergeable")));
         assert_eq!(conflict(&world, "aaaaaaa1"), json!(false), "the last answer stays");
-        world.pass(60 * minutes);
+        world.pass(60 * minutes + 30);
         world.due().await;
     }
 }

@@ -36,6 +36,8 @@ async fn merge_another(world: &mut World, path: &str) {
 async fn a_turn(world: &mut World) {
     world.pass(15 * 60 + 1);
     world.due().await;
+    // What a run finds is due at its own time, which on a busy machine is some seconds on.
+    world.pass(20);
     world.due().await;
     world.stream().await;
 }
@@ -82,7 +84,10 @@ async fn pages_shrink_until_they_are_answered_and_at_last_each_is_read_alone() {
         merge_another(&mut world, "hot.rs").await;
         let summary = world.stream().await;
         assert!(summary.pages_shrunk > 0, "{how:?} {largest}: {summary:?}");
-        world.once_more().await;
+        if largest == 0 {
+            // Thirty are more than one run reads alone; the others are due by themselves.
+            world.once_more().await;
+        }
         for at in (0..30).step_by(10) {
             assert_eq!(conflict(&world, &format!("{at:08x}")), json!(true), "{how:?} {largest}: {at}");
         }
@@ -372,6 +377,7 @@ async fn rows_of_an_installation_that_is_gone_are_taken_over_by_the_one_that_lis
         world.reconcile_by(&app, world.stream_event()).await;
         world.pass(5 * 60);
         world.reconcile_by(&app, json!({"schedule": "due"})).await;
+        world.pass(20);
         world.reconcile_by(&app, json!({"schedule": "due"})).await;
     }
     let item = world.item(number);
@@ -419,6 +425,7 @@ async fn a_list_of_repositories_goes_on_where_it_was_stopped() {
     }
     world.github.fault(Fault::once("page=3", FaultKind::TooMany(60)));
     world.due().await;
+    world.pass(20);
     world.due().await;
     let sync = world.work_item(&format!("installation:{}", world.installation), "sync").unwrap();
     assert!(sync["resume"].as_str().is_some_and(|page| page.contains("page=3")), "{sync:#}");
@@ -472,6 +479,7 @@ async fn an_installation_that_is_not_served_moves_nothing_and_is_resynced_once_i
     for _ in 0..4 {
         world.pass(15 * 60 + 1);
         world.reconcile_by(&app, json!({"schedule": "due"})).await;
+        world.pass(20);
         world.reconcile_by(&app, json!({"schedule": "due"})).await;
     }
     assert_eq!(world.read("aaaaaaa1")["status"], "done");
@@ -503,6 +511,7 @@ async fn a_card_that_was_planted_wrong_is_right_after_a_resync_and_an_orphan_aft
     world.dynamodb.put("Tasks", &orphan);
     world.pass(24 * 60 * 60 + 1);
     world.due().await;
+    world.pass(20);
     world.due().await;
     let healed = world.read("bbbbbbb2");
     assert_eq!(healed["pull_requests"], json!({}), "{healed:#}");

@@ -20,6 +20,7 @@ async fn resync(world: &mut World) {
     for _ in 0..3 {
         world.pass(15 * 60 + 1);
         world.due().await;
+        world.pass(20);
         world.due().await;
     }
 }
@@ -90,8 +91,10 @@ async fn a_resync_that_was_stopped_goes_on_where_it_was() {
     }
     world.pass(61);
     // The installation, its repositories' own items, and the resync: the third run is the first to read pages.
-    world.due().await;
-    world.due().await;
+    for _ in 0..2 {
+        world.due().await;
+        world.pass(20);
+    }
     let before = world.github.graphql_use().queries;
     let limited = async {
         // One query asks whether anything is new, one for the open ones, and two for pages of the rest.
@@ -134,6 +137,37 @@ async fn quiet_repositories_cost_a_fiftieth_of_a_query_and_one_write_of_their_ti
     let writes: Vec<_> = world.dynamodb.calls().into_iter().filter(|call| !is_read(call)).collect();
     assert!(writes.iter().all(|call| call.operation == "UpdateItem" && call.access_key_id == RECONCILE));
     assert_eq!(writes.len(), 120 + 2, "the repositories, the installation, and the default one");
+}
+
+#[tokio::test]
+async fn the_repositories_of_an_installation_stay_together_and_cost_a_query_for_fifty() {
+    let mut world = World::new().await;
+    let mut served = vec![world.installation];
+    for account in ["globex", "initech", "umbrella"] {
+        for at in 0..50 {
+            world.github.create_repository(&format!("{account}/quiet-{at}"), true);
+        }
+        served.push(world.github.install(account, fake_github::Selection::All));
+    }
+    for at in 1..50 {
+        world.github.create_repository(&format!("acme/quiet-{at}"), true);
+    }
+    let ids = served.into_iter().map(domain::ids::InstallationId);
+    world.board.serve(&domain::served::Served::only(Some(ids))).await.unwrap();
+    // Minute by minute, as the schedule does; meanwhile one of them is busy.
+    for minute in 0..60 {
+        if minute == 20 {
+            world.github.clear_requests();
+        }
+        if minute % 10 == 0 {
+            world.open("Work", "a.rs");
+        }
+        world.pass(60);
+        world.due().await;
+    }
+    let requests = world.github.requests();
+    let asked = requests.iter().filter(|request| request.body.contains("fragment Touched")).count();
+    assert!((8..=13).contains(&asked), "{asked} queries for 200 repositories, three times in 40 minutes");
 }
 
 #[tokio::test]

@@ -1,0 +1,78 @@
+//! What is searched: how many pull requests and tasks there are, and how much may happen.
+
+use crate::system::Budget;
+use crate::world::SIZE;
+
+/// A card as the board made it before the history begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Card {
+    /// There is none yet.
+    None,
+    /// In `pr_submitted`.
+    Submitted,
+    /// In `pr_submitted`, on a board that writes no `updated_at`.
+    Timeless,
+    /// In `in_progress`.
+    InProgress,
+}
+
+/// One search.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scope {
+    pub(crate) name: &'static str,
+    pub(crate) pull_requests: usize,
+    pub(crate) tasks: usize,
+    /// The titles that a pull request may get, each a set of tasks.
+    pub(crate) titles: &'static [u8],
+    /// With which each is opened.
+    pub(crate) opened_as: [u8; SIZE],
+    /// Whether other pull requests are merged into the base.
+    pub(crate) other_merges: bool,
+    /// How much time may pass at once, seconds.
+    pub(crate) ticks: &'static [u32],
+    /// The cards at the beginning; each is tried.
+    pub(crate) cards: &'static [[Card; SIZE]],
+    /// Whether a task may come after its tag was read.
+    pub(crate) late_tasks: bool,
+    /// Over how many writes of others a function holds on to what it read.
+    pub(crate) patience: u8,
+    /// How many functions run at once.
+    pub(crate) functions: usize,
+    pub(crate) budget: Budget,
+}
+
+/// A little more than the clocks may be apart, and than a lease.
+pub(crate) const TICK: i64 = 121;
+
+fn e(n: &str, d: u8) -> u8 {
+    std::env::var(n).ok().and_then(|k| k.parse().ok()).unwrap_or(d)
+}
+
+/// The scopes with so many events on GitHub besides the opening of pull requests.
+pub(crate) fn scopes(events: u8) -> Vec<Scope> {
+    let budget = Budget { events, board: 2, duplicates: 2, faults: 1, ticks: e("T", 1), resyncs: e("R", 0) };
+    let one = Scope {
+        name: "one pull request, one task",
+        pull_requests: 1,
+        tasks: 1,
+        titles: &[0, 1],
+        opened_as: [1, 1],
+        other_merges: true,
+        ticks: &[TICK as u32],
+        cards: &[[Card::Submitted, Card::None], [Card::InProgress, Card::None], [Card::Timeless, Card::None]],
+        late_tasks: false,
+        patience: e("K", 1),
+        functions: e("F", 3) as usize,
+        budget,
+    };
+    let two_on_one = Scope { name: "two pull requests, one task", pull_requests: 2, ..one };
+    let one_on_two = Scope {
+        name: "one pull request, two tasks",
+        tasks: 2,
+        titles: &[1, 2, 3],
+        opened_as: [3, 3],
+        cards: &[[Card::Submitted, Card::Submitted], [Card::Submitted, Card::InProgress]],
+        ..one
+    };
+    vec![one, two_on_one, one_on_two]
+}

@@ -1,0 +1,1253 @@
+//! The whole: GitHub, the board, the tables and the functions that run, as one state that takes one step at a time.
+
+use std::rc::Rc;
+
+use domain::base::BaseMove;
+use domain::kid_tag::Tags;
+use domain::lifecycle;
+use domain::protocol::{RESTS_ON, Written};
+use domain::pull_request::{Mergeability, State as Stage};
+use domain::report::{Answer, Facts, Look, Report};
+use domain::schedule::Schedule;
+use domain::task::{Status, Task};
+
+use crate::machine::{Key, Machine, Op, Wants};
+use crate::scope::{Card, Scope, TICK};
+use crate::store::{Map, Store, fingerprint};
+use crate::truth::{self, Past};
+use crate::world::{self, BEGIN, REPOSITORY, SIZE, What, World, time};
+
+/// When the histories begin: a day after the board wrote the cards.
+pub(crate) const FIRST: u32 = 86_400;
+
+/// How long reconcile has an item to itself, seconds.
+const LEASE: i64 = 120;
+
+/// The version of no row: of one that was not claimed by whoever looks.
+const NOT_CLAIMED: u64 = u64::MAX;
+
+/// For how long after a base moved reconcile asks once more, seconds.
+const SHOWS_THE_OLD: i64 = 60;
+
+/// How many functions run at once.
+pub(crate) const RUNS: usize = 3;
+
+/// What may still happen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Budget {
+    pub(crate) events: u8,
+    pub(crate) board: u8,
+    pub(crate) duplicates: u8,
+    pub(crate) faults: u8,
+    pub(crate) ticks: u8,
+    pub(crate) resyncs: u8,
+}
+
+/// One state: the numbers of what is stored once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) world: u32,
+    pub(crate) rows: [u32; SIZE],
+    pub(crate) base: u32,
+    pub(crate) tasks: [u32; SIZE],
+    pub(crate) past: [Past; SIZE],
+    pub(crate) runs: [u32; RUNS],
+    /// Whether each event was delivered, a bit each.
+    pub(crate) delivered: u32,
+    pub(crate) clock: u32,
+    pub(crate) left: Budget,
+}
+
+impl State {
+    /// What the state is, apart from what may still happen.
+    pub(crate) fn fingerprint(&self) -> u128 {
+        let past = |past: Past| past.board_at | u32::from(past.moved_by) << 24;
+        fingerprint(&[
+            self.world,
+            self.rows[0],
+            self.rows[1],
+            self.base,
+            self.tasks[0],
+            self.tasks[1],
+            self.runs[0],
+            self.runs[1],
+            self.runs[2],
+            past(self.past[0]),
+            past(self.past[1]),
+            self.delivered,
+            self.clock,
+            u32::from_le_bytes([self.left.events, self.left.ticks, 0, 0]),
+        ])
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.runs == [0; RUNS]
+    }
+}
+
+impl Budget {
+    /// The number of what may still happen of that which no state needs: a bit in a set of 64.
+    pub(crate) fn place(self) -> u32 {
+        u32::from(self.faults | self.resyncs << 1 | self.duplicates << 2 | self.board << 4)
+    }
+}
+
+/// The places of budgets that allow at least as much: from a state with one of those, everything can happen that can from this one.
+pub(crate) fn at_least(place: u32) -> u64 {
+    let parts = |place: u32| [place & 1, place >> 1 & 1, place >> 2 & 3, place >> 4 & 3];
+    let least = parts(place);
+    let ample = (0..64).filter(|other| parts(*other).iter().zip(least).all(|(part, least)| *part >= least));
+    ample.map(|other| 1 << other).sum()
+}
+
+/// A function at work.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Run {
+    job: Job,
+    /// Where its protocol is; `None` between two of them.
+    node: Option<u32>,
+    /// What the reads that the protocol waits for have found so far.
+    got: Vec<(Key, u32)>,
+    /// How many writes of others were made since the first of its reads that was made early.
+    age: Option<u8>,
+}
+
+/// What a function does, besides the protocol it is in.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Job {
+    /// The webhook hears an event, for the first time or again.
+    Webhook { event: u8, again: bool },
+    /// Reconcile looks at a row that it has claimed.
+    Look { pr: u8, read_open: bool },
+    /// It has read the open pull requests, reports each of those, and then the merged one.
+    Listed { pr: u8, claimed: u64, began: u32, rest: Vec<u32> },
+    /// Reconcile asks about the open pull requests of a base that it has claimed.
+    Base { base: u32, began: u32, rest: Vec<u32> },
+    /// And takes the base off the work list, or asks again a minute after it moved: GitHub shows the old answer for that long.
+    SettleBase { base: u32, began: u32 },
+    /// A resync.
+    Resync { rest: Vec<Todo> },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Todo {
+    /// Reports a pull request if that is news.
+    News { pr: u8, report: u32 },
+    /// Marks the base as moved by a merge that nobody may have heard of.
+    MoveBase { base: u32, ended: u32 },
+    /// Compares a row with its tasks.
+    Compare { pr: u8 },
+}
+
+/// How a step of a run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Well,
+    /// The function dies right after.
+    Crash,
+    /// It is written, and the repetition of the call says that it cannot be.
+    LostAnswer,
+}
+
+/// One step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    GitHub(What, usize),
+    Board(usize, Column),
+    Tick(u32),
+    Deliver(usize),
+    Look {
+        pr: usize,
+        unknown: bool,
+    },
+    /// It claims a row and dies.
+    DieLooking(usize),
+    Base,
+    Resync,
+    Go(usize),
+}
+
+/// Where the board puts a card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Column {
+    PrSubmitted,
+    InProgress,
+    Done,
+}
+
+impl Column {
+    pub(crate) fn status(self) -> Status {
+        match self {
+            Self::PrSubmitted => Status::PrSubmitted,
+            Self::InProgress => Status::InProgress,
+            Self::Done => Status::Done,
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum ReportKey {
+    Facts(Facts, Option<u32>),
+    Looked(Facts, Option<Mergeability>, u32, u32, u64),
+    Compare(u8),
+    Settle(u8, Option<u32>, u64),
+}
+
+/// A step and where it leads.
+pub(crate) struct Successor {
+    pub(crate) action: Action,
+    pub(crate) state: State,
+    pub(crate) wrong: Option<String>,
+}
+
+/// Everything that the numbers stand for, and what steps there are.
+pub(crate) struct System {
+    pub(crate) scope: Scope,
+    pub(crate) worlds: Store<World>,
+    pub(crate) machine: Machine,
+    runs: Store<Run>,
+    reports: Map<ReportKey, u32>,
+    settled: Map<u128, Result<(), String>>,
+    updates: Map<(u32, u32, u32), u32>,
+    claims: Map<(u32, u32), u32>,
+}
+
+impl System {
+    pub(crate) fn new(scope: Scope) -> Self {
+        Self {
+            scope,
+            worlds: Store::default(),
+            machine: Machine::default(),
+            runs: Store::default(),
+            reports: Map::default(),
+            settled: Map::default(),
+            updates: Map::default(),
+            claims: Map::default(),
+        }
+    }
+
+    /// The states in which the histories begin: the first pull request was just opened.
+    pub(crate) fn roots(&mut self) -> Vec<State> {
+        let world = World::default().after(What::Open, 0, self.scope.opened_as[0], FIRST);
+        let world = self.worlds.id(world);
+        let cards = self.scope.cards;
+        let roots = cards.iter().map(|cards| {
+            let tasks = std::array::from_fn(|task| self.machine.tasks_id(task, cards[task]));
+            State { world, tasks, clock: FIRST, left: self.scope.budget, ..State::default() }
+        });
+        roots.collect()
+    }
+
+    pub(crate) fn world(&self, id: u32) -> Rc<World> {
+        self.worlds.get(id).cloned().unwrap_or_default()
+    }
+
+    fn run(&self, id: u32) -> Option<Run> {
+        self.runs.get(id).map(|run| (**run).clone())
+    }
+
+    // What may happen next.
+
+    pub(crate) fn successors(&mut self, state: &State) -> Vec<Successor> {
+        let mut found = Vec::new();
+        for slot in 0..RUNS {
+            // Two runs at the same point are the same.
+            if state.runs[slot] != 0 && !state.runs[..slot].contains(&state.runs[slot]) {
+                self.proceed(state, slot, Action::Go(slot), &mut found);
+            }
+        }
+        if self.has_room(state) {
+            self.beginnings(state, &mut found);
+        }
+        let world = self.world(state.world);
+        let mut actions = Vec::new();
+        self.outside(state, &world, &mut actions);
+        for action in actions {
+            self.happen(state, action, &mut found);
+        }
+        for successor in &mut found {
+            self.lose(&mut successor.state);
+            self.normalise(&mut successor.state);
+        }
+        found
+    }
+
+    /// Whether another function may run.
+    fn has_room(&self, state: &State) -> bool {
+        state.runs.iter().filter(|run| **run != 0).count() < self.scope.functions
+    }
+
+    /// The functions that may begin.
+    fn beginnings(&mut self, state: &State, found: &mut Vec<Successor>) {
+        let world = self.world(state.world);
+        for event in 0..world.events.len() {
+            let mut next = *state;
+            if let Some(slot) = self.deliver(&mut next, event) {
+                self.proceed(&next, slot, Action::Deliver(event), found);
+            }
+        }
+        for pr in 0..SIZE {
+            if self.due(state, pr).is_none_or(|at| at > state.clock) {
+                continue;
+            }
+            let open = world.prs[pr].is_some_and(|pr| pr.state == Stage::Open);
+            for unknown in [false, true] {
+                if unknown && (state.left.faults == 0 || !open) {
+                    continue;
+                }
+                for mut next in self.meanwhile(state, &[Key::Row(pr as u8)], RUNS) {
+                    if self.has_room(&next) {
+                        next.left.faults -= u8::from(unknown);
+                        let slot = next.runs.iter().position(|run| *run == 0).unwrap_or(0);
+                        self.look(&mut next, pr, unknown);
+                        self.grow_older(&mut next);
+                        found.push(Successor { action: Action::Look { pr, unknown }, state: next, wrong: None });
+                        if state.left.faults > 0 && !unknown {
+                            next.left.faults -= 1;
+                            next.runs[slot] = 0;
+                            found.push(Successor { action: Action::DieLooking(pr), state: next, wrong: None });
+                        }
+                    }
+                }
+            }
+        }
+        if self.base_due(state).is_some_and(|at| at <= state.clock) {
+            let mut next = *state;
+            self.ask_about_base(&mut next);
+            found.push(Successor { action: Action::Base, state: next, wrong: None });
+        }
+        if state.left.resyncs > 0 {
+            let mut next = *state;
+            next.left.resyncs -= 1;
+            self.resync(&mut next);
+            found.push(Successor { action: Action::Resync, state: next, wrong: None });
+        }
+    }
+
+    /// What happens outside the functions.
+    fn happen(&mut self, state: &State, action: Action, found: &mut Vec<Successor>) {
+        let mut next = *state;
+        match action {
+            Action::GitHub(what, pr) => {
+                let title = self.scope.opened_as[pr];
+                let world = self.world(state.world).after(what, pr, title, state.clock);
+                next.world = self.worlds.id(world);
+                next.left.events -= u8::from(what != What::Open);
+            }
+            Action::Tick(seconds) => {
+                next.left.ticks -= 1;
+                next.clock += seconds;
+            }
+            Action::Board(task, column) => {
+                let keys = [Key::Tag(task as u8), Key::Task(task as u8)];
+                for mut next in self.meanwhile(state, &keys, RUNS) {
+                    next.left.board -= 1;
+                    self.write_card(&mut next, task, column);
+                    self.grow_older(&mut next);
+                    found.push(Successor { action, state: next, wrong: None });
+                }
+                return;
+            }
+            _ => return,
+        }
+        found.push(Successor { action, state: next, wrong: None });
+    }
+
+    /// A run reads what it still has to read, decides and writes: all at once, since whatever it read earlier that somebody wrote since, it
+    /// read in [`Self::meanwhile`].
+    fn proceed(&mut self, state: &State, slot: usize, action: Action, found: &mut Vec<Successor>) {
+        let mut ready = *state;
+        let Some(ops) = self.decide(&mut ready, slot) else {
+            return found.push(Successor { action, state: ready, wrong: None });
+        };
+        let keys = self.writes(&ready, &ops);
+        let webhook = self.run(state.runs[slot]).is_none_or(|run| matches!(run.job, Job::Webhook { .. }));
+        let mut fates = vec![Fate::Well];
+        if state.left.faults > 0 {
+            // The one write of a webhook is all it has to do: that it dies after it is the end of it, that it dies before is no delivery.
+            if !webhook {
+                fates.push(Fate::Crash);
+            }
+            // A transaction is repeated with the same token and then answers as it did; one conditional write finds itself in the way.
+            if ops.len() == 1 {
+                fates.push(Fate::LostAnswer);
+            }
+        }
+        for fate in fates {
+            for mut next in self.meanwhile(&ready, &keys, slot) {
+                next.left.faults -= u8::from(fate != Fate::Well);
+                let wrong = self.write(&mut next, slot, fate).err();
+                if !keys.is_empty() {
+                    self.grow_older(&mut next);
+                }
+                found.push(Successor { action, state: next, wrong });
+            }
+        }
+    }
+
+    /// What a transaction would change, if it can be written.
+    fn writes(&self, state: &State, ops: &[Op]) -> Vec<Key> {
+        let mut keys = Vec::new();
+        if ops.iter().all(|op| self.holds(state, op)) {
+            for op in ops {
+                match op {
+                    Op::PutRow { pr, .. } => keys.push(Key::Row(*pr)),
+                    Op::UpdateTask { task, .. } => keys.extend([Key::Tag(*task), Key::Task(*task)]),
+                    _ => {}
+                }
+            }
+        }
+        keys
+    }
+
+    /// The states in which the others may be just before these keys are written. A read can be put off until somebody writes what it reads, or until
+    /// its own run writes; so those are the only times at which one is made, and no other order of reads leads to anything else.
+    fn meanwhile(&mut self, state: &State, keys: &[Key], writer: usize) -> Vec<State> {
+        let mut states = vec![*state];
+        if keys.is_empty() {
+            return states;
+        }
+        for slot in (0..RUNS).filter(|slot| *slot != writer && state.runs[*slot] != 0) {
+            let before = std::mem::take(&mut states);
+            for state in before {
+                self.early_reads(&state, slot, keys, &mut states);
+                states.push(state);
+            }
+        }
+        for event in 0..self.world(state.world).events.len() {
+            for before in states.clone() {
+                let mut next = before;
+                if let Some(slot) = self.deliver(&mut next, event) {
+                    self.early_reads(&next, slot, keys, &mut states);
+                }
+            }
+        }
+        states
+    }
+
+    /// Lets a run read some of the keys, and what it must have read before those.
+    fn early_reads(&mut self, state: &State, slot: usize, keys: &[Key], states: &mut Vec<State>) {
+        let Some(run) = self.run(state.runs[slot]) else { return };
+        let Some(Wants::Read(wanted)) = run.node.map(|node| self.machine.wants(node)) else { return };
+        let open: Vec<_> = wanted.iter().filter(|key| !run.got.iter().any(|(got, _)| got == *key)).copied().collect();
+        let touched: Vec<_> = open.iter().filter(|key| keys.contains(key)).copied().collect();
+        for some in 1..1_usize << touched.len() {
+            if some.count_ones() as usize == open.len() {
+                continue;
+            }
+            let mut next = *state;
+            for (at, key) in touched.iter().enumerate() {
+                if some >> at & 1 == 1 {
+                    self.read(&mut next, slot, *key);
+                }
+            }
+            self.set_age(&mut next, slot);
+            states.push(next);
+        }
+        let mut all = *state;
+        open.iter().for_each(|key| self.read(&mut all, slot, *key));
+        self.set_age(&mut all, slot);
+        match self.run(all.runs[slot]).and_then(|run| run.node).map(|node| self.machine.wants(node)) {
+            Some(Wants::Read(_)) if self.run(all.runs[slot]).map(|run| run.job) == Some(run.job.clone()) => {
+                if !touched.is_empty() {
+                    states.push(all);
+                }
+                self.early_reads(&all, slot, keys, states);
+            }
+            Some(Wants::Write(_)) if !touched.is_empty() => states.push(all),
+            // It is through, as if it had run before the others.
+            _ => {}
+        }
+    }
+
+    fn set_age(&mut self, state: &mut State, slot: usize) {
+        if let Some(run) = self.run(state.runs[slot]).filter(|run| run.age.is_none() && self.scope.patience < u8::MAX) {
+            state.runs[slot] = self.runs.id(Run { age: Some(0), ..run });
+        }
+    }
+
+    /// Something was written: whoever has read before that grows older, and decides once it has waited for as many writes as the scope has it wait.
+    fn grow_older(&mut self, state: &mut State) {
+        for slot in 0..RUNS {
+            let Some(run) = self.run(state.runs[slot]) else { continue };
+            let Some(age) = run.age.filter(|age| *age < self.scope.patience) else { continue };
+            state.runs[slot] = self.runs.id(Run { age: Some(age + 1), ..run });
+            if age + 1 >= self.scope.patience {
+                self.decide(state, slot);
+            }
+        }
+    }
+
+    /// A webhook begins to hear an event, if that may still be.
+    fn deliver(&mut self, state: &mut State, event: usize) -> Option<usize> {
+        let again = state.delivered >> event & 1 == 1;
+        if (again && state.left.duplicates == 0) || !self.has_room(state) {
+            return None;
+        }
+        state.left.duplicates -= u8::from(again);
+        state.delivered |= 1 << event;
+        let facts = self.world(state.world).delivery(event)?;
+        let report = self.facts_report(facts, None);
+        let node = self.machine.start(report, state.clock);
+        Some(self.begin(
+            state,
+            Run { job: Job::Webhook { event: event as u8, again }, node: Some(node), got: Vec::new(), age: None },
+        ))
+    }
+
+    fn outside(&self, state: &State, world: &World, actions: &mut Vec<Action>) {
+        let left = state.left;
+        for pr in 0..self.scope.pull_requests {
+            if world.prs[pr].is_none() {
+                actions.push(Action::GitHub(What::Open, pr));
+            } else if left.events > 0 {
+                let possible = world.possible(pr, self.scope.titles);
+                actions.extend(possible.into_iter().map(|what| Action::GitHub(what, pr)));
+            }
+        }
+        if left.events > 0 && self.scope.other_merges {
+            actions.push(Action::GitHub(What::OtherMerge, 0));
+        }
+        if left.board > 0 {
+            for task in 0..self.scope.tasks {
+                self.board(state, task, actions);
+            }
+        }
+        // No function outlives its lease, which is shorter than any of these times.
+        if left.ticks > 0 && state.is_quiet() {
+            actions.extend(self.scope.ticks.iter().map(|tick| Action::Tick(*tick)));
+        }
+    }
+
+    fn board(&self, state: &State, task: usize, actions: &mut Vec<Action>) {
+        let Some(card) = self.machine.tasks.get(state.tasks[task]) else {
+            return actions.push(Action::Board(task, Column::PrSubmitted));
+        };
+        for column in [Column::PrSubmitted, Column::InProgress, Column::Done] {
+            // A card that stays where it is gets a new time, which counts in the one column that merges move cards out of.
+            let touch = column.status() == Status::PrSubmitted && card.updated_at.is_some();
+            if column.status() != card.status || touch {
+                actions.push(Action::Board(task, column));
+            }
+        }
+    }
+
+    pub(crate) fn due(&self, state: &State, pr: usize) -> Option<u32> {
+        let row = self.machine.rows.get(state.rows[pr])?;
+        row.schedule.next_check_at.filter(|_| row.schedule.is_due()).map(clock)
+    }
+
+    fn base_due(&self, state: &State) -> Option<u32> {
+        let base = self.machine.bases.get(state.base)?;
+        base.schedule.next_check_at.filter(|_| base.schedule.is_due()).map(clock)
+    }
+
+    // Taking a step.
+
+    fn write_card(&mut self, state: &mut State, task: usize, column: Column) {
+        let now = time(state.clock);
+        let card = match self.machine.tasks.get(state.tasks[task]) {
+            Some(card) => {
+                let mut card = (**card).clone();
+                card.status = column.status();
+                card.updated_at = card.updated_at.map(|_| now);
+                Some(card)
+            }
+            None => new_card(task, column.status(), Some(state.clock)),
+        };
+        if let Some(card) = card {
+            state.tasks[task] = self.machine.tasks.id(card);
+            state.past[task].board_at = state.clock;
+        }
+    }
+
+    fn begin(&mut self, state: &mut State, run: Run) -> usize {
+        let slot = state.runs.iter().position(|run| *run == 0).unwrap_or(0);
+        state.runs[slot] = self.runs.id(run);
+        slot
+    }
+
+    /// A report of a delivery, or of a read that began at this second.
+    fn facts_report(&mut self, facts: Facts, read_at: Option<u32>) -> u32 {
+        let machine = &mut self.machine;
+        let key = ReportKey::Facts(facts.clone(), read_at);
+        *self.reports.entry(key).or_insert_with(|| {
+            let report = Report::facts(facts);
+            machine.report(match read_at {
+                Some(at) => report.read_at(BEGIN + i64::from(at)),
+                None => report,
+            })
+        })
+    }
+
+    /// A comparison of a row with its tasks; with a look at it, when the open pull requests were read and which version was claimed.
+    fn compare_report(&mut self, pr: u8, look: Option<(Option<u32>, u64)>) -> u32 {
+        let key = look.map_or(ReportKey::Compare(pr), |(began, claimed)| ReportKey::Settle(pr, began, claimed));
+        let machine = &mut self.machine;
+        *self.reports.entry(key).or_insert_with(|| {
+            let report = Report::compare(REPOSITORY, world::number(pr.into()));
+            let open_read_at = |began: Option<u32>| began.map(|began| BEGIN + i64::from(began));
+            machine.report(match look {
+                None => report,
+                Some((began, claimed)) => {
+                    let look = Look { open_read_at: open_read_at(began), claimed: Some(claimed), ..Look::default() };
+                    report.looked(look)
+                }
+            })
+        })
+    }
+
+    /// What reconcile reports of a pull request that it has just read, `base` being what moved its base.
+    fn looked_report(
+        &mut self,
+        facts: Facts,
+        answer: Option<Mergeability>,
+        base: u32,
+        read_at: u32,
+        claimed: u64,
+    ) -> u32 {
+        let machine = &mut self.machine;
+        let moved = machine.bases.get(base).map(|base| Box::new((**base).clone()));
+        let key = ReportKey::Looked(facts.clone(), answer, base, read_at, claimed);
+        *self.reports.entry(key).or_insert_with(|| {
+            let answer = answer.map(|mergeability| Answer { mergeability, base: moved });
+            let report = Report::facts(facts).looked(Look { answer, claimed: Some(claimed), ..Look::default() });
+            machine.report(report.read_at(BEGIN + i64::from(read_at)))
+        })
+    }
+
+    /// Claims a row and reads GitHub.
+    fn look(&mut self, state: &mut State, pr: usize, unknown: bool) {
+        let Some(row) = self.machine.rows.get(state.rows[pr]).cloned() else { return };
+        let machine = &mut self.machine;
+        state.rows[pr] = *self.claims.entry((state.rows[pr], state.clock)).or_insert_with(|| {
+            let mut claimed = (*row).clone();
+            claimed.schedule = lease(&row.schedule, state.clock);
+            claimed.version += 1;
+            machine.row(claimed)
+        });
+        let claimed = row.version + 1;
+        let report = if row.is_merge_known() {
+            self.compare_report(pr as u8, Some((None, claimed)))
+        } else {
+            let world = self.world(state.world);
+            let Some(facts) = world.read(pr) else { return };
+            let open = world.prs[pr].filter(|pr| pr.state == Stage::Open && !unknown);
+            self.looked_report(facts, open.map(|pr| pr.mergeability()), state.base, state.clock, claimed)
+        };
+        let node = self.machine.start(report, state.clock);
+        self.begin(
+            state,
+            Run { job: Job::Look { pr: pr as u8, read_open: false }, node: Some(node), got: Vec::new(), age: None },
+        );
+    }
+
+    /// Claims the base and reads its open pull requests.
+    fn ask_about_base(&mut self, state: &mut State) {
+        let Some(base) = self.machine.bases.get(state.base).cloned() else { return };
+        let mut claimed = (*base).clone();
+        claimed.schedule = lease(&base.schedule, state.clock);
+        claimed.version += 1;
+        state.base = self.machine.bases.id(claimed);
+        let rest = self.open_reports(state, Some(state.base));
+        let run = Run {
+            job: Job::Base { base: state.base, began: state.clock, rest },
+            node: None,
+            got: Vec::new(),
+            age: None,
+        };
+        self.begin_with(state, run);
+    }
+
+    fn begin_with(&mut self, state: &mut State, run: Run) {
+        let slot = self.begin(state, run.clone());
+        self.leave(state, slot, run, false);
+    }
+
+    /// Reports of every pull request that is open: with its answer where its base is asked about.
+    fn open_reports(&mut self, state: &State, base: Option<u32>) -> Vec<u32> {
+        let world = self.world(state.world);
+        let mut reports = Vec::new();
+        for (at, pr) in world.prs.iter().enumerate() {
+            let Some(pr) = pr.filter(|pr| pr.state == Stage::Open) else { continue };
+            let Some(facts) = world.read(at) else { continue };
+            reports.push(match base {
+                Some(base) => self.looked_report(facts, Some(pr.mergeability()), base, state.clock, NOT_CLAIMED),
+                None => self.facts_report(facts, Some(state.clock)),
+            });
+        }
+        reports
+    }
+
+    /// Reads everything from GitHub.
+    fn resync(&mut self, state: &mut State) {
+        let world = self.world(state.world);
+        let mut rest = Vec::new();
+        for pr in 0..SIZE {
+            let Some(facts) = world.read(pr) else { continue };
+            rest.push(Todo::News { pr: pr as u8, report: self.facts_report(facts, Some(state.clock)) });
+        }
+        for (at, event) in world.events.iter().enumerate().filter(|(_, event)| event.what == What::OtherMerge) {
+            let Some(facts) = world.delivery(at) else { continue };
+            let base = self.machine.bases.id(BaseMove::by(&facts.snapshot, time(state.clock)));
+            rest.push(Todo::MoveBase { base, ended: event.at });
+        }
+        rest.extend((0..SIZE).filter(|pr| world.prs[*pr].is_some()).map(|pr| Todo::Compare { pr: pr as u8 }));
+        let run = Run { job: Job::Resync { rest }, node: None, got: Vec::new(), age: None };
+        self.begin_with(state, run);
+    }
+
+    fn look_up(&self, state: &State, key: Key) -> u32 {
+        match key {
+            Key::Row(pr) => state.rows.get(usize::from(pr)).copied().unwrap_or(0),
+            Key::Tag(task) | Key::Task(task) => state.tasks[usize::from(task)],
+        }
+    }
+
+    fn read(&mut self, state: &mut State, slot: usize, key: Key) {
+        let Some(mut run) = self.run(state.runs[slot]) else { return };
+        let Some(node) = run.node else { return };
+        let Wants::Read(keys) = self.machine.wants(node) else { return };
+        run.got.push((key, self.look_up(state, key)));
+        run.got.sort_unstable();
+        if run.got.len() == keys.len() {
+            let node = self.machine.found(node, &run.got);
+            run.got.clear();
+            run.node = Some(node);
+            return self.go_on(state, slot, run);
+        }
+        state.runs[slot] = self.runs.id(run);
+    }
+
+    /// Takes a run to its next write, and gives what is to be written; `None`: its protocol came to an end without one, or it did something else.
+    fn decide(&mut self, state: &mut State, slot: usize) -> Option<Rc<[Op]>> {
+        let mut run = self.run(state.runs[slot])?;
+        if run.node.is_none() {
+            run = self.act(state, slot, run)?;
+        }
+        let mut node = run.node?;
+        loop {
+            match self.machine.wants(node) {
+                Wants::Read(keys) => {
+                    let read = keys.iter().map(|key| {
+                        let known = run.got.iter().find(|(got, _)| got == key);
+                        known.copied().unwrap_or((*key, self.look_up(state, *key)))
+                    });
+                    let mut read: Vec<_> = read.collect();
+                    read.sort_unstable();
+                    run.got.clear();
+                    node = self.machine.found(node, &read);
+                }
+                Wants::Write(ops) => {
+                    state.runs[slot] = self.runs.id(Run { node: Some(node), ..run });
+                    return Some(ops);
+                }
+                Wants::Done { .. } | Wants::GiveUp => {
+                    self.go_on(state, slot, Run { node: Some(node), ..run });
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Puts a run back, or takes it to what follows where its protocol is through.
+    fn go_on(&mut self, state: &mut State, slot: usize, run: Run) {
+        let Some(node) = run.node else { return self.leave(state, slot, run, false) };
+        match self.machine.wants(node) {
+            Wants::Read(_) | Wants::Write(_) => state.runs[slot] = self.runs.id(run),
+            Wants::GiveUp => state.runs[slot] = 0,
+            Wants::Done { awaits_read } => self.leave(state, slot, run, awaits_read),
+        }
+    }
+
+    /// What a job does once a protocol of it is done.
+    fn leave(&mut self, state: &mut State, slot: usize, run: Run, through: bool) {
+        let awaits_read = through;
+        // Between two protocols of a resync `through` says that its next point is done.
+        let through = run.node.is_some() || through;
+        let (job, report) = match run.job {
+            Job::Webhook { .. } => (None, None),
+            Job::Look { pr, read_open: false } if awaits_read => {
+                let rest = self.open_reports(state, None);
+                let version = self.machine.rows.get(state.rows[usize::from(pr)]).map(|row| row.version);
+                let claimed = version.unwrap_or(NOT_CLAIMED);
+                let job = Job::Listed { pr, claimed, began: state.clock, rest };
+                return self.leave(state, slot, Run { job, node: None, got: Vec::new(), age: None }, false);
+            }
+            Job::Look { .. } | Job::SettleBase { .. } => (None, None),
+            Job::Listed { pr, claimed, began, mut rest } => match rest.pop() {
+                Some(report) => (Some(Job::Listed { pr, claimed, began, rest }), Some(report)),
+                None => (
+                    Some(Job::Look { pr, read_open: true }),
+                    Some(self.compare_report(pr, Some((Some(began), claimed)))),
+                ),
+            },
+            Job::Base { base, began, mut rest } => match rest.pop() {
+                Some(report) => (Some(Job::Base { base, began, rest }), Some(report)),
+                None => (Some(Job::SettleBase { base, began }), None),
+            },
+            Job::Resync { mut rest } => {
+                if through {
+                    rest.remove(0);
+                }
+                match rest.first() {
+                    None => (None, None),
+                    Some(Todo::Compare { pr }) => {
+                        let report = self.compare_report(*pr, None);
+                        (Some(Job::Resync { rest }), Some(report))
+                    }
+                    Some(_) => (Some(Job::Resync { rest }), None),
+                }
+            }
+        };
+        let node = report.map(|report| self.machine.start(report, state.clock));
+        state.runs[slot] = job.map_or(0, |job| self.runs.id(Run { job, node, got: Vec::new(), age: None }));
+    }
+
+    /// What a run does between two protocols. Gives it back where that begins one.
+    fn act(&mut self, state: &mut State, slot: usize, run: Run) -> Option<Run> {
+        match run.job {
+            Job::SettleBase { base, began } => {
+                self.settle_base(state, base, began);
+                state.runs[slot] = 0;
+                None
+            }
+            Job::Resync { rest } => match *rest.first()? {
+                Todo::News { pr, report } => self.hear(state, slot, usize::from(pr), report, rest),
+                Todo::MoveBase { base, ended } => {
+                    let last = self.machine.bases.get(state.base).map(|base| base.moved_at);
+                    if last.is_none_or(|last| last < BEGIN + i64::from(ended) + 60) {
+                        state.base = self.move_base(state.base, base);
+                    }
+                    self.leave(
+                        state,
+                        slot,
+                        Run { job: Job::Resync { rest }, node: None, got: Vec::new(), age: None },
+                        true,
+                    );
+                    None
+                }
+                Todo::Compare { .. } => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn settle_base(&mut self, state: &mut State, claimed: u32, began: u32) {
+        let version = self.machine.bases.get(claimed).map(|base| base.version);
+        let Some(now) = self.machine.bases.get(state.base).filter(|base| Some(base.version) == version) else { return };
+        let mut settled = (**now).clone();
+        let again = now.moved_at + SHOWS_THE_OLD;
+        if BEGIN + i64::from(began) < again {
+            settled.schedule = now.schedule.moved_to(again);
+        } else {
+            settled.schedule = Schedule::default();
+            settled.moves = 0;
+        }
+        settled.version += 1;
+        state.base = self.machine.bases.id(settled);
+    }
+
+    /// A resync reads the row of what it read from GitHub, and reports it if that is news.
+    fn hear(&mut self, state: &mut State, slot: usize, pr: usize, report: u32, mut rest: Vec<Todo>) -> Option<Run> {
+        let facts = self.machine.facts(report)?;
+        let tagged = [Some(facts.snapshot.title.as_str()), facts.title_at_merge()];
+        let tagged = tagged.into_iter().flatten().any(|title| !Tags::of(title).named.is_empty());
+        let news = match self.machine.rows.get(state.rows[pr]) {
+            Some(known) => lifecycle::is_news(known, &facts),
+            None => tagged,
+        };
+        if news {
+            let node = self.machine.start(report, state.clock);
+            return Some(Run { job: Job::Resync { rest }, node: Some(node), got: Vec::new(), age: None });
+        }
+        if state.rows[pr] == 0 && facts.snapshot.state == Stage::Merged {
+            let base = self.machine.bases.id(BaseMove::by(&facts.snapshot, time(state.clock)));
+            let ended = clock(facts.snapshot.ended_at.unwrap_or(BEGIN));
+            rest.insert(1, Todo::MoveBase { base, ended });
+        }
+        self.leave(state, slot, Run { job: Job::Resync { rest }, node: None, got: Vec::new(), age: None }, true);
+        None
+    }
+
+    /// Makes the write that a run has decided on.
+    fn write(&mut self, state: &mut State, slot: usize, fate: Fate) -> Result<(), String> {
+        let Some(run) = self.run(state.runs[slot]) else { return Ok(()) };
+        let Some(node) = run.node else { return Ok(()) };
+        let Wants::Write(ops) = self.machine.wants(node) else { return Ok(()) };
+        let holds = ops.iter().all(|op| self.holds(state, op));
+        let mut checked = Ok(());
+        if holds {
+            let about = usize::from(self.machine.about(node));
+            for op in ops.iter() {
+                checked = checked.and(self.apply(state, op, about));
+            }
+        }
+        if fate == Fate::Crash {
+            state.runs[slot] = 0;
+            return checked;
+        }
+        let written = match (fate, holds) {
+            (Fate::LostAnswer, _) | (_, false) => Written::Lost,
+            (_, true) => Written::Done,
+        };
+        let node = self.machine.written(node, written);
+        self.go_on(state, slot, Run { node: Some(node), got: Vec::new(), age: None, ..run });
+        checked
+    }
+
+    fn holds(&self, state: &State, op: &Op) -> bool {
+        let version = |pr: u8| {
+            let row = state.rows.get(usize::from(pr)).and_then(|row| self.machine.rows.get(*row));
+            row.map_or(0, |row| row.version)
+        };
+        match op {
+            Op::PutRow { pr, read, .. } | Op::CheckRow { pr, read } => version(*pr) == *read,
+            Op::UpdateTask { task, before, .. } | Op::CheckTask { task, before } => {
+                let now = state.tasks[usize::from(*task)];
+                now == *before || self.is_as_read(now, *before)
+            }
+            Op::CheckNoTask { task } => state.tasks[usize::from(*task)] == 0,
+            Op::MoveBase { base, once } => {
+                let (last, this) = (self.machine.bases.get(state.base), self.machine.bases.get(*base));
+                !once || last.map(|last| last.moved_by) != this.map(|this| this.moved_by)
+            }
+        }
+    }
+
+    fn is_as_read(&self, now: u32, read: u32) -> bool {
+        let (Some(now), Some(read)) = (self.machine.tasks.get(now), self.machine.tasks.get(read)) else { return false };
+        let attribute = |name: &str| match name {
+            "status" => now.status == read.status,
+            "updated_at" => now.updated_at == read.updated_at,
+            "repository" => now.repository == read.repository,
+            _ => false,
+        };
+        now.version == read.version && RESTS_ON.iter().all(|name| attribute(name))
+    }
+
+    fn apply(&mut self, state: &mut State, op: &Op, about: usize) -> Result<(), String> {
+        match op {
+            Op::PutRow { pr, row, .. } => state.rows[usize::from(*pr)] = *row,
+            Op::UpdateTask { task, before, after } => {
+                return self.update_task(state, usize::from(*task), *before, *after, about);
+            }
+            Op::MoveBase { base, .. } => state.base = self.move_base(state.base, *base),
+            Op::CheckRow { .. } | Op::CheckTask { .. } | Op::CheckNoTask { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Writes what is ours of a task, as an update of single attributes does.
+    fn update_task(
+        &mut self,
+        state: &mut State,
+        task: usize,
+        before: u32,
+        after: u32,
+        about: usize,
+    ) -> Result<(), String> {
+        let now = state.tasks[task];
+        let get = |id| self.machine.tasks.get(id).cloned();
+        let (Some(stored), Some(read), Some(wanted)) = (get(now), get(before), get(after)) else { return Ok(()) };
+        let id = match self.updates.get(&(now, before, after)) {
+            Some(id) => *id,
+            None => {
+                let id = self.machine.tasks.id(updated(&stored, &read, &wanted));
+                self.updates.insert((now, before, after), id);
+                id
+            }
+        };
+        state.tasks[task] = id;
+        let Some(written) = self.machine.tasks.get(id).cloned() else { return Ok(()) };
+        let world = self.world(state.world);
+        let past = state.past[task];
+        if written.status != stored.status {
+            state.past[task].moved_by |= 1 << about;
+        }
+        truth::write(&world, state.clock, task, about, &stored, &written, past)
+    }
+
+    fn move_base(&mut self, now: u32, by: u32) -> u32 {
+        let Some(by) = self.machine.bases.get(by) else { return now };
+        let mut next = (**by).clone();
+        let known = self.machine.bases.get(now);
+        next.moves = by.moves + known.map_or(0, |known| known.moves);
+        next.version = 1 + known.map_or(0, |known| known.version);
+        self.machine.bases.id(next)
+    }
+
+    /// Tells those that have lost: a version that has changed since it was read never comes back, so it is all the same when they try.
+    fn lose(&mut self, state: &mut State) {
+        for slot in 0..RUNS {
+            let Some(run) = self.runs.get(state.runs[slot]) else { continue };
+            let Some(node) = run.node else { continue };
+            let Wants::Write(ops) = self.machine.wants(node) else { continue };
+            if ops.iter().any(|op| self.has_moved_on(state, op)) {
+                let run = (**run).clone();
+                let node = self.machine.written(node, Written::Lost);
+                self.go_on(state, slot, Run { node: Some(node), got: Vec::new(), age: None, ..run });
+            }
+        }
+        // A webhook that begins again is one that has not begun.
+        for slot in 0..RUNS {
+            let Some(run) = self.runs.get(state.runs[slot]) else { continue };
+            let Job::Webhook { event, again } = run.job else { continue };
+            let Some(Wants::Read(_)) = run.node.map(|node| self.machine.wants(node)) else { continue };
+            if run.got.is_empty() && run.age.is_none() {
+                state.runs[slot] = 0;
+                state.left.duplicates += u8::from(again);
+                state.delivered &= !(u32::from(!again) << event);
+            }
+        }
+    }
+
+    fn has_moved_on(&self, state: &State, op: &Op) -> bool {
+        match op {
+            Op::PutRow { .. } | Op::CheckRow { .. } => !self.holds(state, op),
+            Op::UpdateTask { task, before, .. } | Op::CheckTask { task, before } => {
+                let (now, read) =
+                    (self.machine.tasks.get(state.tasks[usize::from(*task)]), self.machine.tasks.get(*before));
+                let (Some(now), Some(read)) = (now, read) else { return true };
+                // What the board wrote may come back: if it writes again, and as long as that second lasts if it keeps a time.
+                let over =
+                    read.updated_at.is_some_and(|at| at < time(state.clock)) && now.updated_at != read.updated_at;
+                now.version != read.version || over || (state.left.board == 0 && !self.holds(state, op))
+            }
+            Op::CheckNoTask { .. } | Op::MoveBase { .. } => false,
+        }
+    }
+
+    /// Makes states that no step can tell apart the same.
+    fn normalise(&mut self, state: &mut State) {
+        state.runs.sort_unstable_by(|a, b| b.cmp(a));
+        for row in &mut state.rows {
+            *row = self.machine.overdue(*row, state.clock);
+        }
+        if state.is_quiet() {
+            self.forget(state);
+        }
+    }
+
+    /// Of a state in which nobody holds on to anything that was read: what no rule can tell apart. Of versions it is whether there is one; of the time
+    /// of an answer whether the base moved since; of the time at which a row is due after how many ticks it is; of its attempts whether there were any.
+    fn forget(&mut self, state: &mut State) {
+        let moved_at = self.machine.bases.get(state.base).map(|base| base.moved_at);
+        let checked =
+            |at: Option<i64>| at.map(|at| moved_at.filter(|moved| at > *moved).map_or(BEGIN, |moved| moved + 1));
+        let now = BEGIN + i64::from(state.clock);
+        let ticks = i64::from(state.left.ticks) + 1;
+        let due = |at: Option<i64>| {
+            at.map(|at| if at <= now { now } else { now + ticks.min((at - now + TICK - 1) / TICK) * TICK })
+        };
+        for id in &mut state.rows {
+            let Some(row) = self.machine.rows.get(*id) else { continue };
+            let mut row = (**row).clone();
+            row.version = row.version.min(1);
+            row.checked_at = checked(row.checked_at);
+            row.schedule.next_check_at = due(row.schedule.next_check_at);
+            row.schedule.attempts = row.schedule.attempts.min(1);
+            *id = self.machine.rows.id(row);
+        }
+        for id in &mut state.tasks {
+            let Some(task) = self.machine.tasks.get(*id) else { continue };
+            let mut task = (**task).clone();
+            task.version = task.version.min(1);
+            task.conflict_checked_at = checked(task.conflict_checked_at);
+            task.pull_requests.values_mut().for_each(|linked| linked.checked_at = checked(linked.checked_at));
+            *id = self.machine.tasks.id(task);
+        }
+        if let Some(base) = self.machine.bases.get(state.base) {
+            let mut base = (**base).clone();
+            base.version = base.version.min(1);
+            base.schedule.next_check_at = due(base.schedule.next_check_at);
+            base.moves = base.moves.min(2);
+            state.base = self.machine.bases.id(base);
+        }
+    }
+
+    // Coming to rest.
+
+    /// What is wrong with a state in which no function runs, once all that is due, the resync and the daily comparison have had their turns.
+    pub(crate) fn settle(&mut self, state: &State) -> Result<(), String> {
+        if !state.is_quiet() {
+            return Ok(());
+        }
+        let heard = state.delivered.count_ones() as usize == self.world(state.world).events.len();
+        let mut from = *state;
+        from.left = Budget::default();
+        from.delivered = u32::from(heard);
+        let key = from.fingerprint();
+        if let Some(known) = self.settled.get(&key) {
+            return known.clone();
+        }
+        let found = self.come_to_rest(from, heard);
+        self.settled.insert(key, found.clone());
+        found
+    }
+
+    fn come_to_rest(&mut self, mut state: State, heard: bool) -> Result<(), String> {
+        self.drain(&mut state, 5)?;
+        // What was heard needs no resync, but where a task came after its tag was read.
+        if heard && !self.scope.late_tasks {
+            self.cards(&state).map_err(|wrong| format!("{wrong}, though all was heard and nothing is due"))?;
+        }
+        for wait in [900, 8 * 86_400] {
+            state.clock += wait;
+            self.drain(&mut state, 5)?;
+            self.resync(&mut state);
+            self.finish(&mut state)?;
+            self.drain(&mut state, 5)?;
+            self.cards(&state).map_err(|wrong| format!("{wrong}, after a resync"))?;
+        }
+        let due = (0..SIZE).any(|pr| self.due(&state, pr).is_some()) || self.base_due(&state).is_some();
+        if due { Err("something is due for ever".to_owned()) } else { Ok(()) }
+    }
+
+    fn cards(&self, state: &State) -> Result<(), String> {
+        let world = self.world(state.world);
+        for task in 0..self.scope.tasks {
+            if let Some(card) = self.machine.tasks.get(state.tasks[task]) {
+                truth::card(&world, task, card, state.past[task])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs what is due, one after the other, until nothing is or it only waits for somebody.
+    fn drain(&mut self, state: &mut State, attempts: u32) -> Result<(), String> {
+        for _ in 0..60 {
+            let waits = |pr: usize| {
+                let row = self.machine.rows.get(state.rows[pr]);
+                row.is_some_and(|row| row.schedule.attempts >= attempts && self.due(state, pr) > Some(state.clock))
+            };
+            let rows = (0..SIZE).filter(|pr| !waits(*pr)).filter_map(|pr| Some((self.due(state, pr)?, Some(pr))));
+            let base = self.base_due(state).map(|at| (at, None));
+            let Some((at, what)) = rows.chain(base).min() else { return Ok(()) };
+            state.clock = state.clock.max(at);
+            match what {
+                Some(pr) => self.look(state, pr, false),
+                None => self.ask_about_base(state),
+            }
+            self.finish(state)?;
+        }
+        Err("what is due never comes to an end".to_owned())
+    }
+
+    /// Lets the only run go to its end.
+    fn finish(&mut self, state: &mut State) -> Result<(), String> {
+        for _ in 0..100 {
+            if state.runs[0] == 0 {
+                return Ok(());
+            }
+            if self.decide(state, 0).is_some() {
+                self.write(state, 0, Fate::Well)?;
+            }
+        }
+        Err("a run does not end".to_owned())
+    }
+
+    // In words.
+
+    pub(crate) fn tell_run(&self, id: u32) -> String {
+        let Some(run) = self.run(id) else { return String::new() };
+        let job = match run.job {
+            Job::Webhook { event, .. } => format!("webhook of event {event}"),
+            Job::Look { pr, .. } | Job::Listed { pr, .. } => {
+                format!("reconcile of {}", world::number(pr.into()))
+            }
+            Job::Base { .. } | Job::SettleBase { .. } => "reconcile of the base".to_owned(),
+            Job::Resync { .. } => "resync".to_owned(),
+        };
+        let wants = match run.node.map(|node| self.machine.wants(node)) {
+            Some(Wants::Read(keys)) => {
+                format!("reads {keys:?}, has {:?}", run.got.iter().map(|(key, _)| key).collect::<Vec<_>>())
+            }
+            Some(Wants::Write(ops)) => format!("writes {ops:?}"),
+            _ => "goes on".to_owned(),
+        };
+        format!("{job}: {wants}")
+    }
+}
+
+fn lease(schedule: &Schedule, now: u32) -> Schedule {
+    Schedule::at(BEGIN + i64::from(now) + LEASE, schedule.attempts)
+}
+
+fn clock(second: i64) -> u32 {
+    u32::try_from(second - BEGIN).unwrap_or(0)
+}
+
+/// A card as the board makes it.
+pub(crate) fn new_card(task: usize, status: Status, updated: Option<u32>) -> Option<Task> {
+    Some(Task {
+        id: world::task_id(task)?,
+        status,
+        title: None,
+        repository: None,
+        updated_at: updated.map(time),
+        repository_id: None,
+        bound_name: None,
+        pull_requests: Default::default(),
+        pull_request: None,
+        has_merge_conflict: None,
+        conflict_checked_at: None,
+        conflict_caused_by: None,
+        completed_by: Default::default(),
+        completed_at: None,
+        version: 0,
+    })
+}
+
+/// What is stored after an update: what is ours of the wanted task, and of the board's attributes what was to change.
+fn updated(stored: &Task, read: &Task, wanted: &Task) -> Task {
+    let mut next = Task {
+        id: stored.id.clone(),
+        title: stored.title.clone(),
+        status: stored.status.clone(),
+        repository: stored.repository.clone(),
+        updated_at: stored.updated_at,
+        completed_by: stored.completed_by.clone(),
+        completed_at: stored.completed_at,
+        ..wanted.clone()
+    };
+    if wanted.status != read.status {
+        next.status = wanted.status.clone();
+    }
+    if wanted.repository != read.repository {
+        next.repository.clone_from(&wanted.repository);
+    }
+    if wanted.updated_at.is_some() && wanted.updated_at != read.updated_at {
+        next.updated_at = wanted.updated_at;
+    }
+    if wanted.completed_by != read.completed_by {
+        next.completed_by.clone_from(&wanted.completed_by);
+        next.completed_at = wanted.completed_at;
+    }
+    next
+}
+
+impl Machine {
+    fn tasks_id(&mut self, task: usize, card: Card) -> u32 {
+        let status = match card {
+            Card::None => return 0,
+            Card::Submitted | Card::Timeless => Status::PrSubmitted,
+            Card::InProgress => Status::InProgress,
+        };
+        let updated = (card != Card::Timeless).then_some(0);
+        new_card(task, status, updated).map_or(0, |card| self.tasks.id(card))
+    }
+
+    /// A row that is due, since when ever: it is claimed as any other that is.
+    fn overdue(&mut self, id: u32, now: u32) -> u32 {
+        let now = BEGIN + i64::from(now);
+        match self.rows.get(id) {
+            Some(row) if row.schedule.next_check_at.is_some_and(|at| at < now) => {
+                let mut row = (**row).clone();
+                row.schedule.next_check_at = Some(now);
+                self.rows.id(row)
+            }
+            _ => id,
+        }
+    }
+}
