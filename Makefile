@@ -100,6 +100,6 @@ lint: ## Format and lints; warnings fail
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
-conformance: ## Real payloads and real octokit against the running functions (needs node and npm)
+conformance: ## Real payloads, real octokit and GitHub's own schema against what runs here (needs node and npm)
 	$(CARGO) build --workspace --bins
 	tests/conformance/run

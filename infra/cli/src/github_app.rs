@@ -85,7 +85,7 @@ impl GitHubApp {
         Self::identify(&stack.github_api_url, &current.app_id, key, progress).await
     }
 
-    /// Asks GitHub whose the key is. `issuer` is the App ID or the client id.
+    /// Asks GitHub which App the key belongs to. `issuer` is the App ID or the client id.
     pub(crate) async fn identify(
         api_url: &str,
         issuer: &str,
@@ -136,7 +136,7 @@ impl GitHubApp {
                          settings"
                     )));
                 }
-                _ => return Err(refused("say whose the key is", api_url, &error)),
+                _ => return Err(refused("say which App the key belongs to", api_url, &error)),
             }
         }
     }

@@ -266,3 +266,15 @@ pub(crate) fn repository(text: &str) -> Result<String, String> {
     let valid = text.split_once('/').is_some_and(|(owner, name)| named(owner) && named(name));
     if valid { Ok(text.to_owned()) } else { Err("write it as owner/name, such as acme/app".to_owned()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::task::COLUMNS;
+
+    use super::*;
+
+    #[test]
+    fn the_columns_that_a_task_may_be_put_into_are_those_of_the_board() {
+        assert_eq!(COLUMNS.each_ref().map(Status::as_str), STATUSES);
+    }
+}

@@ -389,8 +389,8 @@ async fn the_apps_secret_its_key_and_its_app_are_told_apart() {
             configure,
         ),
         (with("private_key", json!(half)), "key", &to_app, "truncated", configure),
-        (with("private_key", json!(AppKey::second().pem)), "app", &to_app[1..], "whose the key is", other),
-        (with("app_id", json!(7)), "app", &to_app[1..], "whose the key is", "for the App 7: "),
+        (with("private_key", json!(AppKey::second().pem)), "app", &to_app[1..], "which App the key belongs to", other),
+        (with("app_id", json!(7)), "app", &to_app[1..], "which App the key belongs to", "for the App 7: "),
         (
             with("client_id", json!("Iv23liAnother")),
             "app",

@@ -13,7 +13,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::needs::record;
+use super::record::record;
 use crate::loopback::Cut;
 
 /// One HTTP call as it arrived; a retry of the SDK is a call of its own.

@@ -73,7 +73,8 @@ pub(super) fn key(secret: &AppSecret) -> Found<AppKey> {
 pub(super) async fn identify(stack: &Stack, secret: &AppSecret, key: AppKey, progress: Progress) -> Found<GitHubApp> {
     progress.say(&format!("Asking GitHub at {}...", stack.github_api_url));
     let github = GitHubApp::identify(&stack.github_api_url, &secret.app_id, key, progress).await;
-    let github = github.map_err(|failure| Failed::new("GitHub does not say whose the key is", failure.to_string()))?;
+    let github = github
+        .map_err(|failure| Failed::new("GitHub does not say which App the key belongs to", failure.to_string()))?;
     let app = &github.app;
     // The token function signs with the client id where the secret has one.
     if let (Some(stored), Some(own)) = (&secret.client_id, &app.client_id)

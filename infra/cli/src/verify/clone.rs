@@ -171,7 +171,7 @@ async fn git_clone(settings: &[String], url: &str) -> Result<Option<String>, Fai
 fn helper(stack: &Stack, account: &Account) -> Result<String, Failed> {
     let command = std::env::current_exe().ok();
     let command = command.as_deref().and_then(std::path::Path::to_str).ok_or_else(|| {
-        Failed::new("the path of this command is not to be had", "install it with `make install` and run it from there")
+        Failed::new("this command cannot find its own path", "install it with `make install` and run it from there")
     })?;
     let mut words = vec![command, "--region", stack.session.region.as_ref()];
     if let Some(profile) = account.profile() {

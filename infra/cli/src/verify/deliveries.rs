@@ -186,8 +186,8 @@ impl Failing<'_> {
                 "{url} does not lead to the webhook, or something before it refuses: `{NAME} configure` sets the stack's own"
             ),
             413 => {
-                "AWS takes no body over 6 MB: nothing is to be done, since reconcile reads from GitHub itself what was \
-                    left out"
+                "AWS takes no body over 6 MB: nothing needs to be done, because reconcile reads from GitHub itself what \
+                    was left out"
                     .to_owned()
             }
             429 => {
@@ -200,14 +200,14 @@ impl Failing<'_> {
                 format!("the webhook has no secret to verify with: run `{NAME} configure`, or {log}")
             }
             503 => {
-                "Lambda had no room: deploy the stack with a higher WebhookConcurrency, or have the account's limit \
-                    raised"
+                "Lambda had no capacity left: deploy the stack with a higher WebhookConcurrency, or have the account's \
+                    limit raised"
                     .to_owned()
             }
             502 | 504 => format!("the function crashed or took over 10 s: {log}"),
             // API Gateway's own: Lambda refused the call, as it does for a body between its 6 MB and API Gateway's 10.
             500 if self.answer.outcome.is_none() => format!(
-                "the function was not reached: a body over 6 MB (then nothing is to be done, since reconcile reads from \
+                "the function was not reached: a body over 6 MB (then nothing needs to be done, because reconcile reads from \
                  GitHub itself what was left out), or it may not be invoked: {log}, then {DEPLOY}"
             ),
             _ => format!("the function could not do its work: {log}; reconcile catches up"),

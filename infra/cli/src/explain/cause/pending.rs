@@ -15,11 +15,20 @@ pub(super) fn task_came_later(context: &Context<'_>) -> Explanation {
 }
 
 pub(super) fn owed(context: &Context<'_>) -> Explanation {
-    let known = format!("All that {} needs of {} is known", context.task(), context.pull_request_name());
+    let known = format!("Everything that {} needs from {} is known", context.task(), context.pull_request_name());
     let sentence = match context.owed() {
         Some(when) => format!("{known}, and reconcile finishes it {when}, or at once with"),
         None => format!("{known}: let reconcile finish it with"),
     };
+    Explanation::with_command(context, &sentence)
+}
+
+pub(super) fn title_asked(context: &Context<'_>) -> Explanation {
+    let when = context.owed().map(|when| format!("{when}, or at once ")).unwrap_or_default();
+    let sentence = format!(
+        "{} was merged and its title edited, and the title that was merged is the one that counts: reconcile asks GitHub for it {when}with",
+        context.pull_request_name()
+    );
     Explanation::with_command(context, &sentence)
 }
 
