@@ -457,7 +457,9 @@ async fn the_next_look_at_the_repository_is_told_where_it_is_known() {
     let sentence = desk.sentence(&page(number), "no_delivery").await;
     assert!(sentence.starts_with("acme/app#1 is open on GitHub and not stored, because "), "{sentence}");
     assert!(
-        sentence.contains("when it next reads the repository, 20") && sentence.contains("(in 1") && sentence.contains(" min)"),
+        sentence.contains("when it next reads the repository, 20")
+            && sentence.contains("(in 1")
+            && sentence.contains(" min)"),
         "{sentence}"
     );
     desk.follow(&page(number)).await;

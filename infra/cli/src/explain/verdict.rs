@@ -158,7 +158,8 @@ fn foreseen(pull_request: &PullRequestEvidence, now: Timestamp) -> Option<Applie
         Read::Tag(tag) => {
             let tagged = pull_request.tags.iter().find(|tagged| tagged.tag == *tag);
             // A tag of the title that was merged, which the title as it is now may have lost.
-            let linked = || cards().filter(|card| tag.names(&card.task.id)).map(|card| (card.task.id.clone(), card.stored()));
+            let linked =
+                || cards().filter(|card| tag.names(&card.task.id)).map(|card| (card.task.id.clone(), card.stored()));
             Found::Tag(tagged.map_or_else(|| linked().collect(), Tagged::found))
         }
         Read::Task(id) => Found::Task(cards().find(|card| card.task.id == *id).map_or(Stored::Absent, Card::stored)),
