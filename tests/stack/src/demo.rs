@@ -41,7 +41,7 @@ pub(super) async fn run(binary: impl Fn(&str) -> PathBuf) -> Result<(), String> 
     expect("the culprit is named", culprit, &merged.payload["pull_request"]["html_url"])?;
 
     say("\n3. The agent brings its branch up to date.");
-    deliver(&stack, &stack.github.push_rebased(REPOSITORY, opened.number()), "updated").await?;
+    deliver(&stack, &stack.github.push_rebased(REPOSITORY, opened.number()), "unchanged").await?;
     conflict_becomes(&stack, &json!(false)).await?;
 
     say("\n4. The pull request is merged. GitHub says so, signed, and the task moves.");

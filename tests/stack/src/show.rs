@@ -63,8 +63,8 @@ pub(crate) fn board(cards: &Cards) -> Vec<String> {
     let mut cards: Vec<_> = cards.iter().collect();
     cards.sort_by_key(|(id, card)| (place(card), (*id).clone()));
     let line = |(id, card): &(&String, &Card)| {
-        let title: String = card.title.chars().take(30).collect();
-        fitted(format!("{:<13} {id}  {title:<30}  {}", card.status, card.pull_request()).trim_end())
+        let title: String = card.title.chars().take(24).collect();
+        fitted(format!("{:<13} {id}  {title:<24}  {}", card.status, card.pull_request()).trim_end())
     };
     cards.iter().map(line).collect()
 }
