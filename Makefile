@@ -31,9 +31,9 @@ demo: ## Start the local stack, move a task with signed webhooks, clone with a m
 	$(CARGO) build --workspace --bins
 	$(CARGO) run --quiet --package stack --bin stack -- demo
 
-run: ## Keep the local stack up on port 9000 and print its URLs
+run: ## Keep the local stack up with cards and a prompt, on port 9000 (PORT=… for another; RUN=--json for raw logs)
 	$(CARGO) build --workspace --bins
-	$(CARGO) run --quiet --package stack --bin stack -- run
+	$(CARGO) run --quiet --package stack --bin stack -- run $(RUN)
 
 test: ## The whole test suite
 	@mkdir -p $(dir $(CALLS)) && rm -f $(CALLS)
