@@ -79,7 +79,7 @@ class Cloud:
     def sam(self, *words):
         run = subprocess.run(
             [pathlib.Path(sys.executable).with_name("sam"), *words, "--region", template.REGION],
-            cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120,
+            cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=300,
         )
         assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-4000:]
         return run.stdout

@@ -85,6 +85,8 @@ OPTIONAL_VARIABLES = {"ReconcileFunction": {"SSL_CERT_FILE"}, "TokenFunction": {
 OPTIONAL_GRANTS = {
     "WebhookRole": {"HasKey": {"kms:Decrypt"}, "IsTraced": {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}},
     "OperatorPolicy": {"HasKey": {"kms:Decrypt", "kms:GenerateDataKey"}},
+    "BoardPolicy": {"HasKey": {"kms:Decrypt"}},
+    "InspectPolicy": {"HasKey": {"kms:Decrypt"}},
 }
 OPTIONAL_GRANTS["ReconcileRole"] = OPTIONAL_GRANTS["TokenRole"] = OPTIONAL_GRANTS["WebhookRole"] | {"InVpc": {
     "ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces",
@@ -309,8 +311,8 @@ def the_token_functions_variables_fit(template):
     """Lambda takes 4 KB for all of them together."""
     most = {"TOKEN_POLICY": template["Parameters"]["TokenPolicy"].get("MaxLength", 4096), "GITHUB_API_URL": template["Parameters"]["GitHubApiUrl"].get("MaxLength", 4096)}
     variables = properties(template, "TokenFunction")["Environment"]["Variables"]
-    # Names and ARNs that AWS makes are below 256.
-    size = sum(len(name) + int(most.get(name, 256)) for name in variables)
+    # Names and ARNs that AWS makes of our names are below 200.
+    size = sum(len(name) + int(most.get(name, 200)) for name in variables)
     if size > 4096:
         yield f"TokenFunction: {size} bytes of variables are too many for Lambda"
 

@@ -30,8 +30,8 @@ pub struct KidTag(String);
 pub struct Tags {
     /// The tags that name tasks: the first [`MAX_TAGS`], in the order of their first appearance, each once.
     pub named: Vec<KidTag>,
-    /// How many more there are, which do not count.
-    pub not_read: usize,
+    /// Those beyond them, which do not count.
+    pub not_read: Vec<KidTag>,
     /// Tags in the quotes of a revert's title: they tell what was reverted, and link nothing.
     pub mentioned: Vec<KidTag>,
     /// Whether something begins like a tag and is none: cut off in the middle, too short, or mistyped.
@@ -55,8 +55,7 @@ impl Tags {
         let visible: String = title.chars().filter(|c| !is_invisible(*c)).collect();
         let (spoken, quoted) = split_quotes(&visible);
         let (mut named, unfinished) = all_in(&spoken);
-        let not_read = named.len().saturating_sub(MAX_TAGS);
-        named.truncate(MAX_TAGS);
+        let not_read = named.split_off(named.len().min(MAX_TAGS));
         let (mentioned, _) = all_in(quoted);
         Self { named, not_read, mentioned, unfinished }
     }
@@ -275,7 +274,7 @@ mod tests {
     fn only_the_first_tags_count() {
         let title: String = (0..20).map(|at| format!("[kid: #{at:08x}]")).collect();
         let tags = Tags::of(&title);
-        assert_eq!((tags.named.len(), tags.not_read), (MAX_TAGS, 20 - MAX_TAGS));
+        assert_eq!((tags.named.len(), tags.not_read.len()), (MAX_TAGS, 20 - MAX_TAGS));
     }
 
     proptest! {

@@ -429,7 +429,7 @@ async fn another_account_than_the_last_time_is_asked_about() {
     operator.file("app.pem", &stack.github.app().pem);
     let id = stack.github.app().id.to_string();
     let arguments = ["configure", "--app-id", &id, "--pem", "app.pem"];
-    let ended = operator.cli(&arguments).await;
+    let ended = operator.cli(&[&arguments[..], &["--yes"]].concat()).await;
     assert!(ended.ok && ended.stdout.contains("Stack konduktor-github-app in the AWS account "), "{ended:?}");
     operator.file(".local/state/konduktor-github-app/last-account", "999999999999\n");
     let line = operator.refused(&arguments).await;

@@ -16,6 +16,14 @@ struct Answer {
     text: String,
 }
 
+/// A stack whose secret lists the installation of the payloads here.
+async fn serving() -> Stack {
+    let stack = Stack::start().await;
+    let secret = json!({"webhook_secret": WEBHOOK_SECRET, "installations": [INSTALLATION_ID]});
+    stack.secrets.put(WEBHOOK_SECRET_ID, &secret).await;
+    stack
+}
+
 async fn post(stack: &Stack, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
     let mut request = stack.http.post(stack.front.url());
     for (name, value) in headers {
@@ -49,7 +57,7 @@ fn ping() -> Vec<u8> {
 
 #[tokio::test]
 async fn a_ping_is_answered() {
-    let stack = Stack::start().await;
+    let stack = serving().await;
     let answer = signed(&stack, "ping", ping()).await;
     assert_eq!((answer.status, answer.json), (200, json!({"outcome": "pong"})));
     let record = stack.github.deliver(&stack.github.ping_event()).await;
@@ -58,7 +66,7 @@ async fn a_ping_is_answered() {
 
 #[tokio::test]
 async fn whatever_is_wrong_with_a_signature_the_answer_is_the_same() {
-    let stack = Stack::start().await;
+    let stack = serving().await;
     stack.create_task(TASK, "Fix login", "pr_submitted");
     let body = merged(TAG, 2).bytes();
     let right = sign(WEBHOOK_SECRET, &body);
@@ -92,7 +100,7 @@ async fn whatever_is_wrong_with_a_signature_the_answer_is_the_same() {
 
 #[tokio::test]
 async fn header_names_come_in_any_case() {
-    let stack = Stack::start().await;
+    let stack = serving().await;
     let signature = sign(WEBHOOK_SECRET, &ping());
     let event = json!({
         "version": "2.0", "routeKey": "POST /api/webhooks/github", "rawPath": "/api/webhooks/github", "rawQueryString": "",
@@ -109,7 +117,7 @@ async fn header_names_come_in_any_case() {
 
 #[tokio::test]
 async fn what_is_signed_but_not_understood_is_a_bad_request_that_says_why() {
-    let stack = Stack::start().await;
+    let stack = serving().await;
     let without = |field: &str| {
         let mut payload = merged(TAG, 2);
         match field {
@@ -142,7 +150,7 @@ async fn what_is_signed_but_not_understood_is_a_bad_request_that_says_why() {
 
 #[tokio::test]
 async fn a_form_is_refused_with_the_advice_to_choose_json() {
-    let stack = Stack::start().await;
+    let stack = serving().await;
     let body = b"payload=%7B%7D".to_vec();
     let signature = sign(WEBHOOK_SECRET, &body);
     let headers = [
@@ -157,7 +165,7 @@ async fn a_form_is_refused_with_the_advice_to_choose_json() {
 
 #[tokio::test]
 async fn a_base64_body_gives_the_same_result_and_a_malformed_one_is_a_bad_request() {
-    let stack = Stack::start().await;
+    let stack = serving().await;
     stack.create_task(TASK, "Fix login", "pr_submitted");
     stack.front.force_base64(true);
     let answer = signed(&stack, "pull_request", merged(TAG, 2).bytes()).await;
@@ -180,7 +188,7 @@ async fn a_base64_body_gives_the_same_result_and_a_malformed_one_is_a_bad_reques
 
 #[tokio::test]
 async fn events_of_no_concern_are_acknowledged_and_say_why() {
-    let stack = Stack::start().await;
+    let stack = serving().await;
     let answer = signed(&stack, "issues", br#"{"action":"opened","issue":{}}"#.to_vec()).await;
     assert_eq!((answer.status, &answer.json["reason"]), (200, &json!("issues events are not used here")));
     let mut payload = opened(TAG, 1);
@@ -193,7 +201,9 @@ async fn events_of_no_concern_are_acknowledged_and_say_why() {
 
 #[tokio::test]
 async fn before_it_is_configured_everything_is_answered_with_503() {
-    let stack = Stack::start().await;
+    let stack = serving().await;
+    // A version that is malformed takes no good one before it out of service, so there must be none.
+    stack.secrets.put(WEBHOOK_SECRET_ID, &json!({})).await;
     for secret in [
         json!({"webhook_secret": ""}),
         json!({"webhook_secret": "<your-webhook-secret>"}),
@@ -218,7 +228,7 @@ async fn before_it_is_configured_everything_is_answered_with_503() {
 
 #[tokio::test]
 async fn a_secret_that_cannot_be_read_is_503_unless_one_is_known() {
-    let stack = Stack::start().await;
+    let stack = serving().await;
     stack.secrets.set_unreachable(true);
     assert_eq!(signed(&stack, "ping", ping()).await.status, 503);
     stack.secrets.set_unreachable(false);
@@ -229,7 +239,7 @@ async fn a_secret_that_cannot_be_read_is_503_unless_one_is_known() {
 
 #[tokio::test]
 async fn missing_variables_are_503_and_the_log_names_all_of_them() {
-    let stack = Stack::start().await;
+    let stack = serving().await;
     stack.lambda.set_variable("webhook", "TASKS_TABLE", "");
     stack.lambda.set_variable("webhook", "WEBHOOK_SECRET_ID", " ");
     assert_eq!(signed(&stack, "ping", ping()).await.status, 503);
@@ -239,7 +249,7 @@ async fn missing_variables_are_503_and_the_log_names_all_of_them() {
 
 #[tokio::test]
 async fn a_failed_write_is_a_500_and_the_next_delivery_works() {
-    let stack = Stack::start().await;
+    let stack = serving().await;
     stack.create_task(TASK, "Fix login", "pr_submitted");
     stack.dynamodb.set_unreachable(true);
     let answer = signed(&stack, "pull_request", merged(TAG, 2).bytes()).await;
@@ -253,7 +263,7 @@ async fn a_failed_write_is_a_500_and_the_next_delivery_works() {
 #[tokio::test]
 async fn a_crash_between_any_two_table_calls_is_finished_by_a_redelivery() {
     for calls in 1..=4 {
-        let stack = Stack::start().await;
+        let stack = serving().await;
         stack.create_task(TASK, "Fix login", "pr_submitted");
         stack.dynamodb.crash_at(&access_key_id("webhook"), calls);
         let answer = signed(&stack, "pull_request", merged(TAG, 2).bytes()).await;
@@ -270,7 +280,7 @@ async fn a_crash_between_any_two_table_calls_is_finished_by_a_redelivery() {
 async fn a_write_whose_answer_is_lost_is_not_taken_for_somebody_elses() {
     for fault in [Fault::AnswerLost, Fault::AnswerReplaced] {
         for operation in ["PutItem", "UpdateItem", "TransactWriteItems"] {
-            let stack = Stack::start().await;
+            let stack = serving().await;
             stack.create_task(TASK, "Fix login", "pr_submitted");
             stack.dynamodb.fail(Rule::new(fault).operation(operation).times(1));
             let linked = signed(&stack, "pull_request", opened(TAG, 1).bytes()).await;
@@ -284,7 +294,7 @@ async fn a_write_whose_answer_is_lost_is_not_taken_for_somebody_elses() {
 
 #[tokio::test]
 async fn a_rotation_refuses_no_delivery_and_the_old_secret_serves_until_it_is_retired() {
-    let stack = Stack::start().await;
+    let stack = serving().await;
     assert_eq!(signed(&stack, "ping", ping()).await.status, 200);
     stack.secrets.put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": "the second"})).await;
     for secret in [WEBHOOK_SECRET, "the second", WEBHOOK_SECRET] {
@@ -301,7 +311,7 @@ async fn a_rotation_refuses_no_delivery_and_the_old_secret_serves_until_it_is_re
 
 #[tokio::test]
 async fn a_flood_of_forged_requests_looks_for_another_secret_once() {
-    let stack = Stack::start().await;
+    let stack = serving().await;
     for _ in 0..20 {
         assert_eq!(signed_with(&stack, "a guess", "ping", ping()).await.status, 401);
     }
@@ -328,7 +338,7 @@ async fn what_people_paste_around_the_secret_and_the_ids_refuses_no_delivery() {
 
 #[tokio::test]
 async fn only_the_installations_that_the_secret_names_are_served() {
-    let stack = Stack::start().await;
+    let stack = serving().await;
     stack.create_task(TASK, "Fix login", "pr_submitted");
     let secret = json!({"webhook_secret": WEBHOOK_SECRET, "installations": [1, 2]});
     stack.secrets.put(WEBHOOK_SECRET_ID, &secret).await;
@@ -344,7 +354,7 @@ async fn only_the_installations_that_the_secret_names_are_served() {
 
 #[tokio::test]
 async fn the_log_has_one_summary_a_delivery_and_no_secret_or_body() {
-    let stack = Stack::start().await;
+    let stack = serving().await;
     stack.create_task(TASK, "Fix login", "pr_submitted");
     signed(&stack, "pull_request", merged(&format!("a title nobody logs {TAG}"), 2).bytes()).await;
     signed_with(&stack, "a guess", "ping", ping()).await;
@@ -380,7 +390,7 @@ async fn the_log_has_one_summary_a_delivery_and_no_secret_or_body() {
 
 #[tokio::test]
 async fn a_table_that_hangs_is_a_500_before_the_function_is_ended() {
-    let stack = Stack::start().await;
+    let stack = serving().await;
     stack.create_task(TASK, "Fix login", "pr_submitted");
     stack.dynamodb.fail(Rule::new(Fault::Delay(Duration::from_secs(60))));
     let answer = signed(&stack, "pull_request", merged(TAG, 2).bytes()).await;
@@ -389,7 +399,7 @@ async fn a_table_that_hangs_is_a_500_before_the_function_is_ended() {
 
 #[tokio::test]
 async fn asking_for_every_detail_brings_no_body_and_no_secret_into_the_log() {
-    let stack = Stack::start().await;
+    let stack = serving().await;
     stack.lambda.set_variable("webhook", "AWS_LAMBDA_LOG_LEVEL", "TRACE");
     signed(&stack, "pull_request", merged(&format!("a title nobody logs {TAG}"), 2).bytes()).await;
     stack.lambda.log_line("webhook", |line| line.contains("\"delivery\"")).await;
@@ -402,7 +412,7 @@ async fn asking_for_every_detail_brings_no_body_and_no_secret_into_the_log() {
 
 #[tokio::test]
 async fn a_frozen_environment_works_on_when_it_is_thawed() {
-    let stack = Stack::start().await;
+    let stack = serving().await;
     stack.lambda.freeze_between_invocations(true);
     for _ in 0..3 {
         assert_eq!(signed(&stack, "ping", ping()).await.status, 200);

@@ -62,7 +62,7 @@ pub(super) struct PullRequestEvidence {
     pub(super) facts: Option<Facts>,
     /// The tags of the facts' title that count, and what each names.
     pub(super) tags: Vec<Tagged>,
-    pub(super) tags_not_read: usize,
+    pub(super) tags_not_read: Vec<KidTag>,
     /// The tasks that it is stored as linked to and that no tag of the title names.
     pub(super) linked: Vec<Card>,
 }

@@ -82,8 +82,9 @@ fn of_task<'a>(
     let mut concerned = of_links(evidence, pull_request, now);
     concerned.retain(|concerned| concerned.card.is_some_and(|other| other.task.id == card.task.id));
     if concerned.is_empty() {
-        let cause = if pull_request.tags_not_read > 0 { Cause::TooManyTags } else { unnamed(pull_request) };
-        concerned.push(Concerned { tag: None, card: Some(card), cause });
+        let late = pull_request.tags_not_read.iter().find(|tag| tag.names(&card.task.id));
+        let cause = if late.is_some() { Cause::TooManyTags } else { unnamed(pull_request) };
+        concerned.push(Concerned { tag: late, card: Some(card), cause });
     }
     concerned
 }
@@ -94,9 +95,8 @@ fn of_pull_request<'a>(
     now: Timestamp,
 ) -> Vec<Concerned<'a>> {
     let mut concerned = of_links(evidence, pull_request, now);
-    if pull_request.tags_not_read > 0 {
-        concerned.push(Concerned { tag: None, card: None, cause: Cause::TooManyTags });
-    }
+    let late = pull_request.tags_not_read.iter();
+    concerned.extend(late.map(|tag| Concerned { tag: Some(tag), card: None, cause: Cause::TooManyTags }));
     if concerned.is_empty() {
         concerned.push(Concerned { tag: None, card: None, cause: unnamed(pull_request) });
     }
@@ -141,6 +141,7 @@ fn of_links<'a>(evidence: &'a Evidence, pull_request: &'a PullRequestEvidence, n
             (Outcome::NewerIsOpen { .. }, _) => Cause::NewerIsOpen,
             (Outcome::CompletedSince, _) => Cause::CompletedSince,
             (Outcome::NotTaken, _) => Cause::TagAfterMerge,
+            (Outcome::TitleUnconfirmed, _) if pull_request.stored.is_some() => Cause::TitleAsked,
             (_, Some(card)) => of_linked(evidence, pull_request, &next, &card.task),
             (_, None) => Cause::NoTask,
         };
@@ -156,7 +157,10 @@ fn foreseen(pull_request: &PullRequestEvidence, now: Timestamp) -> Option<Applie
         Read::PullRequest(..) => Found::PullRequest(pull_request.stored.clone().map(Box::new)),
         Read::Tag(tag) => {
             let tagged = pull_request.tags.iter().find(|tagged| tagged.tag == *tag);
-            Found::Tag(tagged.map(Tagged::found).unwrap_or_default())
+            // A tag of the title that was merged, which the title as it is now may have lost.
+            let linked =
+                || cards().filter(|card| tag.names(&card.task.id)).map(|card| (card.task.id.clone(), card.stored()));
+            Found::Tag(tagged.map_or_else(|| linked().collect(), Tagged::found))
         }
         Read::Task(id) => Found::Task(cards().find(|card| card.task.id == *id).map_or(Stored::Absent, Card::stored)),
     })

@@ -115,7 +115,7 @@ impl Answer {
             reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
             pull_request: Some(pull_request),
             tasks,
-            tags_not_read: applied.tags.not_read,
+            tags_not_read: applied.tags.not_read.len(),
         }
     }
 

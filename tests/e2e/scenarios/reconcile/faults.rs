@@ -310,18 +310,25 @@ async fn a_repository_whose_old_name_is_anothers_is_read_under_its_own() {
     let mut world = World::new().await;
     let first = linked(&mut world, "aaaaaaa1", "a.rs").await;
     let second = linked(&mut world, "bbbbbbb2", "a.rs").await;
+    // Two are listed by their base, and this one is read alone.
+    world.task("ccccccc3", "pr_submitted");
+    let alone = NewPullRequest { base: "release".to_owned(), ..NewPullRequest::titled("Work [kid: #ccccccc3]") };
+    let alone = world.open_with(alone);
+    world.deliver(&alone).await;
     world.stream().await;
-    for number in [first, second] {
+    for number in [first, second, alone.number()] {
         world.pass(5);
         let pushed = world.hub().push(REPOSITORY, number);
         world.deliver(&pushed).await;
     }
     world.github.rename_repository(REPOSITORY, "acme/gadgets");
     world.github.create_repository(REPOSITORY, true);
-    let stranger = world.github.open_pull_request(REPOSITORY, NewPullRequest::titled("A stranger's"));
-    assert_eq!(stranger.number(), first, "the same number in another repository");
+    for number in [first, second, alone.number()] {
+        let stranger = world.github.open_pull_request(REPOSITORY, NewPullRequest::titled("A stranger's"));
+        assert_eq!(stranger.number(), number, "the same number in another repository");
+    }
     world.stream().await;
-    for number in [first, second] {
+    for number in [first, second, alone.number()] {
         let item = world.item(number);
         assert_eq!((&item["checked_head_sha"], &item["repository"]), (&item["head_sha"], &json!("acme/gadgets")));
     }
@@ -367,6 +374,13 @@ async fn rows_of_an_installation_that_is_gone_are_taken_over_by_the_one_that_lis
     world.pass(5);
     let pushed = world.hub().push(REPOSITORY, number);
     world.deliver(&pushed).await;
+    // Its repository has been read beyond it by then: only its own row leads to it.
+    world.github.set_unknown_in_lists(REPOSITORY, number, true);
+    world.github.fault(Fault::always("/pulls/", FaultKind::ServerError));
+    a_turn(&mut world).await;
+    a_turn(&mut world).await;
+    world.github.clear_faults();
+    assert_eq!(world.owed().len(), 1);
     let old = world.installation;
     world.github.uninstall(old);
     let new = world.github.install("acme", Selection::All);

@@ -48,6 +48,7 @@ pub(super) enum Cause {
     DeliveryUnknown,
     // All is stored and something is left to do.
     TaskCameLater,
+    TitleAsked,
     Owed,
     TooLate,
     TooManyTags,
@@ -113,6 +114,7 @@ impl Cause {
             Self::NoDelivery => missed::no_delivery,
             Self::DeliveryUnknown => missed::delivery_unknown,
             Self::TaskCameLater => pending::task_came_later,
+            Self::TitleAsked => pending::title_asked,
             Self::Owed => pending::owed,
             Self::TooLate => pending::too_late,
             Self::TooManyTags => title::too_many_tags,

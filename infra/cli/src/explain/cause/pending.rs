@@ -23,6 +23,15 @@ pub(super) fn owed(context: &Context<'_>) -> Explanation {
     Explanation::with_command(context, &sentence)
 }
 
+pub(super) fn title_asked(context: &Context<'_>) -> Explanation {
+    let when = context.owed().map(|when| format!("{when}, or at once ")).unwrap_or_default();
+    let sentence = format!(
+        "{} was merged and its title edited, and the title that was merged is the one that counts: reconcile asks GitHub for it {when}with",
+        context.pull_request_name()
+    );
+    Explanation::with_command(context, &sentence)
+}
+
 pub(super) fn too_late(context: &Context<'_>) -> Explanation {
     let sentence = format!(
         "The merge of {} has waited 7 days for {} to reach pr_submitted, where it came later: reconcile finds that \

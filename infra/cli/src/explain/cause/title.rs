@@ -94,8 +94,9 @@ pub(super) fn tag_after_merge(context: &Context<'_>) -> Explanation {
 }
 
 pub(super) fn too_many_tags(context: &Context<'_>) -> Explanation {
-    let count = context.pull_request().map_or(0, |pull_request| pull_request.tags.len() + pull_request.tags_not_read);
-    let left_out = context.task.map_or_else(|| "one or another".to_owned(), |_| context.written_tag());
+    let count =
+        context.pull_request().map_or(0, |pull_request| pull_request.tags.len() + pull_request.tags_not_read.len());
+    let left_out = context.written_tag();
     format!(
         "The title of {} has {count} kid tags, of which the first {MAX_TAGS} are read, and {left_out} is not among \
          them: name the task in another pull request.",
