@@ -148,7 +148,9 @@ async fn graphql() -> ExitCode {
     let another = stack.github.open_pull_request(REPOSITORY, another);
     stack.github.deliver(&stack.github.merge(REPOSITORY, another.number())).await;
     stack.stream.drain().await;
-    for event in [json!({"resync": REPOSITORY}), json!({"schedule": "due"})] {
+    // Of a merged one the title at the merge is asked for.
+    let one = json!({"repository": REPOSITORY, "number": another.number()});
+    for event in [json!({"resync": REPOSITORY}), json!({"schedule": "due"}), one] {
         stack.lambda.invoke("reconcile", event).await.expect("reconcile answers");
     }
     let asked = stack.github.requests().into_iter().filter(|request| request.route == "POST /graphql");
