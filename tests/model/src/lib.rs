@@ -1,4 +1,12 @@
 //! Every order, tried: the protocol and the decisions of `domain`, as they are, over tables in memory and a GitHub that changes by itself.
+//!
+//! - [`world`](crate) is GitHub, `machine` the protocol as an automaton, `system` the functions, the board and the tables, `truth` what a card has to be.
+//! - Reconcile's own steps (claim, read GitHub, report) are written down once more in `system`; everything that decides is `domain`'s.
+//! - A read is made in one of two places: with the write of its own function, or just before somebody else writes what it reads. Every other order of
+//!   reads leads to the same states, so none is lost by that. How many writes of others a function may then wait with what it has read is
+//!   a bound of the scope, `patience`.
+//! - A webhook that dies before its write is a delivery that never came, and one that dies after it is done; both are there anyway.
+//! - No time passes while a function runs: a lease is longer than a function lives.
 
 mod machine;
 mod scope;
@@ -8,10 +16,92 @@ mod system;
 mod truth;
 mod world;
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 pub use search::{Found, Violation};
 
-/// Searches every scope with so many events on GitHub besides the opening of pull requests, and says what was found as it is.
-pub fn search_all(events: u8, limit: usize, only: Option<usize>) -> Vec<Found> {
-    let scopes = scope::scopes(events).into_iter().enumerate();
-    scopes.filter(|(at, _)| only.is_none_or(|only| only == *at)).map(|(_, scope)| search::search(scope, limit)).collect()
+/// How many searches run at the same time. Each has memory of its own.
+const THREADS: usize = 2;
+
+/// Searches every scope with so many events on GitHub besides the opening of pull requests, each up to `limit` states, and tells of each when it is
+/// through.
+pub fn search_all(events: u8, limit: usize, tell: impl Fn(&Found) + Sync) -> Vec<Found> {
+    let scopes = scope::scopes(events);
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|threads| {
+        for _ in 0..THREADS {
+            threads.spawn(|| {
+                while let Some(scope) = scopes.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let one = search::search(*scope, limit);
+                    let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    tell(&one);
+                    found.push(one);
+                }
+            });
+        }
+    });
+    found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::task::Status;
+
+    use crate::scope::scopes;
+    use crate::search::search;
+    use crate::system::{FIRST, new_card};
+    use crate::truth::{self, Past};
+    use crate::world::{What, World};
+
+    #[test]
+    fn nothing_is_wrong_in_the_smallest_scopes() {
+        for scope in scopes(0).into_iter().take(3) {
+            let found = search(scope, usize::MAX);
+            assert!(found.complete && found.violations.is_empty(), "{}: {:#?}", found.name, found.violations);
+            assert!(found.at_rest > 100, "{}: only {} states were let come to rest", found.name, found.at_rest);
+        }
+    }
+
+    /// A merge of the only pull request, which the board wrote the card long before.
+    fn merged() -> World {
+        World::default().after(What::Open, 0, 1, FIRST).after(What::Merge, 0, 1, FIRST + 200)
+    }
+
+    #[test]
+    fn a_card_that_nobody_linked_is_wrong() {
+        let card = new_card(0, Status::Done, Some(0)).unwrap();
+        let wrong = truth::card(&merged(), 0, &card, Past::default()).unwrap_err();
+        assert!(wrong.contains("does not have 7#1"), "{wrong}");
+    }
+
+    #[test]
+    fn a_move_that_no_merge_allows_is_wrong() {
+        let before = new_card(0, Status::PrSubmitted, Some(0)).unwrap();
+        let mut after = before.clone();
+        after.status = Status::Done;
+        after.completed_by.insert(domain::ids::PullRequestKey::new(crate::world::REPOSITORY, crate::world::number(0)));
+        let write = |world: &World, before, past| truth::write(world, FIRST + 300, 0, 0, before, &after, past);
+        assert_eq!(write(&merged(), &before, Past::default()), Ok(()));
+        let twice = Past { board_at: 0, moved_by: 1 };
+        assert!(write(&merged(), &before, twice).is_err(), "one merge moves a card once");
+        let open = World::default().after(What::Open, 0, 1, FIRST);
+        assert!(write(&open, &before, Past::default()).is_err(), "nothing was merged");
+        let retitled = World::default().after(What::Open, 0, 0, FIRST).after(What::Merge, 0, 1, FIRST + 200);
+        assert!(write(&retitled, &before, Past::default()).is_err(), "the title did not name it");
+        let working = new_card(0, Status::InProgress, Some(0)).unwrap();
+        assert!(write(&merged(), &working, Past::default()).is_err(), "it was in in_progress");
+    }
+
+    #[test]
+    fn an_old_merge_moves_no_card_under_a_newer_pull_request() {
+        let world = merged().after(What::Open, 1, 1, FIRST + 300);
+        let before = new_card(0, Status::PrSubmitted, Some(FIRST + 400)).unwrap();
+        let mut after = before.clone();
+        after.status = Status::Done;
+        after.completed_by.insert(domain::ids::PullRequestKey::new(crate::world::REPOSITORY, crate::world::number(0)));
+        let past = Past { board_at: FIRST + 400, moved_by: 0 };
+        assert!(truth::write(&world, FIRST + 600, 0, 0, &before, &after, past).is_err());
+        assert_eq!(truth::write(&merged(), FIRST + 600, 0, 0, &before, &after, past), Ok(()));
+    }
 }

@@ -1,12 +1,43 @@
-//! Tries every order and says how many there were.
-#![allow(clippy::print_stdout)]
-fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    let events = args.get(1).and_then(|a| a.parse().ok()).unwrap_or(1);
-    let only = args.get(2).and_then(|a| a.parse().ok());
-    let limit = args.get(3).and_then(|a| a.parse().ok()).unwrap_or(usize::MAX);
-    for f in model::search_all(events, limit, only) {
-        println!("{}: {} states, {} steps, {} at rest, {:?}, complete {}", f.name, f.states, f.steps, f.at_rest, f.took, f.complete);
-        for v in f.violations { println!("VIOLATION {}\n{}", v.wrong, v.trace); }
+//! `model --events N`: tries every order in each scope and prints a line for each; fails if anything is wrong, and then prints how it comes about.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use model::Found;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let (mut events, mut limit) = (2, usize::MAX);
+    while let Some(name) = arguments.next() {
+        let value = arguments.next().and_then(|value| value.parse::<usize>().ok());
+        match (name.as_str(), value) {
+            ("--events", Some(value @ 0..=4)) => events = value as u8,
+            ("--limit", Some(value)) => limit = value,
+            _ => {
+                let _ = writeln!(io::stderr(), "usage: model [--events 0..4] [--limit STATES]");
+                return ExitCode::from(2);
+            }
+        }
     }
+    let found = model::search_all(events, limit, |found| {
+        let _ = tell(&mut io::stdout().lock(), found);
+    });
+    let failed = found.iter().filter(|found| !found.passed()).count();
+    let _ = writeln!(io::stdout(), "{} passed, {failed} failed", found.len() - failed);
+    ExitCode::from(u8::from(failed > 0))
+}
+
+fn tell(output: &mut impl Write, found: &Found) -> io::Result<()> {
+    let Found { name, states, steps, at_rest, took, .. } = found;
+    let how = match (found.violations.is_empty(), found.complete) {
+        (false, _) => "WRONG",
+        (true, true) => "ok",
+        (true, false) => "CUT OFF",
+    };
+    let seconds = took.as_secs_f64();
+    writeln!(output, "{how:<7} {name}: {states} states, {steps} steps, {at_rest} let come to rest, {seconds:.1} s")?;
+    for violation in &found.violations {
+        writeln!(output, "\n  {}\n{}", violation.wrong, violation.trace)?;
+    }
+    output.flush()
 }

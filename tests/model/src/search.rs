@@ -37,6 +37,13 @@ pub struct Found {
     pub violations: Vec<Violation>,
 }
 
+impl Found {
+    /// Whether every state was seen and none is wrong.
+    pub fn passed(&self) -> bool {
+        self.complete && self.violations.is_empty()
+    }
+}
+
 const ROOT: u32 = u32::MAX;
 
 /// Searches a scope, up to a number of states.
