@@ -47,6 +47,9 @@ pub(crate) enum Wants {
     GiveUp,
 }
 
+/// A point of the protocol and what its reads have found there.
+type Answered = (u32, Box<[(Key, u32)]>);
+
 struct Node {
     protocol: Protocol,
     wants: Wants,
@@ -64,7 +67,7 @@ pub(crate) struct Machine {
     reports: Vec<Report>,
     nodes: Vec<Node>,
     starts: Map<(u32, u32), u32>,
-    after_reads: Map<(u32, Box<[(Key, u32)]>), u32>,
+    after_reads: Map<Answered, u32>,
     after_writes: Map<(u32, Written), u32>,
     again: Map<(u32, u32), u32>,
 }

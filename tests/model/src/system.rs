@@ -284,27 +284,10 @@ impl System {
             }
         }
         for pr in 0..SIZE {
-            if self.due(state, pr).is_none_or(|at| at > state.clock) {
-                continue;
-            }
-            let open = world.prs[pr].is_some_and(|pr| pr.state == Stage::Open);
-            for unknown in [false, true] {
-                if unknown && (state.left.faults == 0 || !open) {
-                    continue;
-                }
-                for mut next in self.meanwhile(state, &[Key::Row(pr as u8)], RUNS) {
-                    if self.has_room(&next) {
-                        next.left.faults -= u8::from(unknown);
-                        let slot = next.runs.iter().position(|run| *run == 0).unwrap_or(0);
-                        self.look(&mut next, pr, unknown);
-                        self.grow_older(&mut next);
-                        found.push(Successor { action: Action::Look { pr, unknown }, state: next, wrong: None });
-                        if state.left.faults > 0 && !unknown {
-                            next.left.faults -= 1;
-                            next.runs[slot] = 0;
-                            found.push(Successor { action: Action::DieLooking(pr), state: next, wrong: None });
-                        }
-                    }
+            for (action, next, slot) in self.looks(state, pr) {
+                match action {
+                    Action::Look { .. } => self.proceed(&next, slot, action, found),
+                    _ => found.push(Successor { action, state: next, wrong: None }),
                 }
             }
         }
@@ -321,15 +304,73 @@ impl System {
         }
     }
 
+    /// The ways in which reconcile may begin to look at a row that is due: it is told whether it merges, or not yet, or dies with its claim.
+    ///
+    /// What it has claimed and read of GitHub is the same later on, until somebody writes the row or something happens to the pull request. So it
+    /// begins just before one of these, or does all of its work at once.
+    fn looks(&mut self, state: &State, pr: usize) -> Vec<(Action, State, usize)> {
+        let mut found = Vec::new();
+        if self.due(state, pr).is_none_or(|at| at > state.clock) || !self.has_room(state) {
+            return found;
+        }
+        let open = self.world(state.world).prs[pr].is_some_and(|pr| pr.state == Stage::Open);
+        let slot = state.runs.iter().position(|run| *run == 0).unwrap_or(0);
+        for mut next in self.meanwhile(state, &[Key::Row(pr as u8)], RUNS) {
+            if !self.has_room(&next) {
+                continue;
+            }
+            let mut told = next;
+            let slot = next.runs.iter().position(|run| *run == 0).unwrap_or(slot);
+            self.look(&mut told, pr, false);
+            self.grow_older(&mut told);
+            found.push((Action::Look { pr, unknown: false }, told, slot));
+            if next.left.faults == 0 {
+                continue;
+            }
+            next.left.faults -= 1;
+            if open {
+                let mut untold = next;
+                self.look(&mut untold, pr, true);
+                self.grow_older(&mut untold);
+                found.push((Action::Look { pr, unknown: true }, untold, slot));
+            }
+            let mut dies = next;
+            self.look(&mut dies, pr, false);
+            self.grow_older(&mut dies);
+            dies.runs[slot] = 0;
+            found.push((Action::DieLooking(pr), dies, slot));
+        }
+        found
+    }
+
+    /// A state, and those in which reconcile has just begun to look at some of these rows.
+    fn looking(&mut self, state: &State, prs: &[usize]) -> Vec<State> {
+        let mut states = vec![*state];
+        for pr in prs {
+            for before in states.clone() {
+                let begun = self.looks(&before, *pr).into_iter();
+                states.extend(begun.filter(|(action, ..)| matches!(action, Action::Look { .. })).map(|(_, next, _)| next));
+            }
+        }
+        states
+    }
+
     /// What happens outside the functions.
     fn happen(&mut self, state: &State, action: Action, found: &mut Vec<Successor>) {
         let mut next = *state;
         match action {
             Action::GitHub(what, pr) => {
                 let title = self.scope.opened_as[pr];
-                let world = self.world(state.world).after(what, pr, title, state.clock);
-                next.world = self.worlds.id(world);
-                next.left.events -= u8::from(what != What::Open);
+                let before = self.world(state.world);
+                let world = before.after(what, pr, title, state.clock);
+                let touched: Vec<_> = (0..SIZE).filter(|pr| before.prs[*pr] != world.prs[*pr]).collect();
+                let id = self.worlds.id(world);
+                for mut next in self.looking(state, &touched) {
+                    next.world = id;
+                    next.left.events -= u8::from(what != What::Open);
+                    found.push(Successor { action, state: next, wrong: None });
+                }
+                return;
             }
             Action::Tick(seconds) => {
                 next.left.ticks -= 1;
@@ -353,6 +394,27 @@ impl System {
     /// A run reads what it still has to read, decides and writes: all at once, since whatever it read earlier that somebody wrote since, it
     /// read in [`Self::meanwhile`].
     fn proceed(&mut self, state: &State, slot: usize, action: Action, found: &mut Vec<Successor>) {
+        let about = self.about(state, slot).filter(|_| !matches!(action, Action::Look { .. }));
+        for before in self.looking(state, about.as_slice()) {
+            self.go(&before, slot, action, found);
+        }
+    }
+
+    /// The pull request whose row a run is about to write.
+    fn about(&self, state: &State, slot: usize) -> Option<usize> {
+        let run = self.runs.get(state.runs[slot])?;
+        let about = match (run.node, &run.job) {
+            (Some(node), _) => self.machine.about(node),
+            (None, Job::Resync { rest }) => match rest.first()? {
+                Todo::News { pr, .. } | Todo::Compare { pr } => *pr,
+                Todo::MoveBase { .. } => return None,
+            },
+            (None, _) => return None,
+        };
+        (usize::from(about) < SIZE).then_some(usize::from(about))
+    }
+
+    fn go(&mut self, state: &State, slot: usize, action: Action, found: &mut Vec<Successor>) {
         let mut ready = *state;
         let Some(ops) = self.decide(&mut ready, slot) else {
             return found.push(Successor { action, state: ready, wrong: None });
