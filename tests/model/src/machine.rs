@@ -199,9 +199,7 @@ impl Machine {
                 let found = found.into_iter().filter_map(|(id, stored)| Some((id?, stored))).collect();
                 (Read::Tag(tag(task.into())?), Found::Tag(found))
             }
-            Key::Task(task) => {
-                (Read::Task(task_id(task.into())?), Found::Task(stored().unwrap_or(Stored::Absent)))
-            }
+            Key::Task(task) => (Read::Task(task_id(task.into())?), Found::Task(stored().unwrap_or(Stored::Absent))),
         })
     }
 }

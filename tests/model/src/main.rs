@@ -7,19 +7,20 @@ use model::Found;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let (mut events, mut limit) = (2, usize::MAX);
+    let (mut events, mut limit, mut only) = (2, usize::MAX, String::new());
     while let Some(name) = arguments.next() {
-        let value = arguments.next().and_then(|value| value.parse::<usize>().ok());
-        match (name.as_str(), value) {
+        let text = arguments.next().unwrap_or_default();
+        match (name.as_str(), text.parse::<usize>().ok()) {
+            ("--scope", _) => only = text,
             ("--events", Some(value @ 0..=4)) => events = value as u8,
             ("--limit", Some(value)) => limit = value,
             _ => {
-                let _ = writeln!(io::stderr(), "usage: model [--events 0..4] [--limit STATES]");
+                let _ = writeln!(io::stderr(), "usage: model [--events 0..4] [--limit STATES] [--scope WORDS]");
                 return ExitCode::from(2);
             }
         }
     }
-    let found = model::search_all(events, limit, |found| {
+    let found = model::search_all(events, limit, &only, |found| {
         let _ = tell(&mut io::stdout().lock(), found);
     });
     let failed = found.iter().filter(|found| !found.passed()).count();

@@ -44,11 +44,9 @@ pub(crate) struct Scope {
 /// A little more than the clocks may be apart, and than a lease.
 pub(crate) const TICK: i64 = 121;
 
-fn e(n: &str, d: u8) -> u8 { std::env::var(n).ok().and_then(|k| k.parse().ok()).unwrap_or(d) }
-
 /// The scopes with so many events on GitHub besides the opening of pull requests.
 pub(crate) fn scopes(events: u8) -> Vec<Scope> {
-    let budget = Budget { events, board: 2, duplicates: 2, faults: 1, ticks: e("T", 1), resyncs: e("R", 0) };
+    let budget = Budget { events, board: 2, duplicates: 2, faults: 1, ticks: 1, resyncs: 0 };
     let one = Scope {
         name: "one pull request, one task",
         pull_requests: 1,
@@ -59,15 +57,11 @@ pub(crate) fn scopes(events: u8) -> Vec<Scope> {
         ticks: &[TICK as u32],
         cards: &[[Card::Submitted, Card::None], [Card::InProgress, Card::None], [Card::Timeless, Card::None]],
         late_tasks: false,
-        patience: e("K", 1),
-        functions: e("F", 3) as usize,
+        patience: 1,
+        functions: if events > 1 { 2 } else { 3 },
         budget,
     };
-    let two_on_one = Scope {
-        name: "two pull requests, one task",
-        pull_requests: 2,
-        ..one
-    };
+    let two_on_one = Scope { name: "two pull requests, one task", pull_requests: 2, ..one };
     let one_on_two = Scope {
         name: "one pull request, two tasks",
         tasks: 2,
@@ -76,5 +70,25 @@ pub(crate) fn scopes(events: u8) -> Vec<Scope> {
         cards: &[[Card::Submitted, Card::Submitted], [Card::Submitted, Card::InProgress]],
         ..one
     };
-    vec![one, two_on_one, one_on_two]
+    let late = Scope {
+        name: "a task that is made late",
+        cards: &[[Card::None, Card::None]],
+        late_tasks: true,
+        functions: 2,
+        ..one
+    };
+    let resync = Scope {
+        name: "a resync at any time",
+        functions: 2,
+        budget: Budget { resyncs: 1, duplicates: 1, faults: 0, ..budget },
+        ..one
+    };
+    let patient = Scope {
+        name: "reads of any age",
+        patience: u8::MAX,
+        functions: 2,
+        budget: Budget { events: events.min(1), ..budget },
+        ..one
+    };
+    vec![one, one_on_two, two_on_one, late, resync, patient]
 }

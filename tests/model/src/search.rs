@@ -92,10 +92,9 @@ pub(crate) fn search(scope: Scope, limit: usize) -> Found {
             break;
         }
     }
-    let violations = wrong.into_iter().map(|(state, step, wrong)| Violation {
-        trace: trace(&mut system, &from, state, step),
-        wrong,
-    });
+    let violations = wrong
+        .into_iter()
+        .map(|(state, step, wrong)| Violation { trace: trace(&mut system, &from, state, step), wrong });
     let violations = violations.collect();
     Found { name: scope.name, states: from.len(), steps, at_rest, took: began.elapsed(), complete, violations }
 }

@@ -156,7 +156,10 @@ pub(crate) enum Action {
     Board(usize, Column),
     Tick(u32),
     Deliver(usize),
-    Look { pr: usize, unknown: bool },
+    Look {
+        pr: usize,
+        unknown: bool,
+    },
     /// It claims a row and dies.
     DieLooking(usize),
     Base,
@@ -349,7 +352,9 @@ impl System {
         for pr in prs {
             for before in states.clone() {
                 let begun = self.looks(&before, *pr).into_iter();
-                states.extend(begun.filter(|(action, ..)| matches!(action, Action::Look { .. })).map(|(_, next, _)| next));
+                states.extend(
+                    begun.filter(|(action, ..)| matches!(action, Action::Look { .. })).map(|(_, next, _)| next),
+                );
             }
         }
         states
@@ -548,7 +553,10 @@ impl System {
         let facts = self.world(state.world).delivery(event)?;
         let report = self.facts_report(facts, None);
         let node = self.machine.start(report, state.clock);
-        Some(self.begin(state, Run { job: Job::Webhook { event: event as u8, again }, node: Some(node), got: Vec::new(), age: None }))
+        Some(self.begin(
+            state,
+            Run { job: Job::Webhook { event: event as u8, again }, node: Some(node), got: Vec::new(), age: None },
+        ))
     }
 
     fn outside(&self, state: &State, world: &World, actions: &mut Vec<Action>) {
@@ -692,7 +700,10 @@ impl System {
             self.looked_report(facts, open.map(|pr| pr.mergeability()), state.base, state.clock, claimed)
         };
         let node = self.machine.start(report, state.clock);
-        self.begin(state, Run { job: Job::Look { pr: pr as u8, read_open: false }, node: Some(node), got: Vec::new(), age: None });
+        self.begin(
+            state,
+            Run { job: Job::Look { pr: pr as u8, read_open: false }, node: Some(node), got: Vec::new(), age: None },
+        );
     }
 
     /// Claims the base and reads its open pull requests.
@@ -703,7 +714,12 @@ impl System {
         claimed.version += 1;
         state.base = self.machine.bases.id(claimed);
         let rest = self.open_reports(state, Some(state.base));
-        let run = Run { job: Job::Base { base: state.base, began: state.clock, rest }, node: None, got: Vec::new(), age: None };
+        let run = Run {
+            job: Job::Base { base: state.base, began: state.clock, rest },
+            node: None,
+            got: Vec::new(),
+            age: None,
+        };
         self.begin_with(state, run);
     }
 
@@ -825,9 +841,10 @@ impl System {
             Job::Look { .. } | Job::SettleBase { .. } => (None, None),
             Job::Listed { pr, claimed, began, mut rest } => match rest.pop() {
                 Some(report) => (Some(Job::Listed { pr, claimed, began, rest }), Some(report)),
-                None => {
-                    (Some(Job::Look { pr, read_open: true }), Some(self.compare_report(pr, Some((Some(began), claimed)))))
-                }
+                None => (
+                    Some(Job::Look { pr, read_open: true }),
+                    Some(self.compare_report(pr, Some((Some(began), claimed)))),
+                ),
             },
             Job::Base { base, began, mut rest } => match rest.pop() {
                 Some(report) => (Some(Job::Base { base, began, rest }), Some(report)),
@@ -866,7 +883,12 @@ impl System {
                     if last.is_none_or(|last| last < BEGIN + i64::from(ended) + 60) {
                         state.base = self.move_base(state.base, base);
                     }
-                    self.leave(state, slot, Run { job: Job::Resync { rest }, node: None, got: Vec::new(), age: None }, true);
+                    self.leave(
+                        state,
+                        slot,
+                        Run { job: Job::Resync { rest }, node: None, got: Vec::new(), age: None },
+                        true,
+                    );
                     None
                 }
                 Todo::Compare { .. } => None,
@@ -1048,10 +1070,12 @@ impl System {
         match op {
             Op::PutRow { .. } | Op::CheckRow { .. } => !self.holds(state, op),
             Op::UpdateTask { task, before, .. } | Op::CheckTask { task, before } => {
-                let (now, read) = (self.machine.tasks.get(state.tasks[usize::from(*task)]), self.machine.tasks.get(*before));
+                let (now, read) =
+                    (self.machine.tasks.get(state.tasks[usize::from(*task)]), self.machine.tasks.get(*before));
                 let (Some(now), Some(read)) = (now, read) else { return true };
                 // What the board wrote may come back: if it writes again, and as long as that second lasts if it keeps a time.
-                let over = read.updated_at.is_some_and(|at| at < time(state.clock)) && now.updated_at != read.updated_at;
+                let over =
+                    read.updated_at.is_some_and(|at| at < time(state.clock)) && now.updated_at != read.updated_at;
                 now.version != read.version || over || (state.left.board == 0 && !self.holds(state, op))
             }
             Op::CheckNoTask { .. } | Op::MoveBase { .. } => false,
@@ -1073,9 +1097,8 @@ impl System {
     /// of an answer whether the base moved since; of the time at which a row is due after how many ticks it is; of its attempts whether there were any.
     fn forget(&mut self, state: &mut State) {
         let moved_at = self.machine.bases.get(state.base).map(|base| base.moved_at);
-        let checked = |at: Option<i64>| {
-            at.map(|at| moved_at.filter(|moved| at > *moved).map_or(BEGIN, |moved| moved + 1))
-        };
+        let checked =
+            |at: Option<i64>| at.map(|at| moved_at.filter(|moved| at > *moved).map_or(BEGIN, |moved| moved + 1));
         let now = BEGIN + i64::from(state.clock);
         let ticks = i64::from(state.left.ticks) + 1;
         let due = |at: Option<i64>| {
@@ -1201,7 +1224,9 @@ impl System {
             Job::Resync { .. } => "resync".to_owned(),
         };
         let wants = match run.node.map(|node| self.machine.wants(node)) {
-            Some(Wants::Read(keys)) => format!("reads {keys:?}, has {:?}", run.got.iter().map(|(key, _)| key).collect::<Vec<_>>()),
+            Some(Wants::Read(keys)) => {
+                format!("reads {keys:?}, has {:?}", run.got.iter().map(|(key, _)| key).collect::<Vec<_>>())
+            }
             Some(Wants::Write(ops)) => format!("writes {ops:?}"),
             _ => "goes on".to_owned(),
         };

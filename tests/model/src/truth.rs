@@ -158,7 +158,12 @@ fn links(world: &World, task: usize, card: &Task) -> Result<(), String> {
             return Err(format!("the card does not have {}, which names it", key(*at)));
         };
         if link.state != pr.state {
-            return Err(format!("the card says that {} is {}, and it is {}", key(*at), link.state.as_str(), pr.state.as_str()));
+            return Err(format!(
+                "the card says that {} is {}, and it is {}",
+                key(*at),
+                link.state.as_str(),
+                pr.state.as_str()
+            ));
         }
     }
     if let Some(stranger) = card.pull_requests.keys().find(|has| !named.iter().any(|(at, _)| key(*at) == **has)) {
