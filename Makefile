@@ -22,7 +22,7 @@ ifneq ($(wildcard $(CHECK_VENV)/bin/python),)
 export CARGO_ZIGBUILD_PYTHON_PATH := $(abspath $(CHECK_VENV))/bin/python
 endif
 
-.PHONY: help demo run test browser lint conformance histories bench install build dist deploy deploy-function soak destroy template cargo-lambda
+.PHONY: help demo run test browser lint conformance histories model mutants bench install build dist deploy deploy-function soak destroy template cargo-lambda
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,12 @@ browser: ## The page of `create` in headless Chromium (needs chromium and chrome
 
 histories: ## Two thousand true histories whose deliveries are lost, doubled and swapped, optimised (some minutes to build)
 	HISTORIES=$(or $(HISTORIES),2000) $(CARGO) test --profile stack --package e2e --test e2e -- histories
+
+model: ## Every order of table calls, tried, with as many events on GitHub as EVENTS says (up to an hour)
+	$(CARGO) run --quiet --locked --profile stack --package model -- --events $(or $(EVENTS),2)
+
+mutants: ## Break the rules of domain in seventy ways, one after the other: the unit tests or the model must notice (an hour)
+	tests/model/mutants
 
 bench: ## Measure the release functions side by side with empty ones (some minutes)
 	$(CARGO) build --release --package webhook --bin webhook --example empty_http

@@ -1,6 +1,6 @@
 //! Every order, tried: the protocol and the decisions of `domain`, as they are, over tables in memory and a GitHub that changes by itself.
 //!
-//! - [`world`](crate) is GitHub, `machine` the protocol as an automaton, `system` the functions, the board and the tables, `truth` what a card has to be.
+//! - `world` is GitHub, `machine` the protocol as an automaton, `system` the functions, the board and the tables, `truth` what a card has to be.
 //! - Reconcile's own steps (claim, read GitHub, report) are written down once more in `system`; everything that decides is `domain`'s.
 //! - A read is made in one of two places: with the write of its own function, or just before somebody else writes what it reads. Every other order of
 //!   reads leads to the same states, so none is lost by that. How many writes of others a function may then wait with what it has read is
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn nothing_is_wrong_in_the_smallest_scopes() {
-        for scope in scopes(0) {
+        for scope in scopes(0).into_iter().filter(|scope| scope.pull_requests == 1) {
             let found = search(scope, usize::MAX);
             assert!(found.complete && found.violations.is_empty(), "{}: {:#?}", found.name, found.violations);
             assert!(found.at_rest > 100, "{}: only {} states were let come to rest", found.name, found.at_rest);
