@@ -140,7 +140,7 @@ async fn github() -> ExitCode {
 /// against the schema that GitHub publishes.
 async fn graphql() -> ExitCode {
     let stack = Stack::start().await;
-    stack.task(TASK, "pr_submitted");
+    stack.task("4d9d444d", "pr_submitted");
     let [opened, another] = ["Fix login [kid: #4d9d444d]", "Rewrite the readme"].map(NewPullRequest::titled);
     let opened = stack.github.open_pull_request(REPOSITORY, opened);
     stack.github.deliver(&opened).await;
