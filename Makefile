@@ -31,9 +31,9 @@ demo: ## Start the local stack, move a task with signed webhooks, clone with a m
 	$(CARGO) build --workspace --bins
 	$(CARGO) run --quiet --package stack --bin stack -- demo
 
-run: ## Keep the local stack up on port 9000 and print its URLs
+run: ## Keep the local stack up with cards and a prompt, on port 9000 (PORT=… for another; RUN=--json for raw logs)
 	$(CARGO) build --workspace --bins
-	$(CARGO) run --quiet --package stack --bin stack -- run
+	$(CARGO) run --quiet --package stack --bin stack -- run $(RUN)
 
 test: ## The whole test suite
 	@mkdir -p $(dir $(CALLS)) && rm -f $(CALLS)
@@ -48,8 +48,8 @@ shells: ## The completions in zsh and fish themselves (needs both; bash is part 
 histories: ## Two thousand true histories whose deliveries are lost, doubled and swapped, optimised (some minutes to build)
 	HISTORIES=$(or $(HISTORIES),2000) $(CARGO) test --profile stack --package e2e --test e2e -- histories
 
-model: ## Every order of table calls, tried, with as many events on GitHub as EVENTS says (up to an hour)
-	$(CARGO) run --quiet --locked --profile stack --package model -- --events $(or $(EVENTS),2)
+model: ## Every order of table calls, tried, with as many events on GitHub as EVENTS says (1: some minutes)
+	$(CARGO) run --quiet --locked --profile stack --package model -- --events $(or $(EVENTS),1)
 
 mutants: ## Break the rules of domain in seventy ways, one after the other: the unit tests or the model must notice (an hour)
 	tests/model/mutants

@@ -146,7 +146,7 @@ async fn try_to_settle_merged(
     if row.title_unconfirmed || row.awaits_permission() {
         add(&run.tally.checked, 1);
         let seen = one_of(run, installation, about.repository_id, &about.repository, about.number).await?;
-        return consider(run, installation, Some(row.clone()), seen, None, None).await.map(drop);
+        return consider(run, installation, Asked::Claimed(row.clone()), seen, None, None).await.map(drop);
     }
     let compare = || Report::compare(about.repository_id, about.number);
     let applied = run.apply(compare().looked(Look::default())).await?;
@@ -393,7 +393,10 @@ impl Group {
         let installation = self.installation;
         let asked = observed.into_iter().map(|seen| {
             let number = seen.facts.snapshot.number;
-            let row = self.claimed.get(&number).cloned().or_else(|| stored.remove(&number));
+            let row = match self.claimed.get(&number) {
+                Some(row) => Asked::Claimed(row.clone()),
+                None => Asked::Listed(stored.remove(&number)),
+            };
             let doubt = self.doubts.get(&number).cloned();
             let moved = self.moved.as_deref();
             async move { (number, consider(run, installation, row, seen, doubt, moved).await) }
@@ -485,7 +488,8 @@ impl Group {
                     run.reschedule(&Item::PullRequest(Box::new(row)), &soon).await;
                 }
                 None if claimed => {
-                    let report = Report::compare(self.repository_id, number).looked(Look::default());
+                    let look = Look { claimed: Some(row.version), ..Look::default() };
+                    let report = Report::compare(self.repository_id, number).looked(look);
                     run.apply(report).await?;
                 }
                 None => {
@@ -508,15 +512,28 @@ async fn settle_base(run: &Run<'_>, base: Item) {
     }
 }
 
+/// The row that an answer is about, as it was when GitHub was asked.
+enum Asked {
+    /// Claimed before that: if nobody else wrote it since, no question was asked that the answer is too old for.
+    Claimed(PullRequest),
+    /// Shown by a list and read after it: a question may have been asked in between.
+    Listed(Option<PullRequest>),
+}
+
 /// What one answer makes of the row it is about.
 async fn consider(
     run: &Run<'_>,
     installation: Option<InstallationId>,
-    row: Option<PullRequest>,
+    asked: Asked,
     mut seen: Observed,
     doubt: Option<String>,
     moved: Option<&BaseMove>,
 ) -> Result<Step, Failure> {
+    let (row, claimed) = match asked {
+        Asked::Claimed(row) => (Some(row), true),
+        Asked::Listed(row) => (row, false),
+    };
+    let version = row.as_ref().map(|row| row.version);
     let ours = row.is_some() || !Tags::of(&seen.facts.snapshot.title).named.is_empty();
     if !ours {
         return Ok(Step::Settled);
@@ -548,7 +565,13 @@ async fn consider(
             None => return Ok(Step::Settled),
         },
     };
-    let mut look = Look::default();
+    if claimed && version.is_some_and(|version| row.version > version + 1) {
+        // Whoever wrote it since left it owed, or this run's claim on it ends and brings it back.
+        add(&run.tally.deferred, 1);
+        return Ok(Step::Settled);
+    }
+    // No row has the latter: its schedule stays as it is.
+    let mut look = Look { claimed: Some(if claimed { row.version } else { u64::MAX }), ..Look::default() };
     if row.awaits_permission() {
         let about = &row.snapshot;
         look.author_may_write = Some(may_write(run, installation, &about.repository, &about.author).await?);

@@ -189,6 +189,11 @@ impl GitHub {
         self.state().truth(repository, number)
     }
 
+    /// The files that a pull request touches.
+    pub fn paths(&self, repository: &str, number: u64) -> Vec<String> {
+        self.state().pull(repository, number).paths.iter().cloned().collect()
+    }
+
     /// The numbers of a repository's pull requests.
     pub fn numbers(&self, repository: &str) -> Vec<u64> {
         let mut state = self.state();

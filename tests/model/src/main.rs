@@ -7,7 +7,7 @@ use model::Found;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let (mut events, mut limit, mut only) = (2, usize::MAX, String::new());
+    let (mut events, mut limit, mut only) = (1, usize::MAX, String::new());
     while let Some(name) = arguments.next() {
         let text = arguments.next().unwrap_or_default();
         match (name.as_str(), text.parse::<usize>().ok()) {

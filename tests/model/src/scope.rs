@@ -61,7 +61,13 @@ pub(crate) fn scopes(events: u8) -> Vec<Scope> {
         functions: if events > 1 { 2 } else { 3 },
         budget,
     };
-    let two_on_one = Scope { name: "two pull requests, one task", pull_requests: 2, ..one };
+    // The opening of the second is an event as any other.
+    let two_on_one = Scope {
+        name: "two pull requests, one task",
+        pull_requests: 2,
+        budget: Budget { events: events.saturating_sub(1), ..budget },
+        ..one
+    };
     let one_on_two = Scope {
         name: "one pull request, two tasks",
         tasks: 2,

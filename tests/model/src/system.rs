@@ -210,6 +210,8 @@ pub(crate) struct System {
     settled: Map<u128, Result<(), String>>,
     updates: Map<(u32, u32, u32), u32>,
     claims: Map<(u32, u32), u32>,
+    /// What was found wrong on the way to a step.
+    noticed: Option<String>,
 }
 
 impl System {
@@ -223,6 +225,7 @@ impl System {
             settled: Map::default(),
             updates: Map::default(),
             claims: Map::default(),
+            noticed: None,
         }
     }
 
@@ -264,6 +267,9 @@ impl System {
         self.outside(state, &world, &mut actions);
         for action in actions {
             self.happen(state, action, &mut found);
+        }
+        if let Some(wrong) = self.noticed.take() {
+            found.push(Successor { action: Action::Resync, state: *state, wrong: Some(wrong) });
         }
         for successor in &mut found {
             self.lose(&mut successor.state);
@@ -325,7 +331,7 @@ impl System {
             let mut told = next;
             let slot = next.runs.iter().position(|run| *run == 0).unwrap_or(slot);
             self.look(&mut told, pr, false);
-            self.grow_older(&mut told);
+            self.noticed = self.noticed.take().or(self.grow_older(&mut told).err());
             found.push((Action::Look { pr, unknown: false }, told, slot));
             if next.left.faults == 0 {
                 continue;
@@ -334,12 +340,12 @@ impl System {
             if open {
                 let mut untold = next;
                 self.look(&mut untold, pr, true);
-                self.grow_older(&mut untold);
+                self.noticed = self.noticed.take().or(self.grow_older(&mut untold).err());
                 found.push((Action::Look { pr, unknown: true }, untold, slot));
             }
             let mut dies = next;
             self.look(&mut dies, pr, false);
-            self.grow_older(&mut dies);
+            self.noticed = self.noticed.take().or(self.grow_older(&mut dies).err());
             dies.runs[slot] = 0;
             found.push((Action::DieLooking(pr), dies, slot));
         }
@@ -386,8 +392,8 @@ impl System {
                 for mut next in self.meanwhile(state, &keys, RUNS) {
                     next.left.board -= 1;
                     self.write_card(&mut next, task, column);
-                    self.grow_older(&mut next);
-                    found.push(Successor { action, state: next, wrong: None });
+                    let wrong = self.grow_older(&mut next).err();
+                    found.push(Successor { action, state: next, wrong });
                 }
                 return;
             }
@@ -440,10 +446,11 @@ impl System {
         for fate in fates {
             for mut next in self.meanwhile(&ready, &keys, slot) {
                 next.left.faults -= u8::from(fate != Fate::Well);
-                let wrong = self.write(&mut next, slot, fate).err();
+                let mut wrong = self.write(&mut next, slot, fate);
                 if !keys.is_empty() {
-                    self.grow_older(&mut next);
+                    wrong = wrong.and(self.grow_older(&mut next));
                 }
+                let wrong = wrong.err();
                 found.push(Successor { action, state: next, wrong });
             }
         }
@@ -530,16 +537,23 @@ impl System {
         }
     }
 
+    /// Who has lost holds on to what it read of GitHub, a webhook to nothing.
+    fn age_of(&self, run: &Run) -> Option<u8> {
+        (self.scope.patience < u8::MAX && matches!(run.job, Job::Look { .. })).then_some(0)
+    }
+
     /// Something was written: whoever has read before that grows older, and decides once it has waited for as many writes as the scope has it wait.
-    fn grow_older(&mut self, state: &mut State) {
+    fn grow_older(&mut self, state: &mut State) -> Result<(), String> {
+        let mut wrong = Ok(());
         for slot in 0..RUNS {
             let Some(run) = self.run(state.runs[slot]) else { continue };
             let Some(age) = run.age.filter(|age| *age < self.scope.patience) else { continue };
             state.runs[slot] = self.runs.id(Run { age: Some(age + 1), ..run });
-            if age + 1 >= self.scope.patience {
-                self.decide(state, slot);
+            if age + 1 >= self.scope.patience && self.decide(state, slot).is_some() {
+                wrong = wrong.and(self.write(state, slot, Fate::Well));
             }
         }
+        wrong
     }
 
     /// A webhook begins to hear an event, if that may still be.
@@ -956,7 +970,7 @@ impl System {
             (_, true) => Written::Done,
         };
         let node = self.machine.written(node, written);
-        self.go_on(state, slot, Run { node: Some(node), got: Vec::new(), age: None, ..run });
+        self.go_on(state, slot, Run { node: Some(node), got: Vec::new(), age: self.age_of(&run), ..run });
         checked
     }
 
@@ -1050,7 +1064,7 @@ impl System {
             if ops.iter().any(|op| self.has_moved_on(state, op)) {
                 let run = (**run).clone();
                 let node = self.machine.written(node, Written::Lost);
-                self.go_on(state, slot, Run { node: Some(node), got: Vec::new(), age: None, ..run });
+                self.go_on(state, slot, Run { node: Some(node), got: Vec::new(), age: self.age_of(&run), ..run });
             }
         }
         // A webhook that begins again is one that has not begun.

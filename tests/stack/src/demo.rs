@@ -9,6 +9,8 @@ use tokio::process::Command;
 use fake_github::NewPullRequest;
 use stack::{REPOSITORY, Stack};
 
+use crate::show::{self, fitted, text};
+
 const TASK: &str = "4d9d444d0198c5c27f00aabbccddeeff";
 const OTHER: &str = "b7c1e2f30198c5c27f00aabbccddeeff";
 
@@ -22,45 +24,50 @@ pub(super) async fn run(binary: impl Fn(&str) -> PathBuf) -> Result<(), String> 
     say(&format!("  webhook    {}", stack.front.url()));
     say(&format!("  GitHub     {}", stack.github.url()));
 
-    say("\n1. A task is on the board. Its pull request is named after it, and GitHub is asked whether it merges.");
     stack.create_task(TASK, "Fix login timeout", "pr_submitted");
+    show_board(&stack);
+
+    say("\n1. A pull request is named after the task, and GitHub is asked whether it merges.");
     let opened = open(&stack, "Fix login timeout [kid: #4d9d444d]");
     deliver(&stack, &opened, "linked").await?;
     conflict_becomes(&stack, &json!(false)).await?;
 
-    say("\n2. Another pull request is merged into the same base. GitHub does not say so, but now there is a conflict.");
+    say("\n2. Another one is merged into the same base. GitHub does not say so, but now there is a conflict.");
     let another = open(&stack, "Rewrite the readme");
     let merged = stack.github.merge(REPOSITORY, another.number());
     deliver(&stack, &merged, "ignored").await?;
     conflict_becomes(&stack, &json!(true)).await?;
     let culprit = &stack.read(TASK)["conflict_caused_by"];
-    say(&format!("  conflict_caused_by={}", text(culprit)));
     expect("the culprit is named", culprit, &merged.payload["pull_request"]["html_url"])?;
 
     say("\n3. The agent brings its branch up to date.");
-    deliver(&stack, &stack.github.push_rebased(REPOSITORY, opened.number()), "updated").await?;
+    deliver(&stack, &stack.github.push_rebased(REPOSITORY, opened.number()), "unchanged").await?;
     conflict_becomes(&stack, &json!(false)).await?;
 
     say("\n4. The pull request is merged. GitHub says so, signed, and the task moves.");
     let merged = stack.github.merge(REPOSITORY, opened.number());
     deliver(&stack, &merged, "moved").await?;
-    show_task(&stack, TASK);
+    show_board(&stack);
     expect("the task is done", &stack.read(TASK)["status"], &json!("done"))?;
 
     say("\n5. Somebody else says so, with a signature of his own. Nothing moves.");
     let status = forge(&stack, &merged.payload).await?;
     say(&format!("  POST pull_request (forged) → {status}"));
+    show_board(&stack);
     expect("a forged signature is refused", &json!(status), &json!(401))?;
 
     say("\n6. A merge whose webhook never came. The next resync finds it.");
     stack.create_task(OTHER, "Add a changelog", "pr_submitted");
     let lost = open(&stack, "Add a changelog [kid: #b7c1e2f3]");
     stack.github.merge(REPOSITORY, lost.number());
-    show_task(&stack, OTHER);
+    show_board(&stack);
+    let before = show::cards(&stack);
     let resync = json!({"resync": REPOSITORY});
     let answer = stack.lambda.invoke("reconcile", resync.clone()).await.map_err(|error| error.to_string())?;
-    say(&format!("  invoke reconcile {resync} → {answer}"));
-    show_task(&stack, OTHER);
+    say(&format!("  invoke reconcile {resync}"));
+    say_json(&answer);
+    show::changes(&before, &show::cards(&stack)).iter().for_each(|line| say(&format!("  {line}")));
+    show_board(&stack);
     expect("the task is done", &stack.read(OTHER)["status"], &json!("done"))?;
 
     say("\n7. An agent asks for a token and clones the private repository with it.");
@@ -71,10 +78,14 @@ pub(super) async fn run(binary: impl Fn(&str) -> PathBuf) -> Result<(), String> 
     let token = minted["token"].as_str().ok_or("the answer holds no token")?;
     let shown = json!({"token": format!("{}…", &token[..8]), "expires_at": minted["expires_at"],
         "permissions": minted["permissions"], "cached": minted["cached"]});
-    say(&format!("  → {shown}"));
+    say(&format!("  → {} until {}, contents: read", text(&shown["token"]), text(&shown["expires_at"])));
+    say_json(&shown);
     clone(&stack, token).await?;
     stack.github.assert_nothing_unexpected();
-    say("\nEvery step held.");
+    say("\nEvery step held. Next:");
+    say("  make run                    the same board, kept up, with a prompt: merge 1, conflict 2, lose, tick");
+    say("  make install                the command konduktor-github-app: task list, pr, explain");
+    say("  make build && make deploy   on AWS");
     Ok(())
 }
 
@@ -85,19 +96,21 @@ fn open(stack: &Stack, title: &str) -> fake_github::Event {
 
 /// Hands the table's stream to reconcile, which asks GitHub until it knows.
 async fn conflict_becomes(stack: &Stack, wanted: &Value) -> Result<(), String> {
-    let shown = |value: &Value| if value.is_null() { "unknown".to_owned() } else { value.to_string() };
-    let before = stack.read(TASK)["has_merge_conflict"].clone();
+    let before = show::cards(stack);
     stack.stream.drain().await;
-    let after = stack.read(TASK)["has_merge_conflict"].clone();
-    say(&format!("  task {}…  has_merge_conflict={} → {}", &TASK[..8], shown(&before), shown(&after)));
-    expect("the conflict is known", &after, wanted)
+    show::changes(&before, &show::cards(stack)).iter().for_each(|line| say(&format!("  {line}")));
+    show_board(stack);
+    expect("the conflict is known", &stack.read(TASK)["has_merge_conflict"], wanted)
 }
 
 async fn deliver(stack: &Stack, event: &fake_github::Event, outcome: &str) -> Result<(), String> {
+    let before = show::cards(stack);
     let record = stack.github.deliver(event).await;
     let answer: Value = serde_json::from_str(&record.body).unwrap_or_default();
     let action = event.payload["action"].as_str().unwrap_or_default();
-    say(&format!("  POST pull_request.{action} → {} {answer}", record.status));
+    say(&format!("  POST pull_request.{action} → {} {}", record.status, text(&answer["outcome"])));
+    say_json(&answer);
+    show::changes(&before, &show::cards(stack)).iter().for_each(|line| say(&format!("  {line}")));
     expect(&format!("{action} is answered with {outcome}"), &answer["outcome"], &json!(outcome))
 }
 
@@ -135,19 +148,21 @@ async fn clone(stack: &Stack, token: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn show_task(stack: &Stack, id: &str) {
-    let task = stack.read(id);
-    say(&format!("  task {}…  {}  [{}]", &id[..8], text(&task["title"]), text(&task["status"])));
+fn show_board(stack: &Stack) {
+    show::board(&show::cards(stack)).iter().for_each(|line| say(&format!("    | {line}")));
 }
 
 fn expect(step: &str, seen: &Value, wanted: &Value) -> Result<(), String> {
     if seen == wanted { Ok(()) } else { Err(format!("{step}: expected {wanted}, saw {seen}")) }
 }
 
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
+fn say(line: &str) {
+    println!("{}", fitted(line));
 }
 
-fn say(line: &str) {
-    println!("{line}");
+/// What was answered, as it was, for those who ask for it.
+fn say_json(value: &Value) {
+    if std::env::var("DEMO_JSON").is_ok_and(|wanted| !wanted.is_empty() && wanted != "0") {
+        println!("  {value}");
+    }
 }

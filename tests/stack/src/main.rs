@@ -1,4 +1,4 @@
-//! `stack demo [FOLDER [RUNNER…]] | run | bench FOLDER | exec COMMAND | github | graphql`: the local stack from a terminal.
+//! `stack demo [FOLDER [RUNNER…]] | run [--json] | bench FOLDER | exec COMMAND | github | graphql`: the local stack from a terminal.
 
 #![allow(
     clippy::disallowed_methods,
@@ -11,6 +11,8 @@
 
 mod bench;
 mod demo;
+mod run;
+mod show;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -21,11 +23,6 @@ use local_aws::lambda::binary;
 use serde_json::json;
 use stack::{ACCOUNT, REPOSITORY, Stack};
 
-/// The front door's port of `run`, so that a tunnel or a second terminal can be told once.
-const PORT: u16 = 9000;
-
-const TASK: &str = "4d9d444d";
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -35,13 +32,13 @@ async fn main() -> ExitCode {
             bench::run(&arguments.collect::<Vec<_>>()).await;
             ExitCode::SUCCESS
         }
-        Some("run") => run().await,
+        Some("run") => run::run(&arguments.collect::<Vec<_>>()).await,
         Some("github") => github().await,
         Some("graphql") => graphql().await,
         Some("exec") => exec(&arguments.collect::<Vec<_>>()).await,
         _ => {
             eprintln!(
-                "usage: stack demo [FOLDER [RUNNER [ARGUMENT…]]] | stack run | stack bench FOLDER | \
+                "usage: stack demo [FOLDER [RUNNER [ARGUMENT…]]] | stack run [--json] | stack bench FOLDER | \
                  stack exec COMMAND [ARGUMENT…] | stack github | stack graphql"
             );
             ExitCode::from(2)
@@ -80,19 +77,6 @@ fn bootstrap(folder: &Path, name: &str, runner: &[String], scripts: &Path) -> Pa
     std::fs::write(&script, format!("#!/bin/sh\nexec {}\n", words.join(" "))).expect("a script is written");
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("the script is ours");
     script
-}
-
-async fn run() -> ExitCode {
-    let stack = Stack::on_port(PORT).await;
-    stack.lambda.echo_logs();
-    let _triggers = stack.spawn_triggers();
-    println!("The local stack is up; Ctrl-C ends it. For other terminals:\n");
-    for (name, value) in stack.environment() {
-        println!("export {name}={}", quoted(&value));
-    }
-    println!("\nWebhook: {}", stack.front.url());
-    let _ = tokio::signal::ctrl_c().await;
-    ExitCode::SUCCESS
 }
 
 /// Runs a command with the stack's environment, and ends with it.
@@ -156,7 +140,7 @@ async fn github() -> ExitCode {
 /// against the schema that GitHub publishes.
 async fn graphql() -> ExitCode {
     let stack = Stack::start().await;
-    stack.task(TASK, "pr_submitted");
+    stack.task("4d9d444d", "pr_submitted");
     let [opened, another] = ["Fix login [kid: #4d9d444d]", "Rewrite the readme"].map(NewPullRequest::titled);
     let opened = stack.github.open_pull_request(REPOSITORY, opened);
     stack.github.deliver(&opened).await;

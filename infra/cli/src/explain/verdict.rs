@@ -141,13 +141,18 @@ fn of_links<'a>(evidence: &'a Evidence, pull_request: &'a PullRequestEvidence, n
             (Outcome::NewerIsOpen { .. }, _) => Cause::NewerIsOpen,
             (Outcome::CompletedSince, _) => Cause::CompletedSince,
             (Outcome::NotTaken, _) => Cause::TagAfterMerge,
-            (Outcome::TitleUnconfirmed, _) if pull_request.stored.is_some() => Cause::TitleAsked,
+            (Outcome::TitleUnconfirmed, _) if is_asked(pull_request) => Cause::TitleAsked,
             (_, Some(card)) => of_linked(evidence, pull_request, &next, &card.task),
             (_, None) => Cause::NoTask,
         };
         Some(Concerned { tag: tagged.map(|tagged| &tagged.tag), card, cause })
     });
     concerned.collect()
+}
+
+/// Whether what is stored waits for GitHub to say which title was merged.
+fn is_asked(pull_request: &PullRequestEvidence) -> bool {
+    pull_request.stored.as_ref().is_some_and(|stored| stored.title_unconfirmed)
 }
 
 /// What the rules would make of GitHub's facts now.

@@ -926,6 +926,47 @@ fn whatever_happens_between_read_and_write_is_decided_on() {
 }
 
 #[test]
+fn a_task_that_a_decision_leaves_as_it_is_is_a_condition_of_it() {
+    // A look at a merge that waits changes nothing but when the row is looked at next; the card is submitted meanwhile.
+    let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
+    tables.apply(Pr::new(1, TAG, 10).merged(1000).delivery(), 1001);
+    let report = Report::compare(REPOSITORY, PullRequestNumber(1)).looked(Look::default());
+    tables.apply_while(report, 1100, |tables| tables.move_task(TASK, Status::PrSubmitted, 0));
+    assert_eq!(tables.status(TASK), Status::Done);
+}
+
+#[test]
+fn what_was_lost_is_read_again_also_where_no_tag_leads() {
+    let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
+    let pr = Pr::new(1, TAG, 10);
+    tables.apply(pr.delivery(), 11);
+    // The new title names nothing, so the task that loses its link is read by its id alone.
+    tables.apply_while(pr.retitled(20, "Fix").delivery(), 21, |tables| tables.move_task(TASK, Status::ToDo, 20));
+    assert!(tables.linked(TASK).is_empty());
+    assert_eq!(tables.status(TASK), Status::ToDo);
+}
+
+#[test]
+fn what_was_asked_after_a_look_began_stays_owed() {
+    let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
+    let pr = Pr::new(1, TAG, 10);
+    tables.apply(pr.delivery(), 11);
+    let row = tables.rows.get_mut(&(REPOSITORY, PullRequestNumber(1))).unwrap();
+    row.version += 1;
+    row.schedule = crate::schedule::Schedule::at(EPOCH + 200, 0);
+    let claimed = Some(row.version);
+    // GitHub is read; in the same second the title loses its tag, and the delivery of that is heard.
+    tables.apply(pr.retitled(10, "Fix").edit(TAG), 12);
+    let answer = Answer { mergeability: Mergeability::Mergeable, base: None };
+    let look = |claimed| Look { answer: Some(answer.clone()), claimed, ..Look::default() };
+    tables.apply(pr.read(None).read_at(EPOCH + 11).looked(look(claimed)), 13);
+    assert!(tables.row(1).schedule.is_at_once());
+    let claimed = Some(tables.row(1).version);
+    tables.apply(pr.retitled(10, "Fix").read(None).looked(look(claimed)), 100);
+    assert!(tables.linked(TASK).is_empty() && !tables.row(1).schedule.is_due());
+}
+
+#[test]
 fn a_task_that_is_created_between_read_and_write_is_not_taken_for_absent() {
     let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
     let pr = Pr::new(1, TAG, 10);

@@ -2,10 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::Duration,
 };
 
@@ -17,12 +14,15 @@ use tokio::{
 /// How many lines are kept, so that a long run does not fill the memory.
 const KEPT: usize = 100_000;
 
+/// What the terminal shows of a function's line.
+pub type Echo = fn(&str, &str) -> Option<String>;
+
 /// The lines of all functions, in the order they arrived.
 #[derive(Default)]
 pub(super) struct Logs {
     lines: Mutex<VecDeque<(String, String)>>,
     added: Notify,
-    echo: AtomicBool,
+    echo: OnceLock<Echo>,
 }
 
 impl Logs {
@@ -39,8 +39,8 @@ impl Logs {
     }
 
     fn add(&self, function: &str, line: String) {
-        if self.echo.load(Ordering::Relaxed) {
-            println!("{function:>9} | {line}");
+        if let Some(shown) = self.echo.get().and_then(|echo| echo(function, &line)) {
+            println!("{shown}");
         }
         let mut lines = self.lines();
         if lines.len() == KEPT {
@@ -55,8 +55,8 @@ impl Logs {
         self.lines.lock().expect("nothing panics while it holds the lines")
     }
 
-    pub(super) fn echo(&self) {
-        self.echo.store(true, Ordering::Relaxed);
+    pub(super) fn echo(&self, echo: Echo) {
+        self.echo.get_or_init(|| echo);
     }
 
     pub(super) fn all(&self) -> Vec<(String, String)> {

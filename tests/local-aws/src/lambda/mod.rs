@@ -25,6 +25,7 @@ use tokio::sync::oneshot;
 pub use binaries::binary;
 pub use environment::ColdStart;
 pub use http_api::Front;
+pub use logs::Echo;
 
 use crate::{ACCOUNT, REGION, loopback::Server};
 use environment::{Environment, Outcome, Work};
@@ -353,9 +354,9 @@ impl LambdaHost {
         self.host.logs.all()
     }
 
-    /// Prints every further line to the terminal, after its function's name.
-    pub fn echo_logs(&self) {
-        self.host.logs.echo();
+    /// Shows further lines on the terminal, as the first caller has it.
+    pub fn echo_logs(&self, echo: Echo) {
+        self.host.logs.echo(echo);
     }
 
     /// Waits for a line of the function that `matches`, past or to come; panics after 10 s without one.

@@ -1,0 +1,137 @@
+//! The board as the demonstration and `run` show it: a line a card, and a line for each thing that changed.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use stack::Stack;
+
+/// No line is longer, so that none wraps on a terminal that is shared or filmed.
+pub(crate) const WIDEST: usize = 99;
+
+const COLUMNS: [&str; 6] = ["idea", "to_do", "in_progress", "pr_submitted", "done", "trash"];
+
+/// What is shown of a card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Card {
+    title: String,
+    status: String,
+    pull_request: Option<(String, String)>,
+    conflict: Option<bool>,
+    caused_by: Option<String>,
+}
+
+/// The cards by the first digits of their ids.
+pub(crate) type Cards = BTreeMap<String, Card>;
+
+/// The board as it is now.
+pub(crate) fn cards(stack: &Stack) -> Cards {
+    let items = stack.dynamodb.scan(&stack.dynamodb.names().tasks);
+    items.iter().map(|task| (text(&task["prefix"]).to_owned(), Card::of(task))).collect()
+}
+
+impl Card {
+    fn of(task: &Value) -> Self {
+        let current = task["pull_request"].as_str().map(|key| {
+            let number = key.rsplit('#').next().unwrap_or(key);
+            (format!("#{number}"), text(&task["pull_requests"][key]["state"]).to_owned())
+        });
+        Self {
+            title: text(&task["title"]).to_owned(),
+            status: text(&task["status"]).to_owned(),
+            pull_request: current,
+            conflict: task["has_merge_conflict"].as_bool(),
+            caused_by: task["conflict_caused_by"].as_str().map(number),
+        }
+    }
+
+    fn pull_request(&self) -> String {
+        let Some((number, state)) = &self.pull_request else { return String::new() };
+        let merges = match (state.as_str(), self.conflict, &self.caused_by) {
+            ("open", Some(true), Some(cause)) => format!(", conflicts since {cause} was merged"),
+            ("open", Some(true), None) => ", conflicts".to_owned(),
+            ("open", Some(false), _) => ", merges".to_owned(),
+            ("open", None, _) => ", not known yet whether it merges".to_owned(),
+            _ => String::new(),
+        };
+        format!("{number} {state}{merges}")
+    }
+}
+
+/// A line a card, in the order of the columns.
+pub(crate) fn board(cards: &Cards) -> Vec<String> {
+    let place = |card: &Card| COLUMNS.iter().position(|column| *column == card.status).unwrap_or(COLUMNS.len());
+    let mut cards: Vec<_> = cards.iter().collect();
+    cards.sort_by_key(|(id, card)| (place(card), (*id).clone()));
+    let line = |(id, card): &(&String, &Card)| {
+        let title: String = card.title.chars().take(24).collect();
+        fitted(format!("{:<13} {id}  {title:<24}  {}", card.status, card.pull_request()).trim_end())
+    };
+    cards.iter().map(line).collect()
+}
+
+/// What happened to the cards between two looks.
+pub(crate) fn changes(before: &Cards, after: &Cards) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (id, card) in after {
+        let mut say = |what: String| lines.push(fitted(&format!("{id} {}: {what}", card.title)));
+        let Some(earlier) = before.get(id) else {
+            say(format!("new in {}", card.status));
+            continue;
+        };
+        if earlier.status != card.status {
+            say(format!("moved {} → {}", earlier.status, card.status));
+        }
+        let told = |card: &Card| (card.pull_request.clone(), card.conflict, card.caused_by.clone());
+        if told(earlier) != told(card) && card.pull_request.is_some() {
+            say(card.pull_request());
+        }
+    }
+    lines
+}
+
+/// The number of a pull request's page.
+fn number(url: &str) -> String {
+    format!("#{}", url.rsplit('/').next().unwrap_or(url))
+}
+
+pub(crate) fn fitted(line: &str) -> String {
+    if line.chars().count() <= WIDEST {
+        return line.to_owned();
+    }
+    line.chars().take(WIDEST - 1).chain(['…']).collect()
+}
+
+pub(crate) fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Card, Cards, WIDEST, board, changes};
+
+    fn cards(status: &str, conflict: serde_json::Value) -> Cards {
+        let task = json!({"title": "Fix login ".repeat(20), "status": status, "pull_request": "7#1",
+            "pull_requests": {"7#1": {"state": "open"}}, "has_merge_conflict": conflict,
+            "conflict_caused_by": "https://github.com/acme/app/pull/2"});
+        Cards::from([("4d9d444d".to_owned(), Card::of(&task))])
+    }
+
+    #[test]
+    fn a_line_says_what_changed_and_fits() {
+        let (before, after) = (cards("pr_submitted", json!(false)), cards("done", json!(true)));
+        assert_eq!(changes(&before, &before), Vec::<String>::new());
+        let short = |mut cards: Cards| {
+            cards.values_mut().for_each(|card| card.title = "Fix".to_owned());
+            cards
+        };
+        assert_eq!(
+            changes(&short(before.clone()), &short(after.clone())),
+            ["4d9d444d Fix: moved pr_submitted → done", "4d9d444d Fix: #1 open, conflicts since #2 was merged"]
+        );
+        for line in board(&after).iter().chain(&changes(&before, &after)) {
+            assert!(line.chars().count() <= WIDEST, "{line}");
+        }
+    }
+}
