@@ -40,13 +40,19 @@ pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
+/// As much of the beginning as fits into so many columns; that may be nothing.
+pub(crate) fn beginning(text: &str, columns: usize) -> &str {
+    let mut used = 0;
+    let end = text.char_indices().find(|(_, character)| {
+        used += character.width().unwrap_or_default();
+        used > columns
+    });
+    end.map_or(text, |(at, _)| &text[..at])
+}
+
 /// Cuts a text in two where the first part fills no more than so many columns. The first holds one character at least,
 /// however wide that is: whoever goes on with the rest comes to an end.
 pub(crate) fn split_at_width(text: &str, columns: usize) -> (&str, &str) {
-    let mut used = 0;
-    let end = text.char_indices().find(|(at, character)| {
-        used += character.width().unwrap_or_default();
-        used > columns && *at > 0
-    });
-    text.split_at(end.map_or(text.len(), |(at, _)| at))
+    let first = text.chars().next().map_or(0, char::len_utf8);
+    text.split_at(beginning(text, columns).len().max(first))
 }

@@ -6,7 +6,7 @@ use domain::task::{COLUMNS, LinkedPullRequest, Status};
 use super::List;
 use super::table::Card;
 use crate::output::{Style, Terminal};
-use crate::text::{printable, split_at_width, width};
+use crate::text::{beginning, printable, split_at_width, width};
 
 /// A column narrower than this wraps every other word: then fewer columns stand side by side.
 const NARROWEST: usize = 20;
@@ -103,7 +103,7 @@ fn wrapped(text: &str, columns: usize) -> Vec<String> {
     if lines.len() > MOST_TITLE_LINES {
         lines.truncate(MOST_TITLE_LINES);
         if let Some(last) = lines.last_mut() {
-            *last = format!("{}…", split_at_width(last, columns.saturating_sub(1)).0);
+            *last = format!("{}…", beginning(last, columns.saturating_sub(1)));
         }
     }
     lines
@@ -118,7 +118,7 @@ fn beside(columns: &[Vec<Line>], each: usize, terminal: Terminal) -> String {
         let mut owed = 0;
         for column in columns {
             let (cell, style) = column.get(at).unwrap_or(&empty);
-            let (cell, _) = split_at_width(cell, each);
+            let cell = beginning(cell, each);
             if !cell.is_empty() {
                 line.push_str(&" ".repeat(owed));
                 owed = 0;
@@ -209,6 +209,8 @@ mod tests {
         assert_eq!(wrapped("ログインの時間切れを直す", 10), ["ログインの", "時間切れを", "直す"]);
         // A combining mark takes no column of its own.
         assert_eq!(wrapped("re\u{301}sume\u{301} the upload", 10), ["re\u{301}sume\u{301} the", "upload"]);
+        // Of a wide character no half is shown.
+        assert_eq!(wrapped("豈豈豈豈", 2), ["豈", "豈", "…"]);
         assert_eq!(wrapped("a  word ofmorethantencharacters", 10), ["a word", "ofmorethan", "tencharac…"]);
     }
 
