@@ -250,7 +250,7 @@ async fn submit(tasks: &Tasks, card: Card, named: &Subject, pull: &Pull) -> Resu
     if from == Status::PrSubmitted {
         return Ok(None);
     }
-    let Err(failure) = tasks.move_task(&card.task, &Status::PrSubmitted, task::now()?).await else {
+    let Err(failure) = tasks.move_task(&card.task, &Status::PrSubmitted, crate::clock::now()).await else {
         return Ok(Some(from));
     };
     // Somebody else may have moved it just there.

@@ -14,7 +14,6 @@ use adapters::config::Variables;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use domain::task::{Status, Task};
-use jiff::{Timestamp, Unit};
 use serde_json::Value;
 
 use crate::aws::{Account, Session};
@@ -162,7 +161,7 @@ async fn create(arguments: Create, account: &Account) -> Result<(), Failure> {
         status: arguments.status,
         priority: arguments.priority,
         repository: arguments.repository,
-        created_at: now()?,
+        created_at: clock::now(),
     };
     let card = tasks.create(&new).await?;
     if arguments.json {
@@ -210,7 +209,7 @@ async fn move_task(arguments: Move, account: &Account) -> Result<(), Failure> {
     if task.status == *to {
         return output::write(format!("{id} is in {to} already\n"));
     }
-    tasks.move_task(&task, to, now()?).await?;
+    tasks.move_task(&task, to, clock::now()).await?;
     output::write(format!("{id}: {from} → {to}\n"))
 }
 
@@ -240,11 +239,6 @@ pub(crate) async fn open(table: &Table, account: &Account) -> Result<Tasks, Fail
 /// As people write it in a title.
 fn written(tag: &str) -> String {
     format!("[kid: #{tag}]")
-}
-
-pub(crate) fn now() -> Result<Timestamp, Failure> {
-    let rounded = clock::now().round(Unit::Millisecond);
-    rounded.map_err(|error| Failure::new(format!("the clock is unusable: {error}")))
 }
 
 fn status() -> impl TypedValueParser<Value = Status> {

@@ -40,7 +40,7 @@ pub(super) async fn run(arguments: Start, account: &Account) -> Result<(), Failu
         )));
     }
     // The condition on the column is what keeps two agents from taking the same task.
-    tasks.move_task(&card.task, &Status::InProgress, super::now()?).await?;
+    tasks.move_task(&card.task, &Status::InProgress, crate::clock::now()).await?;
     let branch = branch(&card);
     if arguments.json {
         let tag = tasks.shortest_tag(&card.task.id).await?;

@@ -219,7 +219,8 @@ impl Tasks {
             return Err(self.failure("dynamodb:UpdateItem", &error));
         };
         let there = failure.item();
-        // A write whose answer was lost is sent again by the SDK, and then meets itself.
+        // A write whose answer was lost is sent again by the SDK, and then meets itself. It is told by its time, to the nanosecond: in one
+        // millisecond two agents took the same task, and both believed that it was theirs.
         let is = |name: &str, value: &str| attribute(there, name) == Some(value);
         if is("status", to.as_str()) && is("updated_at", &now.to_string()) {
             return Ok(());
