@@ -97,6 +97,21 @@ async fn a_redelivery_writes_nothing() {
 }
 
 #[tokio::test]
+async fn a_redelivery_heals_a_card_that_somebody_spoilt() {
+    let desk = Desk::start().await;
+    desk.task(TASK, "pr_submitted");
+    desk.deliver(&opened(TAG, 1)).await;
+    let right = desk.read(TASK);
+    desk.change_task(TASK, &json!({"has_merge_conflict": true, "pull_request": "7#7"}));
+    desk.deliver(&opened(TAG, 1)).await;
+    let healed = desk.read(TASK);
+    assert_eq!(
+        (&healed["pull_request"], healed.get("has_merge_conflict")),
+        (&right["pull_request"], right.get("has_merge_conflict"))
+    );
+}
+
+#[tokio::test]
 async fn a_reworked_task_is_not_closed_by_its_old_merge() {
     let desk = Desk::start().await;
     desk.task(TASK, "pr_submitted");

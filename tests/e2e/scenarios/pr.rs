@@ -51,7 +51,8 @@ fn refused(ended: Ended) -> String {
 #[tokio::test]
 async fn a_pushed_branch_becomes_a_tagged_pull_request_in_one_command() {
     let stack = Stack::start().await;
-    let agent = Agent::new(&stack);
+    let mut agent = Agent::new(&stack);
+    agent.set("TOKEN_FUNCTION", "token:agents");
     stack.create_task(TASK, "Fix login timeout", "to_do");
     let started = agent.cli(&["task", "start", "#4d9d444d", "--json"]).await.printed();
     let started: Value = serde_json::from_str(&started).unwrap();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use adapters::board::Board;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State as Shared;
+use axum::extract::{Path, State as Shared};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -29,6 +29,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 pub(crate) const REPOSITORY: &str = "acme/widgets";
+
+/// The token function as the template names it to reconcile.
+const TOKEN_FUNCTION: &str = "token:reconcile";
 
 /// The role of reconcile, so that faults can be aimed at it.
 pub(crate) const RECONCILE: &str = "ASIARECONCILE";
@@ -210,7 +213,7 @@ fn app(Services { github, dynamodb, .. }: &Services, lambda: &str) -> App {
     let config = Config {
         tasks_table: "Tasks".to_owned(),
         pull_requests_table: "PullRequests".to_owned(),
-        token_function: "token".to_owned(),
+        token_function: TOKEN_FUNCTION.to_owned(),
         github_api_url: github.url(),
     };
     let lambda = aws_sdk_lambda::Client::new(&sdk_config(lambda, RECONCILE));
@@ -220,13 +223,19 @@ fn app(Services { github, dynamodb, .. }: &Services, lambda: &str) -> App {
 async fn serve(function: Arc<TokenFunction>) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = Router::new().route("/2015-03-31/functions/token/invocations", post(invoke)).with_state(function);
+    let router = Router::new().route("/2015-03-31/functions/{name}/invocations", post(invoke)).with_state(function);
     let serving = tokio::spawn(async move { axum::serve(listener, router).await.expect("the stub serves") });
     (url, serving)
 }
 
-async fn invoke(Shared(function): Shared<Arc<TokenFunction>>, headers: HeaderMap, body: Bytes) -> Response {
-    record(&Call::caller(&headers), "lambda:InvokeFunction", "token");
+async fn invoke(
+    Shared(function): Shared<Arc<TokenFunction>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    assert_eq!(name, TOKEN_FUNCTION);
+    record(&Call::caller(&headers), "lambda:InvokeFunction", TOKEN_FUNCTION);
     let request: Value = serde_json::from_slice(&body).expect("a JSON request");
     if let Some((refusal, message)) = *function.refuses.lock().unwrap() {
         let body = json!({"errorType": refusal, "errorMessage": message});
