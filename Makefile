@@ -42,7 +42,7 @@ test: ## The whole test suite
 browser: ## The page of `create` in headless Chromium (needs chromium and chromedriver)
 	$(CARGO) test --package e2e --test e2e -- --ignored chromium
 
-shells: ## The completions in zsh and fish themselves (needs both; bash is part of `make test`)
+shells: ## The completions in zsh (needs zsh)
 	$(CARGO) test --package e2e --test e2e -- --ignored completions
 
 histories: ## Two thousand true histories whose deliveries are lost, doubled and swapped, optimised (some minutes to build)

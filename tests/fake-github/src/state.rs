@@ -35,6 +35,8 @@ pub(super) struct State {
     pub(super) skew: i64,
     pub(super) clock: Timestamp,
     pub(super) tick: i64,
+    /// Whether that clock never stays behind this machine's.
+    pub(super) keeps_time: bool,
     last_id: u64,
     pub(super) owner: String,
     pub(super) permissions: BTreeMap<String, String>,
@@ -66,6 +68,7 @@ impl State {
             skew: 0,
             clock: whole_seconds(Timestamp::now()),
             tick: 1,
+            keeps_time: false,
             last_id: 0,
             owner: "konduktor-owner".to_owned(),
             permissions: [("contents", "read"), ("metadata", "read"), ("pull_requests", "write")]
@@ -99,6 +102,9 @@ impl State {
     /// Advances the clock that stamps what users do.
     pub(super) fn act(&mut self) -> Timestamp {
         self.clock += SignedDuration::from_secs(self.tick);
+        if self.keeps_time {
+            self.clock = self.clock.max(whole_seconds(Timestamp::now()));
+        }
         self.clock
     }
 

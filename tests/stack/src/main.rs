@@ -106,6 +106,7 @@ async fn exec(command: &[String]) -> ExitCode {
 /// what each line on its standard input says, answering with a line what the webhook answered.
 async fn github() -> ExitCode {
     let github = GitHub::start().await;
+    github.keep_time();
     github.create_git_repository(REPOSITORY, &[("README.md", "# app\n")]).await;
     let installation = github.install(ACCOUNT, Selection::All);
     let app = github.app();

@@ -75,6 +75,7 @@ async fn seed(stack: &Stack) {
     for (id, title, status) in SEEDED {
         stack.create_task(id, title, status);
     }
+    stack.github.keep_time();
     stack.github.deliver(&stack.github.ping_event()).await;
     for (id, title, _) in &SEEDED[..2] {
         let branch = title.to_lowercase().replace(' ', "-");
