@@ -277,10 +277,8 @@ impl Board {
         repository: RepositoryId,
         numbers: &[PullRequestNumber],
     ) -> Result<HashMap<PullRequestNumber, PullRequest>> {
-        let keys = numbers.iter().map(|number| key(&ItemKey::pull_request(repository, *number)));
-        let items = self.pull_requests.get_many(keys.collect()).await?.into_iter();
-        let items = items.map(|item| self.pull_requests.parse::<PullRequest>(item));
-        items.map(|item| item.map(|item| (item.snapshot.number, item))).collect()
+        let rows = self.rows(numbers.iter().map(|number| (repository, *number))).await?;
+        Ok(rows.into_values().map(|row| (row.snapshot.number, row)).collect())
     }
 
     /// A page of the pull requests that are stored of a repository, and behind which number the next one begins.
