@@ -115,8 +115,9 @@ pub(crate) fn decide(
     // Asked again at once, a read would find the same: what counts is one that is made when that second is over.
     let over = (tie && read).then(|| next.snapshot.updated_at.as_second() + CLOCK_SKEW + 1);
     let owed = Owed::of(&next, &links, &steps, tie && !read, over, now);
-    // Of two facts of the same second one is false, so that is worth a look also where what is stored stands.
-    let changed = stored != Some(&next) || tie;
+    // Of two facts of the same second one is false, so that is worth a look also where what is stored stands. Looks that overlap would ask for
+    // one another without end if a read said so as well.
+    let changed = stored != Some(&next) || (tie && !read);
     next.schedule = owed.schedule(stored, report.look.as_ref(), freshness, changed, now);
     let outcomes = outcomes(&next, &said, &links, &steps);
     let writes = writes(stored, &mut next, &steps, &concerned, tasks, base_move.clone());
@@ -172,7 +173,7 @@ fn says_the_same(known: &PullRequest, facts: &Facts) -> bool {
         && known.fork == said.fork
 }
 
-/// The row after facts. A pull request that never carried a tag has none.
+/// The row after facts. A pull request of which nobody ever said that it carries a tag has none.
 fn take(stored: Option<&PullRequest>, facts: &Facts, freshness: Freshness, now: Timestamp) -> Option<PullRequest> {
     let Some(known) = stored else { return first_seen(facts, now) };
     let mut next = known.clone();
@@ -239,9 +240,10 @@ fn first_seen(facts: &Facts, now: Timestamp) -> Option<PullRequest> {
     let merged = facts.snapshot.state == State::Merged;
     let title_at_merge = facts.title_at_merge();
     let title_unconfirmed = merged && title_at_merge.is_none();
+    // A title that has just lost its tag is kept as well: what is older and comes later would else find nothing that is newer.
     let previous = match &facts.source {
-        Source::Delivery { previous_title, .. } if title_unconfirmed => previous_title.as_deref(),
-        _ => None,
+        Source::Delivery { previous_title, .. } => previous_title.as_deref(),
+        Source::Api { .. } => None,
     };
     let title = title_at_merge.unwrap_or(&facts.snapshot.title);
     if [Some(title), previous].into_iter().flatten().all(|title| Tags::of(title).named.is_empty()) {
@@ -486,12 +488,16 @@ impl Owed {
         now: Timestamp,
     ) -> Schedule {
         let known = stored.map(|known| known.schedule.clone()).unwrap_or_default();
-        match look {
-            None => self.ask(known, changed, now),
-            // What was found is about a pull request that has changed since: whoever changed it left it owed or settled.
-            Some(_) if freshness == Freshness::Older => known,
-            Some(look) if look.claimed.is_some_and(|claimed| stored.is_none_or(|row| row.version != claimed)) => known,
-            Some(look) => self.answered(&known, look, now),
+        // Where somebody wrote the row after it was claimed, a question may have come after what was read here: nothing is settled then.
+        let overtaken =
+            |look: &Look| look.claimed.is_some_and(|claimed| stored.is_none_or(|row| row.version != claimed));
+        match (look, freshness) {
+            (Some(look), Freshness::New | Freshness::Newer | Freshness::Tie | Freshness::Same) if !overtaken(look) => {
+                self.answered(&known, look, now)
+            }
+            // It says nothing that whoever was faster did not know, who left the row owed or settled.
+            (Some(_), Freshness::Same | Freshness::Older) => known,
+            _ => self.ask(known, changed, now),
         }
     }
 

@@ -55,7 +55,7 @@ impl Facts {
 }
 
 /// GitHub's answer to whether a pull request merges, for the head and base of the facts it came with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Answer {
     /// Never [`Mergeability::Unknown`].
     pub mergeability: Mergeability,
@@ -64,7 +64,7 @@ pub struct Answer {
 }
 
 /// That reconcile looked, and what else it found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Look {
     /// Whether it merges, if GitHub said.
     pub answer: Option<Answer>,
@@ -78,7 +78,7 @@ pub struct Look {
 }
 
 /// One report. Everything that is decided is decided about one of these.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Report {
     /// The repository of the pull request.
     pub repository_id: RepositoryId,

@@ -967,6 +967,44 @@ fn what_was_asked_after_a_look_began_stays_owed() {
 }
 
 #[test]
+fn a_title_that_lost_its_tag_before_anything_was_stored_is_newer_than_what_comes_late() {
+    let opened = Pr::new(1, TAG, 10);
+    let closed = opened.closed(20);
+    for late in [opened.delivery(), closed.delivery(), opened.answered(Mergeability::Mergeable)] {
+        let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
+        tables.apply(closed.retitled(20, "Fix").edit(TAG), 21);
+        tables.apply(late, 22);
+        assert!(tables.linked(TASK).is_empty() || tables.row(1).schedule.is_due(), "{:?}", tables.row(1));
+    }
+}
+
+#[test]
+fn of_two_looks_that_overlap_the_one_that_is_overtaken_has_the_second_asked_about_again() {
+    let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
+    let open = Pr::new(1, TAG, 10);
+    tables.apply(open.delivery(), 11);
+    let (closed, reopened) = (open.closed(20), open.changed(20, |_| {}));
+    // One reads GitHub between the closing and the reopening, in one second, and writes when the other has settled everything.
+    let look = |claimed| Look { claimed: Some(claimed), ..Look::default() };
+    let claimed = tables.row(1).version;
+    tables.apply(reopened.delivery(), 21);
+    let answer = Some(Answer { mergeability: Mergeability::Mergeable, base: None });
+    let settling = Look { answer, ..look(tables.row(1).version) };
+    tables.apply(reopened.read(None).read_at(EPOCH + 20).looked(settling), 22);
+    assert!(!tables.row(1).schedule.is_due());
+    for now in [23, 24] {
+        tables.apply(closed.read(None).read_at(EPOCH + 20).looked(look(claimed)), now);
+        let schedule = &tables.row(1).schedule;
+        let over = EPOCH + 20 + CLOCK_SKEW + 1;
+        assert_eq!(
+            schedule.next_check_at,
+            Some(over),
+            "once that second is over, and not at once: the two would ask for one another"
+        );
+    }
+}
+
+#[test]
 fn a_task_that_is_created_between_read_and_write_is_not_taken_for_absent() {
     let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
     let pr = Pr::new(1, TAG, 10);
