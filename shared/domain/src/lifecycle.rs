@@ -103,8 +103,10 @@ pub(crate) fn decide(
     let links = if links_count(&next) { link(&mut next, tags, tasks) } else { keep_links(&mut next) };
     let tie = freshness == Freshness::Tie && next.snapshot.state != State::Merged;
     let read = report.facts.as_ref().is_some_and(Facts::are_read);
-    doubt(&mut next, stored, tie && !read);
     let answer = report.look.as_ref().and_then(|look| look.answer.as_ref());
+    // An answer that is not taken leaves its question open: a base that moved is off the work list once each of its own was asked about.
+    let too_old = answer.is_some() && freshness == Freshness::Older;
+    doubt(&mut next, stored, (tie && !read) || too_old);
     if let Some(answer) = answer.filter(|_| answers(&next, report.facts.as_ref(), freshness)) {
         take_answer(&mut next, answer, now);
     }
@@ -496,7 +498,8 @@ impl Owed {
                 self.answered(&known, look, now)
             }
             // It says nothing that whoever was faster did not know, who left the row owed or settled.
-            (Some(_), Freshness::Same | Freshness::Older) => known,
+            (Some(_), Freshness::Same) => known,
+            (Some(look), Freshness::Older) if look.answer.is_none() => known,
             _ => self.ask(known, changed, now),
         }
     }

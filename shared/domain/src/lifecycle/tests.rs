@@ -1005,6 +1005,23 @@ fn of_two_looks_that_overlap_the_one_that_is_overtaken_has_the_second_asked_abou
 }
 
 #[test]
+fn an_answer_that_came_with_older_facts_is_asked_for_again() {
+    let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
+    let pr = Pr::new(1, TAG, 10);
+    tables.apply(pr.delivery(), 11);
+    tables.apply(pr.answered(Mergeability::Mergeable), 12);
+    assert!(!tables.row(1).schedule.is_due());
+    // The base moved, its list was read, and the title was edited before what the list said was written: the head is the same.
+    tables.apply(pr.retitled(200, &format!("{TAG} again")).edit(TAG), 201);
+    tables.apply(pr.answered(Mergeability::Conflicting), 202);
+    assert!(tables.row(1).schedule.is_at_once());
+    // GitHub does not know yet, and is asked until it does.
+    let look = Look { claimed: Some(tables.row(1).version), ..Look::default() };
+    tables.apply(pr.retitled(200, &format!("{TAG} again")).read(None).looked(look), 203);
+    assert!(tables.row(1).schedule.is_due());
+}
+
+#[test]
 fn a_task_that_is_created_between_read_and_write_is_not_taken_for_absent() {
     let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
     let pr = Pr::new(1, TAG, 10);
