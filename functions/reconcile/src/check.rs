@@ -335,7 +335,9 @@ impl Group {
         self.alone.extend(absent);
         if whole {
             run.app.pages.grow(self.repository_id);
-        } else if self.moved.is_some() {
+        }
+        // One that was closed while the list was read and is open again has no answer: the base must not be settled without it.
+        if self.moved.is_some() {
             let hidden = self.stored(run).await?.into_iter().filter(|number| !shown.contains(number));
             self.alone.extend(hidden);
         }
@@ -380,7 +382,9 @@ impl Group {
     /// The open linked pull requests on the base, as far as they are stored.
     async fn stored(&self, run: &Run<'_>) -> Result<Vec<PullRequestNumber>, Failure> {
         let rows = resync::stored(run, self.repository_id).await?;
-        let on_base = |row: &PullRequest| row.snapshot.state == State::Open && row.snapshot.base == self.base;
+        let on_base = |row: &PullRequest| {
+            row.snapshot.state == State::Open && row.snapshot.base == self.base && !row.task_ids.is_empty()
+        };
         Ok(rows.iter().filter(|row| on_base(row)).map(|row| row.snapshot.number).collect())
     }
 
