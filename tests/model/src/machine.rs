@@ -36,7 +36,7 @@ pub(crate) enum Op {
 }
 
 /// What the protocol wants next.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Wants {
     Read(Rc<[Key]>),
     Write(Rc<[Op]>),
@@ -50,12 +50,15 @@ pub(crate) enum Wants {
 /// A point of the protocol and what its reads have found there.
 type Answered = (u32, Box<[(Key, u32)]>);
 
+/// A point of the protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Node {
-    protocol: Protocol,
     wants: Wants,
     about: u8,
     /// The report and when its protocol began.
     of: (u32, u32),
+    /// Where a write leads that is done, and one that is lost.
+    after: [u32; 2],
 }
 
 /// The automaton, and what it reads and writes.
@@ -64,24 +67,40 @@ pub(crate) struct Machine {
     pub(crate) rows: Store<PullRequest>,
     pub(crate) tasks: Store<Task>,
     pub(crate) bases: Store<BaseMove>,
-    reports: Vec<Report>,
+    reports: Store<Report>,
     nodes: Vec<Node>,
+    /// The protocols that wait for what they read, and they alone: a protocol is large.
+    reading: Map<u32, Protocol>,
+    /// The nodes of those that do not, each once.
+    others: Map<Node, u32>,
     starts: Map<(u32, u32), u32>,
     after_reads: Map<Answered, u32>,
-    after_writes: Map<(u32, Written), u32>,
-    again: Map<(u32, u32), u32>,
 }
 
 impl Machine {
-    /// The number of a report. The caller remembers it: reports are not compared.
+    /// The number of a report.
     pub(crate) fn report(&mut self, report: Report) -> u32 {
-        self.reports.push(report);
-        self.reports.len() as u32 - 1
+        self.reports.id(report)
     }
 
     /// The facts of a report.
     pub(crate) fn facts(&self, report: u32) -> Option<Facts> {
-        self.reports.get(report as usize).and_then(|report| report.facts.clone())
+        self.reports.get(report).and_then(|report| report.facts.clone())
+    }
+
+    /// The same report as if another version had been claimed for its look.
+    pub(crate) fn claimed(&mut self, report: u32, rename: impl Fn(u64) -> u64) -> u32 {
+        let Some(known) = self.reports.get(report) else { return report };
+        let claimed = known.look.as_ref().and_then(|look| look.claimed);
+        let renamed = claimed.map(rename);
+        if renamed == claimed {
+            return report;
+        }
+        let mut known = (**known).clone();
+        if let Some(look) = &mut known.look {
+            look.claimed = renamed;
+        }
+        self.report(known)
     }
 
     /// The protocol begins with a report.
@@ -89,7 +108,7 @@ impl Machine {
         if let Some(node) = self.starts.get(&(report, clock)) {
             return *node;
         }
-        let value = self.reports[report as usize].clone();
+        let Some(value) = self.reports.get(report).map(|value| (**value).clone()) else { return 0 };
         let about = pull_request_of(value.number).unwrap_or(SIZE) as u8;
         let (protocol, next) = Protocol::start(value, time(clock));
         let node = self.node(protocol, next, about, (report, clock));
@@ -104,36 +123,23 @@ impl Machine {
             return *next;
         }
         let found: Vec<_> = got.iter().filter_map(|(key, id)| self.answer(*key, *id)).collect();
-        let Node { about, of, protocol, .. } = &self.nodes[node as usize];
-        let (about, of, mut protocol) = (*about, *of, protocol.clone());
+        let Node { about, of, .. } = self.nodes[node as usize];
+        let Some(mut protocol) = self.reading.get(&node).cloned() else { return node };
         let next = protocol.found(found);
         let next = self.node(protocol, next, about, of);
         self.after_reads.insert(key, next);
         next
     }
 
-    /// Its transaction came to an end.
-    pub(crate) fn written(&mut self, node: u32, written: Written) -> u32 {
-        if let Some(next) = self.after_writes.get(&(node, written)) {
-            return *next;
-        }
-        let Node { about, of, protocol, .. } = &self.nodes[node as usize];
-        let (about, of, mut protocol) = (*about, *of, protocol.clone());
-        let next = protocol.written(written);
-        // Whoever has lost begins again and has forgotten what it read, so how it lost, and how often, tells no two of them apart. That
-        // tries come to an end is a test of `domain`.
-        let again = matches!(next, Next::Read(_)).then(|| self.again.get(&of).copied());
-        let next = match again {
-            Some(Some(known)) => known,
-            Some(None) => {
-                let node = self.node(protocol, next, about, of);
-                self.again.insert(of, node);
-                node
-            }
-            None => self.node(protocol, next, about, of),
-        };
-        self.after_writes.insert((node, written), next);
-        next
+    /// Its transaction came to an end: it is written, or a condition failed.
+    pub(crate) fn written(&self, node: u32, done: bool) -> u32 {
+        self.nodes[node as usize].after[usize::from(!done)]
+    }
+
+    /// The report of a protocol that has read nothing yet, and when it began.
+    pub(crate) fn just_begun(&self, node: u32) -> Option<(u32, u32)> {
+        let of = self.nodes[node as usize].of;
+        (self.starts.get(&of) == Some(&node)).then_some(of)
     }
 
     pub(crate) fn wants(&self, node: u32) -> Wants {
@@ -146,16 +152,41 @@ impl Machine {
     }
 
     fn node(&mut self, protocol: Protocol, next: Next, about: u8, of: (u32, u32)) -> u32 {
-        let wants = match next {
-            Next::Read(reads) => Wants::Read(reads.iter().map(key).collect()),
-            Next::Write(writes) => Wants::Write(writes.into_iter().map(|write| self.operation(write)).collect()),
-            Next::Done(applied) => {
-                Wants::Done { awaits_read: applied.tasks.iter().any(|task| task.outcome == Outcome::SubmittedSince) }
+        let (wants, after) = match next {
+            Next::Read(reads) => {
+                let wants = Wants::Read(reads.iter().map(key).collect());
+                self.nodes.push(Node { wants, about, of, after: [0; 2] });
+                let node = self.nodes.len() as u32 - 1;
+                self.reading.insert(node, protocol);
+                return node;
             }
-            Next::GiveUp => Wants::GiveUp,
+            Next::Write(writes) => {
+                let wants = Wants::Write(writes.into_iter().map(|write| self.operation(write)).collect());
+                (wants, [Written::Done, Written::Lost].map(|written| self.after(protocol.clone(), written, about, of)))
+            }
+            Next::Done(applied) => {
+                let awaits_read = applied.tasks.iter().any(|task| task.outcome == Outcome::SubmittedSince);
+                (Wants::Done { awaits_read }, [0; 2])
+            }
+            Next::GiveUp => (Wants::GiveUp, [0; 2]),
         };
-        self.nodes.push(Node { protocol, wants, about, of });
-        self.nodes.len() as u32 - 1
+        let node = Node { wants, about, of, after };
+        if let Some(known) = self.others.get(&node) {
+            return *known;
+        }
+        self.nodes.push(node.clone());
+        let number = self.nodes.len() as u32 - 1;
+        self.others.insert(node, number);
+        number
+    }
+
+    /// Where a write leads. Whoever has lost begins again and has forgotten what it read, so how it lost, and how often, tells no two of them
+    /// apart. That tries come to an end is a test of `domain`.
+    fn after(&mut self, mut protocol: Protocol, written: Written, about: u8, of: (u32, u32)) -> u32 {
+        match protocol.written(written) {
+            Next::Read(_) => self.start(of.0, of.1),
+            next => self.node(protocol, next, about, of),
+        }
     }
 
     fn operation(&mut self, write: Write) -> Op {
@@ -169,22 +200,42 @@ impl Machine {
             }
             Write::UpdateTask { before, after } => Op::UpdateTask {
                 task: task_of(after.id.as_str()) as u8,
-                before: self.tasks.id(*before),
-                after: self.tasks.id(*after),
+                before: self.task(*before),
+                after: self.task(*after),
             },
             Write::CheckTask { task } => {
-                Op::CheckTask { task: task_of(task.id.as_str()) as u8, before: self.tasks.id(*task) }
+                Op::CheckTask { task: task_of(task.id.as_str()) as u8, before: self.task(*task) }
             }
             Write::CheckNoTask { id } => Op::CheckNoTask { task: task_of(id.as_str()) as u8 },
-            Write::MoveBase(base) => Op::MoveBase { base: self.bases.id(*base), once: false },
-            Write::MoveBaseOnce(base) => Op::MoveBase { base: self.bases.id(*base), once: true },
+            Write::MoveBase(base) => Op::MoveBase { base: self.base(*base), once: false },
+            Write::MoveBaseOnce(base) => Op::MoveBase { base: self.base(*base), once: true },
         }
     }
 
-    /// The number of a row. When DynamoDB may delete it tells states apart that are the same to every rule.
+    /// The number of a row. When DynamoDB may delete it, when it was answered and who caused a conflict tell states apart that are the same to
+    /// every rule but the one that names a culprit, which is not searched.
     pub(crate) fn row(&mut self, mut row: PullRequest) -> u32 {
         row.ttl = row.ttl.map(|_| BEGIN);
+        row.checked_at = row.checked_at.map(|_| BEGIN);
+        row.conflict_caused_by = None;
         self.rows.id(row)
+    }
+
+    /// The number of a task, without the same.
+    pub(crate) fn task(&mut self, mut task: Task) -> u32 {
+        task.conflict_checked_at = task.conflict_checked_at.map(|_| BEGIN);
+        task.conflict_caused_by = None;
+        for linked in task.pull_requests.values_mut() {
+            linked.checked_at = linked.checked_at.map(|_| BEGIN);
+            linked.caused_by = None;
+        }
+        self.tasks.id(task)
+    }
+
+    /// The number of a base: how often it moved only tells whether there is a culprit.
+    pub(crate) fn base(&mut self, mut base: BaseMove) -> u32 {
+        base.moves = base.moves.min(1);
+        self.bases.id(base)
     }
 
     fn answer(&self, key: Key, id: u32) -> Option<(Read, Found)> {

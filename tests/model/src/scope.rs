@@ -58,7 +58,11 @@ pub(crate) fn scopes(events: u8) -> Vec<Scope> {
         cards: &[[Card::Submitted, Card::None], [Card::InProgress, Card::None], [Card::Timeless, Card::None]],
         late_tasks: false,
         patience: 1,
-        functions: if events > 1 { 2 } else { 3 },
+        functions: match events {
+            0 | 1 => 3,
+            2 => 2,
+            _ => 1,
+        },
         budget,
     };
     // The opening of the second is an event as any other.

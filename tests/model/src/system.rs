@@ -5,7 +5,7 @@ use std::rc::Rc;
 use domain::base::BaseMove;
 use domain::kid_tag::Tags;
 use domain::lifecycle;
-use domain::protocol::{RESTS_ON, Written};
+use domain::protocol::RESTS_ON;
 use domain::pull_request::{Mergeability, State as Stage};
 use domain::report::{Answer, Facts, Look, Report};
 use domain::schedule::Schedule;
@@ -185,14 +185,6 @@ impl Column {
     }
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum ReportKey {
-    Facts(Facts, Option<u32>),
-    Looked(Facts, Option<Mergeability>, u32, u32, u64),
-    Compare(u8),
-    Settle(u8, Option<u32>, u64),
-}
-
 /// A step and where it leads.
 pub(crate) struct Successor {
     pub(crate) action: Action,
@@ -206,7 +198,7 @@ pub(crate) struct System {
     pub(crate) worlds: Store<World>,
     pub(crate) machine: Machine,
     runs: Store<Run>,
-    reports: Map<ReportKey, u32>,
+    plain: Map<(u32, u32, u8), u32>,
     settled: Map<u128, Result<(), String>>,
     updates: Map<(u32, u32, u32), u32>,
     claims: Map<(u32, u32), u32>,
@@ -221,7 +213,7 @@ impl System {
             worlds: Store::default(),
             machine: Machine::default(),
             runs: Store::default(),
-            reports: Map::default(),
+            plain: Map::default(),
             settled: Map::default(),
             updates: Map::default(),
             claims: Map::default(),
@@ -537,11 +529,6 @@ impl System {
         }
     }
 
-    /// Who has lost holds on to what it read of GitHub, a webhook to nothing.
-    fn age_of(&self, run: &Run) -> Option<u8> {
-        (self.scope.patience < u8::MAX && matches!(run.job, Job::Look { .. })).then_some(0)
-    }
-
     /// Something was written: whoever has read before that grows older, and decides once it has waited for as many writes as the scope has it wait.
     fn grow_older(&mut self, state: &mut State) -> Result<(), String> {
         let mut wrong = Ok(());
@@ -634,7 +621,7 @@ impl System {
             None => new_card(task, column.status(), Some(state.clock)),
         };
         if let Some(card) = card {
-            state.tasks[task] = self.machine.tasks.id(card);
+            state.tasks[task] = self.machine.task(card);
             state.past[task].board_at = state.clock;
         }
     }
@@ -647,51 +634,30 @@ impl System {
 
     /// A report of a delivery, or of a read that began at this second.
     fn facts_report(&mut self, facts: Facts, read_at: Option<u32>) -> u32 {
-        let machine = &mut self.machine;
-        let key = ReportKey::Facts(facts.clone(), read_at);
-        *self.reports.entry(key).or_insert_with(|| {
-            let report = Report::facts(facts);
-            machine.report(match read_at {
-                Some(at) => report.read_at(BEGIN + i64::from(at)),
-                None => report,
-            })
+        let report = Report::facts(facts);
+        self.machine.report(match read_at {
+            Some(at) => report.read_at(BEGIN + i64::from(at)),
+            None => report,
         })
     }
 
     /// A comparison of a row with its tasks; with a look at it, when the open pull requests were read and which version was claimed.
     fn compare_report(&mut self, pr: u8, look: Option<(Option<u32>, u64)>) -> u32 {
-        let key = look.map_or(ReportKey::Compare(pr), |(began, claimed)| ReportKey::Settle(pr, began, claimed));
-        let machine = &mut self.machine;
-        *self.reports.entry(key).or_insert_with(|| {
-            let report = Report::compare(REPOSITORY, world::number(pr.into()));
-            let open_read_at = |began: Option<u32>| began.map(|began| BEGIN + i64::from(began));
-            machine.report(match look {
-                None => report,
-                Some((began, claimed)) => {
-                    let look = Look { open_read_at: open_read_at(began), claimed: Some(claimed), ..Look::default() };
-                    report.looked(look)
-                }
-            })
+        let report = Report::compare(REPOSITORY, world::number(pr.into()));
+        self.machine.report(match look {
+            None => report,
+            Some((began, claimed)) => {
+                let open_read_at = began.map(|began| BEGIN + i64::from(began));
+                report.looked(Look { open_read_at, claimed: Some(claimed), ..Look::default() })
+            }
         })
     }
 
-    /// What reconcile reports of a pull request that it has just read, `base` being what moved its base.
-    fn looked_report(
-        &mut self,
-        facts: Facts,
-        answer: Option<Mergeability>,
-        base: u32,
-        read_at: u32,
-        claimed: u64,
-    ) -> u32 {
-        let machine = &mut self.machine;
-        let moved = machine.bases.get(base).map(|base| Box::new((**base).clone()));
-        let key = ReportKey::Looked(facts.clone(), answer, base, read_at, claimed);
-        *self.reports.entry(key).or_insert_with(|| {
-            let answer = answer.map(|mergeability| Answer { mergeability, base: moved });
-            let report = Report::facts(facts).looked(Look { answer, claimed: Some(claimed), ..Look::default() });
-            machine.report(report.read_at(BEGIN + i64::from(read_at)))
-        })
+    /// What reconcile reports of a pull request that it has just read. What moved its base only names a culprit.
+    fn looked_report(&mut self, facts: Facts, answer: Option<Mergeability>, read_at: u32, claimed: u64) -> u32 {
+        let answer = answer.map(|mergeability| Answer { mergeability, base: None });
+        let look = Look { answer, claimed: Some(claimed), ..Look::default() };
+        self.machine.report(Report::facts(facts).looked(look).read_at(BEGIN + i64::from(read_at)))
     }
 
     /// Claims a row and reads GitHub.
@@ -711,7 +677,7 @@ impl System {
             let world = self.world(state.world);
             let Some(facts) = world.read(pr) else { return };
             let open = world.prs[pr].filter(|pr| pr.state == Stage::Open && !unknown);
-            self.looked_report(facts, open.map(|pr| pr.mergeability()), state.base, state.clock, claimed)
+            self.looked_report(facts, open.map(|pr| pr.mergeability()), state.clock, claimed)
         };
         let node = self.machine.start(report, state.clock);
         self.begin(
@@ -726,8 +692,8 @@ impl System {
         let mut claimed = (*base).clone();
         claimed.schedule = lease(&base.schedule, state.clock);
         claimed.version += 1;
-        state.base = self.machine.bases.id(claimed);
-        let rest = self.open_reports(state, Some(state.base));
+        state.base = self.machine.base(claimed);
+        let rest = self.open_reports(state, true);
         let run = Run {
             job: Job::Base { base: state.base, began: state.clock, rest },
             node: None,
@@ -742,17 +708,19 @@ impl System {
         self.leave(state, slot, run, false);
     }
 
-    /// Reports of every pull request that is open: with its answer where its base is asked about.
-    fn open_reports(&mut self, state: &State, base: Option<u32>) -> Vec<u32> {
+    /// Reports of every pull request that is open: with its answer where its base is asked about, and then of those that are stored as open, too.
+    fn open_reports(&mut self, state: &State, asked: bool) -> Vec<u32> {
         let world = self.world(state.world);
         let mut reports = Vec::new();
         for (at, pr) in world.prs.iter().enumerate() {
-            let Some(pr) = pr.filter(|pr| pr.state == Stage::Open) else { continue };
-            let Some(facts) = world.read(at) else { continue };
-            reports.push(match base {
-                Some(base) => self.looked_report(facts, Some(pr.mergeability()), base, state.clock, NOT_CLAIMED),
-                None => self.facts_report(facts, Some(state.clock)),
-            });
+            let (Some(pr), Some(facts)) = (pr, world.read(at)) else { continue };
+            let open = pr.state == Stage::Open;
+            let stored = self.machine.rows.get(state.rows[at]).map(|row| row.snapshot.state);
+            if open && asked {
+                reports.push(self.looked_report(facts, Some(pr.mergeability()), state.clock, NOT_CLAIMED));
+            } else if open || (asked && stored == Some(Stage::Open)) {
+                reports.push(self.facts_report(facts, Some(state.clock)));
+            }
         }
         reports
     }
@@ -767,7 +735,7 @@ impl System {
         }
         for (at, event) in world.events.iter().enumerate().filter(|(_, event)| event.what == What::OtherMerge) {
             let Some(facts) = world.delivery(at) else { continue };
-            let base = self.machine.bases.id(BaseMove::by(&facts.snapshot, time(state.clock)));
+            let base = self.machine.base(BaseMove::by(&facts.snapshot, time(state.clock)));
             rest.push(Todo::MoveBase { base, ended: event.at });
         }
         rest.extend((0..SIZE).filter(|pr| world.prs[*pr].is_some()).map(|pr| Todo::Compare { pr: pr as u8 }));
@@ -846,7 +814,7 @@ impl System {
         let (job, report) = match run.job {
             Job::Webhook { .. } => (None, None),
             Job::Look { pr, read_open: false } if awaits_read => {
-                let rest = self.open_reports(state, None);
+                let rest = self.open_reports(state, false);
                 let version = self.machine.rows.get(state.rows[usize::from(pr)]).map(|row| row.version);
                 let claimed = version.unwrap_or(NOT_CLAIMED);
                 let job = Job::Listed { pr, claimed, began: state.clock, rest };
@@ -923,7 +891,7 @@ impl System {
             settled.moves = 0;
         }
         settled.version += 1;
-        state.base = self.machine.bases.id(settled);
+        state.base = self.machine.base(settled);
     }
 
     /// A resync reads the row of what it read from GitHub, and reports it if that is news.
@@ -940,7 +908,7 @@ impl System {
             return Some(Run { job: Job::Resync { rest }, node: Some(node), got: Vec::new(), age: None });
         }
         if state.rows[pr] == 0 && facts.snapshot.state == Stage::Merged {
-            let base = self.machine.bases.id(BaseMove::by(&facts.snapshot, time(state.clock)));
+            let base = self.machine.base(BaseMove::by(&facts.snapshot, time(state.clock)));
             let ended = clock(facts.snapshot.ended_at.unwrap_or(BEGIN));
             rest.insert(1, Todo::MoveBase { base, ended });
         }
@@ -965,12 +933,8 @@ impl System {
             state.runs[slot] = 0;
             return checked;
         }
-        let written = match (fate, holds) {
-            (Fate::LostAnswer, _) | (_, false) => Written::Lost,
-            (_, true) => Written::Done,
-        };
-        let node = self.machine.written(node, written);
-        self.go_on(state, slot, Run { node: Some(node), got: Vec::new(), age: self.age_of(&run), ..run });
+        let node = self.machine.written(node, holds && fate != Fate::LostAnswer);
+        self.go_on(state, slot, Run { node: Some(node), got: Vec::new(), age: None, ..run });
         checked
     }
 
@@ -1031,7 +995,7 @@ impl System {
         let id = match self.updates.get(&(now, before, after)) {
             Some(id) => *id,
             None => {
-                let id = self.machine.tasks.id(updated(&stored, &read, &wanted));
+                let id = self.machine.task(updated(&stored, &read, &wanted));
                 self.updates.insert((now, before, after), id);
                 id
             }
@@ -1052,7 +1016,7 @@ impl System {
         let known = self.machine.bases.get(now);
         next.moves = by.moves + known.map_or(0, |known| known.moves);
         next.version = 1 + known.map_or(0, |known| known.version);
-        self.machine.bases.id(next)
+        self.machine.base(next)
     }
 
     /// Tells those that have lost: a version that has changed since it was read never comes back, so it is all the same when they try.
@@ -1063,8 +1027,8 @@ impl System {
             let Wants::Write(ops) = self.machine.wants(node) else { continue };
             if ops.iter().any(|op| self.has_moved_on(state, op)) {
                 let run = (**run).clone();
-                let node = self.machine.written(node, Written::Lost);
-                self.go_on(state, slot, Run { node: Some(node), got: Vec::new(), age: self.age_of(&run), ..run });
+                let node = self.machine.written(node, false);
+                self.go_on(state, slot, Run { node: Some(node), got: Vec::new(), age: None, ..run });
             }
         }
         // A webhook that begins again is one that has not begun.
@@ -1102,46 +1066,81 @@ impl System {
         for row in &mut state.rows {
             *row = self.machine.overdue(*row, state.clock);
         }
-        if state.is_quiet() {
-            self.forget(state);
-        }
+        self.forget(state);
     }
 
-    /// Of a state in which nobody holds on to anything that was read: what no rule can tell apart. Of versions it is whether there is one; of the time
-    /// of an answer whether the base moved since; of the time at which a row is due after how many ticks it is; of its attempts whether there were any.
+    /// Of a state in which nobody holds on to what was read of a table: what no rule can tell apart. Of a version it is whether there is one, and
+    /// whether it is the one that was claimed; of the time at which an item is due after how many ticks it is; of its attempts whether there were any.
     fn forget(&mut self, state: &mut State) {
-        let moved_at = self.machine.bases.get(state.base).map(|base| base.moved_at);
-        let checked =
-            |at: Option<i64>| at.map(|at| moved_at.filter(|moved| at > *moved).map_or(BEGIN, |moved| moved + 1));
-        let now = BEGIN + i64::from(state.clock);
-        let ticks = i64::from(state.left.ticks) + 1;
-        let due = |at: Option<i64>| {
-            at.map(|at| if at <= now { now } else { now + ticks.min((at - now + TICK - 1) / TICK) * TICK })
-        };
-        for id in &mut state.rows {
-            let Some(row) = self.machine.rows.get(*id) else { continue };
-            let mut row = (**row).clone();
-            row.version = row.version.min(1);
-            row.checked_at = checked(row.checked_at);
-            row.schedule.next_check_at = due(row.schedule.next_check_at);
-            row.schedule.attempts = row.schedule.attempts.min(1);
-            *id = self.machine.rows.id(row);
+        let mut runs = [0; RUNS];
+        for (renamed, run) in runs.iter_mut().zip(state.runs) {
+            let Some(run) = self.runs.get(run).cloned() else { continue };
+            let Some(run) = self.renamed(state, &run) else { return };
+            *renamed = self.runs.id(run);
+        }
+        state.runs = runs;
+        let (now, ticks) = (BEGIN + i64::from(state.clock), state.left.ticks);
+        for row in &mut state.rows {
+            let Some(known) = self.machine.rows.get(*row).cloned() else { continue };
+            let machine = &mut self.machine;
+            *row = *self.plain.entry((*row, state.clock, state.left.ticks)).or_insert_with(|| {
+                let mut plain = (*known).clone();
+                plain.version = plain.version.min(1);
+                plain.schedule.next_check_at = plain.schedule.next_check_at.map(|at| due(at, now, ticks));
+                plain.schedule.attempts = plain.schedule.attempts.min(1);
+                machine.row(plain)
+            });
         }
         for id in &mut state.tasks {
-            let Some(task) = self.machine.tasks.get(*id) else { continue };
-            let mut task = (**task).clone();
-            task.version = task.version.min(1);
-            task.conflict_checked_at = checked(task.conflict_checked_at);
-            task.pull_requests.values_mut().for_each(|linked| linked.checked_at = checked(linked.checked_at));
-            *id = self.machine.tasks.id(task);
+            let Some(task) = self.machine.tasks.get(*id).filter(|task| task.version > 1) else { continue };
+            *id = self.machine.task(Task { version: 1, ..(**task).clone() });
         }
-        if let Some(base) = self.machine.bases.get(state.base) {
-            let mut base = (**base).clone();
-            base.version = base.version.min(1);
-            base.schedule.next_check_at = due(base.schedule.next_check_at);
-            base.moves = base.moves.min(2);
-            state.base = self.machine.bases.id(base);
+        state.base = self.plain_base(state, state.base);
+    }
+
+    fn plain_base(&mut self, state: &State, base: u32) -> u32 {
+        let Some(known) = self.machine.bases.get(base) else { return 0 };
+        let now = BEGIN + i64::from(state.clock);
+        let at = known.schedule.next_check_at.map(|at| due(at, now, state.left.ticks));
+        if known.version == 1 && known.schedule.next_check_at == at {
+            return base;
         }
+        let mut plain = (**known).clone();
+        plain.version = 1;
+        plain.schedule.next_check_at = at;
+        self.machine.base(plain)
+    }
+
+    /// A run whose versions are those of [`Self::forget`]; `None`: it has read a table, so nothing may be forgotten.
+    fn renamed(&mut self, state: &State, run: &Run) -> Option<Run> {
+        if !run.got.is_empty() || run.age.is_some() {
+            return None;
+        }
+        let version = |pr: u8| {
+            let row = state.rows.get(usize::from(pr)).and_then(|row| self.machine.rows.get(*row));
+            row.map(|row| row.version)
+        };
+        let renamed = |claimed: u64, pr: u8| if version(pr) == Some(claimed) { 1 } else { NOT_CLAIMED };
+        let mut job = run.job.clone();
+        match &mut job {
+            Job::Listed { pr, claimed, .. } => *claimed = renamed(*claimed, *pr),
+            Job::Base { base, .. } | Job::SettleBase { base, .. } => {
+                let version = |base| self.machine.bases.get(base).map(|base| base.version);
+                *base = if version(*base) == version(state.base) { self.plain_base(state, state.base) } else { 0 };
+            }
+            _ => {}
+        }
+        let node = match run.node {
+            None => None,
+            Some(node) => {
+                let (report, clock) = self.machine.just_begun(node)?;
+                let about = self.machine.about(node);
+                let now = self.machine.rows.get(*state.rows.get(usize::from(about))?).map(|row| row.version);
+                let report = self.machine.claimed(report, |claimed| if now == Some(claimed) { 1 } else { NOT_CLAIMED });
+                Some(self.machine.start(report, clock))
+            }
+        };
+        Some(Run { job, node, got: Vec::new(), age: None })
     }
 
     // Coming to rest.
@@ -1248,6 +1247,11 @@ impl System {
     }
 }
 
+/// When an item is due, in ticks from now: none later than what is left of them.
+fn due(at: i64, now: i64, ticks: u8) -> i64 {
+    if at <= now { now } else { now + (i64::from(ticks) + 1).min((at - now + TICK - 1) / TICK) * TICK }
+}
+
 fn lease(schedule: &Schedule, now: u32) -> Schedule {
     Schedule::at(BEGIN + i64::from(now) + LEASE, schedule.attempts)
 }
@@ -1313,7 +1317,7 @@ impl Machine {
             Card::InProgress => Status::InProgress,
         };
         let updated = (card != Card::Timeless).then_some(0);
-        new_card(task, status, updated).map_or(0, |card| self.tasks.id(card))
+        new_card(task, status, updated).map_or(0, |card| self.task(card))
     }
 
     /// A row that is due, since when ever: it is claimed as any other that is.
@@ -1323,7 +1327,7 @@ impl Machine {
             Some(row) if row.schedule.next_check_at.is_some_and(|at| at < now) => {
                 let mut row = (**row).clone();
                 row.schedule.next_check_at = Some(now);
-                self.rows.id(row)
+                self.row(row)
             }
             _ => id,
         }
