@@ -493,13 +493,11 @@ impl Owed {
         // Where somebody wrote the row after it was claimed, a question may have come after what was read here: nothing is settled then.
         let overtaken =
             |look: &Look| look.claimed.is_some_and(|claimed| stored.is_none_or(|row| row.version != claimed));
-        match (look, freshness) {
-            (Some(look), Freshness::New | Freshness::Newer | Freshness::Tie | Freshness::Same) if !overtaken(look) => {
-                self.answered(&known, look, now)
-            }
+        let older = freshness == Freshness::Older;
+        match look {
+            Some(look) if !older && !overtaken(look) => self.answered(&known, look, now),
             // It says nothing that whoever was faster did not know, who left the row owed or settled.
-            (Some(_), Freshness::Same) => known,
-            (Some(look), Freshness::Older) if look.answer.is_none() => known,
+            Some(look) if freshness == Freshness::Same || (older && look.answer.is_none()) => known,
             _ => self.ask(known, changed, now),
         }
     }

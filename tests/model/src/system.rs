@@ -1116,11 +1116,11 @@ impl System {
         if !run.got.is_empty() || run.age.is_some() {
             return None;
         }
-        let version = |pr: u8| {
-            let row = state.rows.get(usize::from(pr)).and_then(|row| self.machine.rows.get(*row));
-            row.map(|row| row.version)
+        let versions = state.rows.map(|row| self.machine.rows.get(row).map(|row| row.version));
+        let renamed = |claimed: u64, pr: u8| match versions.get(usize::from(pr)) {
+            Some(version) if *version == Some(claimed) => 1,
+            _ => NOT_CLAIMED,
         };
-        let renamed = |claimed: u64, pr: u8| if version(pr) == Some(claimed) { 1 } else { NOT_CLAIMED };
         let mut job = run.job.clone();
         match &mut job {
             Job::Listed { pr, claimed, .. } => *claimed = renamed(*claimed, *pr),
@@ -1135,8 +1135,7 @@ impl System {
             Some(node) => {
                 let (report, clock) = self.machine.just_begun(node)?;
                 let about = self.machine.about(node);
-                let now = self.machine.rows.get(*state.rows.get(usize::from(about))?).map(|row| row.version);
-                let report = self.machine.claimed(report, |claimed| if now == Some(claimed) { 1 } else { NOT_CLAIMED });
+                let report = self.machine.claimed(report, |claimed| renamed(claimed, about));
                 Some(self.machine.start(report, clock))
             }
         };
