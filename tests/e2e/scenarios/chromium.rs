@@ -127,6 +127,7 @@ async fn value(answer: reqwest::Response) -> Value {
 }
 
 #[tokio::test]
+// `make test` promises Rust, a C compiler and git alone; `.ci/run` runs this one by itself, and fails where what it needs is missing.
 #[ignore = "needs Chromium: make browser"]
 async fn one_click_in_chromium_hands_the_manifest_to_github_and_comes_back_to_an_app() {
     let stack = deployed().await;

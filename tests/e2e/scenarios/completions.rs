@@ -57,6 +57,7 @@ fn bash_completes_subcommands_options_and_values() {
 }
 
 #[test]
+// `make test` promises Rust, a C compiler and git alone; `.ci/run` runs this one by itself, and fails where what it needs is missing.
 #[ignore = "needs zsh: `make shells`"]
 fn zsh_completes_subcommands_options_and_values() {
     let prepare = "autoload -Uz compinit; compinit -u -D; . SCRIPT; compdef _konduktor-github-app konduktor-github-app\n\
