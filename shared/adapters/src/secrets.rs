@@ -9,7 +9,6 @@
 use std::sync::Arc;
 
 use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::error::DisplayErrorContext;
 use aws_sdk_secretsmanager::operation::get_secret_value::{GetSecretValueError, GetSecretValueOutput};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
@@ -17,6 +16,7 @@ use tokio::sync::Mutex;
 
 pub use domain::contract::secrets::{AppSecret, Stored, WebhookSecret, parse};
 
+use crate::aws::AwsError;
 use crate::{Error, Result};
 
 /// How long a version is used before it is read again.
@@ -82,9 +82,9 @@ impl<T: Stored> Secret<T> {
         Self { client, id: id.into(), cache: Mutex::new(cache) }
     }
 
-    /// The secret's name or ARN.
-    pub fn id(&self) -> &str {
-        &self.id
+    /// The secret's name, for messages: its ARN names the account as well. Behind a name out of an ARN stand six characters of Secrets Manager's.
+    pub fn name(&self) -> &str {
+        self.id.rsplit_once(":secret:").map_or(&self.id, |(_, name)| name)
     }
 
     /// The versions known at `now`, newest first, read again when they are older than [`MAX_AGE`].
@@ -163,8 +163,8 @@ impl<T: Stored> Secret<T> {
             Err(error) => match error.as_service_error() {
                 Some(GetSecretValueError::ResourceNotFoundException(_)) => return Ok(Version::None),
                 _ => {
-                    let source = DisplayErrorContext(error).to_string().into();
-                    return Err(Error::SecretUnreadable { id: self.id.clone(), source });
+                    let source = AwsError::of(&error).into();
+                    return Err(Error::SecretUnreadable { id: self.name().to_owned(), source });
                 }
             },
         };
@@ -188,7 +188,7 @@ impl<T: Stored> Secret<T> {
     }
 
     fn not_configured(&self, reason: impl Into<String>) -> Error {
-        Error::SecretNotConfigured { id: self.id.clone(), reason: reason.into() }
+        Error::SecretNotConfigured { id: self.name().to_owned(), reason: reason.into() }
     }
 }
 
