@@ -45,7 +45,8 @@ struct Cache<T> {
     previous: Version<T>,
     /// Whether AWSPREVIOUS was asked for; there may be none.
     previous_known: bool,
-    read_at: Timestamp,
+    /// When it is read again.
+    due_at: Timestamp,
     refreshed_at: Option<Timestamp>,
 }
 
@@ -76,7 +77,7 @@ impl<T: Stored> Secret<T> {
             current: Version::None,
             previous: Version::None,
             previous_known: false,
-            read_at: Timestamp::UNIX_EPOCH,
+            due_at: Timestamp::MIN,
             refreshed_at: None,
         };
         Self { client, id: id.into(), cache: Mutex::new(cache) }
@@ -97,7 +98,7 @@ impl<T: Stored> Secret<T> {
     /// while Secrets Manager cannot be read, and one malformed version does not take the other out of service.
     pub async fn versions(&self, now: Timestamp) -> Result<Versions<T>> {
         let mut cache = self.cache.lock().await;
-        if cache.is_due(now) {
+        if now >= cache.due_at {
             let with_previous = cache.previous_known;
             self.read(&mut cache, now, with_previous).await?;
         }
@@ -123,17 +124,17 @@ impl<T: Stored> Secret<T> {
         let (current, previous) = tokio::join!(self.get("AWSCURRENT"), async {
             if with_previous { Some(self.get("AWSPREVIOUS").await) } else { None }
         });
-        let kept = cache.current.good().is_some();
-        match current {
-            Ok(version) => cache.current = version,
+        let kept = cache.current.good().or(cache.previous.good()).is_some();
+        let before = match current {
+            Ok(version) => std::mem::replace(&mut cache.current, version),
             Err(error) if kept => {
                 tracing::warn!(error = error.chain(), "the secret could not be read again; the known version stays");
                 // Without this every request of an outage would wait for the read's time-out.
-                cache.read_at = now - MAX_AGE + REFRESH_INTERVAL;
+                cache.due_at = now + REFRESH_INTERVAL;
                 return Ok(());
             }
             Err(error) => return Err(error),
-        }
+        };
         let previous = match previous {
             None if cache.current.good().is_none() => Some(self.get("AWSPREVIOUS").await),
             previous => previous,
@@ -142,7 +143,11 @@ impl<T: Stored> Secret<T> {
             match previous {
                 Ok(version) => cache.previous = version,
                 Err(error) => {
-                    tracing::warn!(error = error.chain(), "the previous version of the secret is not readable")
+                    tracing::warn!(error = error.chain(), "the previous version of the secret is not readable");
+                    // It is the one that was in service until now.
+                    if cache.current.good().is_none() && before.good().is_some() {
+                        cache.previous = before;
+                    }
                 }
             }
             cache.previous_known = true;
@@ -152,7 +157,7 @@ impl<T: Stored> Secret<T> {
                 tracing::warn!(label, reason, "a version of the secret is not usable");
             }
         }
-        cache.read_at = now;
+        cache.due_at = now + cache.lasts();
         Ok(())
     }
 
@@ -194,12 +199,11 @@ impl<T: Stored> Secret<T> {
 
 impl<T> Cache<T> {
     /// A secret that cannot be used is looked at again sooner, so that mending it is seen, but not at every request.
-    fn is_due(&self, now: Timestamp) -> bool {
-        let age = now.duration_since(self.read_at);
+    fn lasts(&self) -> SignedDuration {
         match (&self.current, &self.previous) {
-            (Version::Good(_), _) => age >= MAX_AGE,
-            (Version::Malformed(_), _) | (Version::None, Version::Good(_)) => age >= REFRESH_INTERVAL,
-            (Version::None, _) => true,
+            (Version::Good(_), _) => MAX_AGE,
+            (Version::Malformed(_), _) | (Version::None, Version::Good(_)) => REFRESH_INTERVAL,
+            (Version::None, _) => SignedDuration::ZERO,
         }
     }
 }
