@@ -82,3 +82,59 @@ def test_verify_finds_everything_in_order(configured, operator, github):
 def test_configure_may_be_run_again(configured, operator, github):
     again = operator.run("configure", "--app-id", str(github.app["app_id"]), "--pem", "app.pem")
     assert "are stored already" in again and "GitHub App configured." in again
+
+
+READ, WRITE, ALL = {"permissions": {"contents": "read"}}, {"permissions": {"contents": "write"}}, {}
+PULLS, ADMIN, STRANGER = {"permissions": {"pull_requests": "write"}}, {"permissions": {"administration": "read"}}, READ | {"installation_id": 999999}
+# What the template's policy gives to each profile; everything else is refused, with the profile's name.
+GIVEN = {
+    "agents": ["read", "pulls", "all"],
+    "pushers": ["named read", "named write", "named pulls", "named all"],
+    "inspect": ["read", "all"],
+    "reconcile": ["read", "all"],
+}
+# May invoke all: reconcile's alias, which no person's policy has, is asked as well.
+ADMINISTRATOR = "administrator"
+INVOKES = {
+    ADMINISTRATOR: {"", *GIVEN},
+    "ClientPolicy": {"", "agents"}, "AgentPolicy": {"", "agents"}, "PusherPolicy": {"pushers"}, "BoardPolicy": set(),
+    "InspectPolicy": {"inspect"}, "OperatorPolicy": {"", "inspect"},
+}
+
+
+@pytest.fixture(scope="module")
+def scopes(github):
+    plain = {"read": READ, "write": WRITE, "all": ALL, "pulls": PULLS, "admin": ADMIN}
+    repository = {"repositories": [github.app["repository"].split("/")[1]]}
+    return plain | {f"named {name}": repository | scope for name, scope in plain.items()} | {"stranger": STRANGER}
+
+
+@pytest.mark.parametrize("policy", INVOKES)
+def test_the_callers_policy_and_the_alias_decide_which_scope_is_had(configured, stack, scopes, policy):
+    iam, credentials = stack.cloud.client("iam"), {}
+    if policy != ADMINISTRATOR:
+        iam.create_user(UserName=policy)
+        iam.attach_user_policy(UserName=policy, PolicyArn=stack.outputs[policy])
+        key = iam.create_access_key(UserName=policy)["AccessKey"]
+        credentials = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+    caller = stack.cloud.client("lambda", **credentials)
+    for alias in ("", *GIVEN):
+        profile = alias or "agents"
+        given = set(GIVEN[profile]) | {f"named {scope}" for scope in GIVEN[profile] if not scope.startswith("named")}
+        for name, scope in scopes.items():
+            said = f"{policy} {alias} {name}"
+            try:
+                answer = caller.invoke(FunctionName=stack.outputs["TokenFunction"] + (alias and f":{alias}"), Payload=json.dumps(scope))
+            except caller.exceptions.ClientError as error:
+                assert "AccessDenied" in error.response["Error"]["Code"] and alias not in INVOKES[policy], said
+                continue
+            assert alias in INVOKES[policy], said
+            answer = json.loads(answer["Payload"].read())
+            if name in given and (name.endswith("write") or (profile, name) == ("pushers", "named all")):
+                # The fake's App has contents: read alone. That GitHub was asked shows that the policy let it through.
+                assert "does not grant contents: write" in answer["errorMessage"], f"{said}: {answer}"
+            elif name in given:
+                assert "token" in answer, f"{said}: {answer}"
+            else:
+                assert answer["errorType"] in ("PermissionNotGranted", "InstallationNotFound"), f"{said}: {answer}"
+                assert name == "stranger" or f"the profile {profile}" in answer["errorMessage"], f"{said}: {answer}"

@@ -15,7 +15,7 @@ use crate::App;
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::entry::Entry;
-use crate::failure::{Failure, Subject};
+use crate::failure::{Failure, Subject, logged};
 use crate::gate::remembered_for;
 use crate::scope::Scope;
 use crate::seal::CacheKey;
@@ -113,7 +113,7 @@ impl App {
         clock: Clock,
         audit: &mut Audit,
     ) -> Result<Answer, Failure> {
-        let signer = &*self.signers.signer(version, self.secret.id(), self.github.base_url())?;
+        let signer = &*self.signers.signer(version, self.secret.name(), self.github.base_url())?;
         let asked_for = ask.installation_id.or(signer.installation_id).ok_or_else(|| {
             let message = "no installation: store its installation_id in the App's secret, or name one in the request";
             Failure::new(ErrorType::NotConfigured, message)
@@ -193,7 +193,7 @@ impl App {
         match (self.store.get(&wanted.row()).await, held) {
             (Ok(row), _) => self.obtain_shared(&wanted, row).await,
             (Err(error), held) => {
-                let error = error.chain();
+                let error = logged(&error);
                 tracing::warn!(error, "the table of tokens cannot be read; going on without it");
                 match held {
                     Some(held) => {
@@ -255,7 +255,7 @@ impl App {
             }
             if let Some(error) = failed {
                 failures += 1;
-                let error = error.chain();
+                let error = logged(&error);
                 tracing::warn!(error, failures, "the table of tokens did not answer");
                 if failures > BORNE_FAILURES {
                     return self.without_table(wanted).await;
@@ -383,7 +383,7 @@ fn open(wanted: &Wanted<'_>, row: &Row) -> Option<Arc<Entry>> {
 
 pub(crate) fn warn_of(result: TableResult<()>) {
     if let Err(error) = result {
-        let error = error.chain();
+        let error = logged(&error);
         tracing::warn!(error, "the table of tokens cannot be written; other environments will mint for themselves");
     }
 }

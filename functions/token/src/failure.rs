@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use adapters::Error;
+use adapters::error::chain;
 use adapters::github::{self, Barrier, redact};
 use domain::contract::token::{ErrorType, Invalid, wait};
 use domain::policy::Denied;
@@ -46,7 +47,7 @@ impl Failure {
             _ => error.to_string(),
         };
         let failure = Self::new(ErrorType::NotConfigured, message);
-        Self { cause: Some(redact(&error.chain())), ..failure }
+        Self { cause: Some(logged(error)), ..failure }
     }
 
     /// What GitHub refused.
@@ -69,7 +70,18 @@ impl Failure {
             E::Unavailable(_) | E::Unexpected(_) => ErrorType::GitHubUnavailable,
         };
         let failure = subject.failure(error_type, error.wait());
-        Self { cause: Some(redact(&Error::GitHub(error).chain())), ..failure }
+        Self { cause: Some(logged(&error.into())), ..failure }
+    }
+}
+
+/// An error for the log, whose end a caller may read (`LogType=Tail`): without the table's name, and without secrets. What AWS says of
+/// accounts, roles and resources is left out by [`adapters::aws::AwsError`] already.
+pub(crate) fn logged(error: &Error) -> String {
+    match error {
+        Error::Table { operation, source, .. } => format!("{operation} failed: {}", chain(source.as_ref())),
+        Error::Item { source, .. } => chain(source.as_ref()),
+        Error::Contention { .. } => "the table kept changing under a conditional write".to_owned(),
+        other => redact(&other.chain()),
     }
 }
 

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::App;
 use crate::cache::{jittered, warn_of};
 use crate::clock::Clock;
-use crate::failure::{Failure, Subject};
+use crate::failure::{Failure, Subject, logged};
 use crate::store::{LONGEST_FAILURE, Remembered, Row};
 
 /// Shorter than a call takes: most who wait do so for the first one.
@@ -172,7 +172,7 @@ pub(crate) fn remembered_for(failure: &Failure) -> SignedDuration {
 fn warned<T>(answer: adapters::Result<T>) -> Option<T> {
     answer
         .map_err(|error| {
-            let error = error.chain();
+            let error = logged(&error);
             tracing::warn!(error, "the table of tokens did not answer; GitHub is asked without it");
         })
         .ok()

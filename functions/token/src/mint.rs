@@ -11,7 +11,7 @@ use crate::App;
 use crate::cache::warn_of;
 use crate::clock::Clock;
 use crate::entry::Entry;
-use crate::failure::{Failure, Subject};
+use crate::failure::{Failure, Subject, logged};
 use crate::gate::remembered_for;
 use crate::scope::Scope;
 use crate::store::Remembered;
@@ -140,16 +140,12 @@ impl App {
     async fn give_back(&self, minted: InstallationToken, scope: &Scope, difference: &'static str) -> Failure {
         let revoked = self.github.revoke_installation_access_token(&minted.token).await;
         if let Err(error) = revoked {
-            let error = github_chain(error);
+            let error = logged(&error.into());
             tracing::error!(error, "a token of another scope than asked for could not be revoked");
         }
         let message = format!("GitHub answered with another scope than {scope}: {difference}; the token was revoked");
         Failure::new(ErrorType::PermissionNotGranted, message)
     }
-}
-
-pub(crate) fn github_chain(error: github::Error) -> String {
-    github::redact(&adapters::Error::from(error).chain())
 }
 
 /// Whether a token opens what was asked for, no more and no less.

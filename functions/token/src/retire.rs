@@ -1,6 +1,6 @@
 //! Taking a token out of service: revoked by its holder, or reported as rejected.
 
-use adapters::github::{self, redact};
+use adapters::github;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use domain::contract::token::{Answer, ErrorType};
@@ -11,7 +11,7 @@ use crate::App;
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::entry::sha256;
-use crate::failure::Failure;
+use crate::failure::{Failure, logged};
 use crate::store::RowKey;
 
 impl App {
@@ -38,7 +38,7 @@ impl App {
         match self.drop_copy(&sha256, clock).await {
             Ok(there) => dropped |= there,
             Err(error) => {
-                let error = error.chain();
+                let error = logged(&error);
                 tracing::warn!(error, "the cached copy of a revoked token could not be dropped");
             }
         }
@@ -81,7 +81,7 @@ impl App {
                 dropped in the last 30 s"
             }
             Err(error) => {
-                let error = error.chain();
+                let error = logged(&error);
                 tracing::warn!(error, "a rejected token could not be dropped");
                 "the table of tokens cannot be reached; try again"
             }
@@ -92,7 +92,7 @@ impl App {
 
 fn not_revoked(error: github::Error) -> Failure {
     let wait = error.wait();
-    let cause = Some(redact(&adapters::Error::from(error).chain()));
+    let cause = Some(logged(&error.into()));
     let failure = match wait {
         Some(wait) => Failure::over_in(ErrorType::RateLimited, "GitHub asks to wait, the token is not revoked", wait),
         None => {

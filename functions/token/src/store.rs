@@ -14,13 +14,14 @@
 //! further ahead than its writer could have meant, of a fast clock or a stranger, is none.
 
 use std::collections::HashMap;
-use std::fmt::Debug;
 use std::time::Duration;
 
+use adapters::aws::AwsError;
 use adapters::{Error, Result};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::RequestId;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::primitives::Blob;
@@ -467,11 +468,11 @@ impl Store {
         if refused { Ok(false) } else { Err(self.failed("UpdateItem", error)) }
     }
 
-    fn failed<E, R>(&self, operation: &'static str, error: SdkError<E, R>) -> Error
+    fn failed<E: ProvideErrorMetadata, R>(&self, operation: &'static str, error: SdkError<E, R>) -> Error
     where
-        SdkError<E, R>: std::error::Error + Debug,
+        SdkError<E, R>: RequestId,
     {
-        self.error(operation, DisplayErrorContext(error).to_string().into())
+        self.error(operation, AwsError::of(&error).into())
     }
 
     fn error(&self, operation: &'static str, source: adapters::error::Source) -> Error {

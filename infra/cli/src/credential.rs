@@ -84,7 +84,7 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
     if arguments.operation == "erase" {
         return erase(&description, &arguments, account).await;
     }
-    if let Some(user) = description.username.as_deref().filter(|user| ![USER, NOBODY].contains(user)) {
+    if let Some(user) = description.username.as_deref().filter(|user| !["", USER, NOBODY].contains(user)) {
         // Without a word git asks for a password that there is nobody to type.
         eprintln!("{}: {}", crate::NAME, another_user(user));
         return Ok(());
@@ -199,16 +199,20 @@ impl Description {
         Ok(Self::parse(&text))
     }
 
-    /// `None` for what is not understood in full: cut, a line that is no pair or no UTF-8, an attribute that stands twice. Were such
-    /// a line left out, the token would be for another place than git means.
+    /// `None` for what is not understood in full: cut, a line that is no pair, no UTF-8 or holds a control character, an attribute
+    /// that stands twice, more behind the empty line that ends it. Were such a line left out, the token would be for another place than
+    /// git means.
     fn parse(text: &[u8]) -> Option<Self> {
-        if text.len() as u64 > LONGEST_DESCRIPTION || text.last() != Some(&b'\n') {
+        if text.len() as u64 > LONGEST_DESCRIPTION {
             return None;
         }
+        let text = std::str::from_utf8(text).ok()?.strip_suffix('\n')?;
         let mut description = Self::default();
-        let lines = text.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty());
-        for line in lines {
-            let (name, value) = std::str::from_utf8(line).ok()?.split_once('=')?;
+        for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
+            let (name, value) = line.split_once('=')?;
+            if name.is_empty() || line.contains(char::is_control) {
+                return None;
+            }
             let once = match name {
                 "protocol" => description.protocol.replace(value.to_owned()).is_none(),
                 "host" => description.host.replace(value.to_ascii_lowercase()).is_none(),
@@ -217,10 +221,13 @@ impl Description {
                 "password" => description.password.replace(value.into()).is_none(),
                 "authtype" => description.authtype.replace(value.to_owned()).is_none(),
                 "credential" => description.credential.replace(value.into()).is_none(),
+                // An empty one takes back those before it.
                 "capability[]" => {
-                    description.takes_authtype |= value == AUTHTYPE;
+                    description.takes_authtype = value == AUTHTYPE || description.takes_authtype && !value.is_empty();
                     true
                 }
+                // git takes it apart before it asks. It would name a path that is not heeded here.
+                "url" => false,
                 // Attributes of other names are for other versions of git.
                 _ => true,
             };
@@ -255,10 +262,11 @@ impl Description {
 
     /// User and password that were rejected, in whichever form git has them.
     fn rejected(&self) -> Option<(String, SecretString)> {
+        let is_basic = |authtype: &String| authtype.eq_ignore_ascii_case("basic");
         if let (Some(user), Some(password)) = (&self.username, &self.password) {
             return Some((user.clone(), password.clone()));
         }
-        let credential = self.credential.as_ref().filter(|_| self.authtype.as_deref() == Some("Basic"))?;
+        let credential = self.credential.as_ref().filter(|_| self.authtype.as_ref().is_some_and(is_basic))?;
         let pair = Zeroizing::new(BASE64_STANDARD.decode(credential.expose_secret()).ok()?);
         let (user, password) = std::str::from_utf8(&pair).ok()?.split_once(':')?;
         Some((user.to_owned(), password.into()))
@@ -295,6 +303,15 @@ mod tests {
             "protocol=https\nhost=github.com\npath\n",
             "protocol=https\nhost=github.com\nhost=example.com\n",
             "protocol=https\nhost=github.com\npath=acme/app\npath=acme/web\n",
+            "protocol=https\nhost=github.com\n\npath=acme/app\n",
+            "protocol=https\nhost=github.com\nurl=https://github.com/acme/app\n",
+            "protocol=https\nhost=github.com\n=acme/app\n",
+            "protocol=https\nhost=github.com\npath=acme/app\0.git\n",
+            "protocol=https\nhost=github.com\npath=acme/app\u{9b}1m\n",
+            "protocol=https\r\nhost=github.com\r\npath=acme/app\r\n",
+            "protocol=https\r\nhost=github.com\r\npath=acme/app\r\n\r\n",
+            "\nprotocol=https\nhost=github.com\n",
+            "\n",
             &long,
         ] {
             assert!(Description::parse(text.as_bytes()).is_none(), "{text:.80}");
@@ -311,6 +328,9 @@ mod tests {
             ("https://api.github.com", "https", "github.com"),
             ("https://api.github.com", "https", "GitHub.com"),
             ("https://api.github.com", "https", "github.com:443"),
+            ("https://api.github.com", "https", "GITHUB.COM:443"),
+            ("https://GitHub.acme.example:443/api/v3", "https", "github.acme.example"),
+            ("https://[::1]:8443/api/v3", "https", "[::1]:8443"),
             ("https://api.acme.ghe.com", "https", "acme.ghe.com"),
             ("https://github.acme.example/api/v3", "https", "github.acme.example"),
             ("https://github.acme.example:8443/api/v3", "https", "github.acme.example:8443"),
@@ -325,6 +345,12 @@ mod tests {
             ("https://api.github.com", "https", "github.com.example"),
             ("https://api.github.com", "https", "notgithub.com"),
             ("https://api.github.com", "https", "github.com:8443"),
+            ("https://api.github.com", "https", "github.com."),
+            ("https://api.github.com", "https", "github.com:"),
+            ("https://api.github.com", "https", "github.com@example.com"),
+            ("https://api.github.com", "https", "github.com/acme"),
+            ("https://api.github.com", "HTTPS", "github.com"),
+            ("https://[::1]:8443/api/v3", "https", "[::1]"),
             ("https://api.github.com", "https", "acme.ghe.com"),
             ("https://api.github.com", "ssh", "github.com"),
             ("https://api.github.com", "https", ""),
@@ -362,9 +388,29 @@ mod tests {
             "acme/app%2f",
             "acme/\0",
             "acme/app.git/info/lfsx",
+            "acme/info/lfs",
+            "acme/info/lfs/locks",
+            "acme/app.git/.git/info/lfs",
+            "acme%2fapp",
+            "acme/%61pp",
+            "acme//app",
+            "acme/app.git?service=git-upload-pack",
+            "acme/app.git/info/refs",
+            "acme/.git",
+            "acme/app ",
         ] {
             assert_eq!(repository(path), None, "{path:?}");
         }
+    }
+
+    #[test]
+    fn an_empty_capability_takes_back_those_before_it() {
+        let takes = |text: &str| Description::parse(text.as_bytes()).unwrap().takes_authtype;
+        assert!(takes("capability[]=authtype\ncapability[]=state\n"));
+        assert!(takes("capability[]=one-of-tomorrow\ncapability[]=authtype\n\n"));
+        assert!(!takes("capability[]=authtype\ncapability[]=\n"));
+        assert!(!takes("capability[]=one-of-tomorrow\n"));
+        assert!(!takes("capability=authtype\n"));
     }
 
     #[test]
@@ -379,6 +425,8 @@ mod tests {
         assert_eq!(read("username=x-access-token\npassword=ghs_a:b\n"), expected);
         let credential = BASE64_STANDARD.encode("x-access-token:ghs_a:b");
         assert_eq!(read(&format!("authtype=Basic\ncredential={credential}\n")), expected);
+        assert_eq!(read(&format!("authtype=basic\ncredential={credential}\n")), expected);
+        assert_eq!(read(&format!("username=x-access-token\nauthtype=Basic\ncredential={credential}\n")), expected);
         assert_eq!(read(&format!("authtype=Bearer\ncredential={credential}\n")), None);
         assert_eq!(read("authtype=Basic\ncredential=***\n"), None);
     }

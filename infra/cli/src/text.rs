@@ -2,7 +2,7 @@
 
 use adapters::github::redact;
 use jiff::Timestamp;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
 /// Other people's text on one line: without what would move the cursor, recolour the terminal or reverse the reading.
 pub(crate) fn printable(text: &str) -> String {
@@ -42,12 +42,9 @@ pub(crate) fn width(text: &str) -> usize {
 
 /// As much of the beginning as fits into so many columns; that may be nothing.
 pub(crate) fn beginning(text: &str, columns: usize) -> &str {
-    let mut used = 0;
-    let end = text.char_indices().find(|(_, character)| {
-        used += character.width().unwrap_or_default();
-        used > columns
-    });
-    end.map_or(text, |(at, _)| &text[..at])
+    // Measured as a whole: a digit and the mark that makes it an emoji take two columns together, and one and none alone.
+    let prefixes = text.char_indices().map(|(at, character)| &text[..at + character.len_utf8()]);
+    prefixes.take_while(|prefix| width(prefix) <= columns).last().unwrap_or_default()
 }
 
 /// Cuts a text in two where the first part fills no more than so many columns. The first holds one character at least,

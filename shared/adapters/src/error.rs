@@ -30,7 +30,7 @@ pub enum Error {
     /// The secret exists in name only: nobody has configured it, or what it holds is not what we write there.
     #[error("the secret {id} is not configured: {reason}")]
     SecretNotConfigured {
-        /// The secret's id or ARN.
+        /// The secret's name.
         id: String,
         /// What is missing or malformed, without any of the value.
         reason: String,
@@ -39,7 +39,7 @@ pub enum Error {
     /// Secrets Manager did not answer, or did not allow the read.
     #[error("the secret {id} could not be read")]
     SecretUnreadable {
-        /// The secret's id or ARN.
+        /// The secret's name.
         id: String,
         /// What Secrets Manager or the connection said.
         #[source]

@@ -9,7 +9,6 @@
 use std::sync::Arc;
 
 use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::error::DisplayErrorContext;
 use aws_sdk_secretsmanager::operation::get_secret_value::{GetSecretValueError, GetSecretValueOutput};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
@@ -17,6 +16,7 @@ use tokio::sync::Mutex;
 
 pub use domain::contract::secrets::{AppSecret, Stored, WebhookSecret, parse};
 
+use crate::aws::AwsError;
 use crate::{Error, Result};
 
 /// How long a version is used before it is read again.
@@ -45,7 +45,8 @@ struct Cache<T> {
     previous: Version<T>,
     /// Whether AWSPREVIOUS was asked for; there may be none.
     previous_known: bool,
-    read_at: Timestamp,
+    /// When it is read again.
+    due_at: Timestamp,
     refreshed_at: Option<Timestamp>,
 }
 
@@ -76,15 +77,15 @@ impl<T: Stored> Secret<T> {
             current: Version::None,
             previous: Version::None,
             previous_known: false,
-            read_at: Timestamp::UNIX_EPOCH,
+            due_at: Timestamp::MIN,
             refreshed_at: None,
         };
         Self { client, id: id.into(), cache: Mutex::new(cache) }
     }
 
-    /// The secret's name or ARN.
-    pub fn id(&self) -> &str {
-        &self.id
+    /// The secret's name, for messages: its ARN names the account as well. Behind a name out of an ARN stand six characters of Secrets Manager's.
+    pub fn name(&self) -> &str {
+        self.id.rsplit_once(":secret:").map_or(&self.id, |(_, name)| name)
     }
 
     /// The versions known at `now`, newest first, read again when they are older than [`MAX_AGE`].
@@ -97,7 +98,7 @@ impl<T: Stored> Secret<T> {
     /// while Secrets Manager cannot be read, and one malformed version does not take the other out of service.
     pub async fn versions(&self, now: Timestamp) -> Result<Versions<T>> {
         let mut cache = self.cache.lock().await;
-        if cache.is_due(now) {
+        if now >= cache.due_at {
             let with_previous = cache.previous_known;
             self.read(&mut cache, now, with_previous).await?;
         }
@@ -123,17 +124,17 @@ impl<T: Stored> Secret<T> {
         let (current, previous) = tokio::join!(self.get("AWSCURRENT"), async {
             if with_previous { Some(self.get("AWSPREVIOUS").await) } else { None }
         });
-        let kept = cache.current.good().is_some();
-        match current {
-            Ok(version) => cache.current = version,
+        let kept = cache.current.good().or(cache.previous.good()).is_some();
+        let before = match current {
+            Ok(version) => std::mem::replace(&mut cache.current, version),
             Err(error) if kept => {
                 tracing::warn!(error = error.chain(), "the secret could not be read again; the known version stays");
                 // Without this every request of an outage would wait for the read's time-out.
-                cache.read_at = now - MAX_AGE + REFRESH_INTERVAL;
+                cache.due_at = now + REFRESH_INTERVAL;
                 return Ok(());
             }
             Err(error) => return Err(error),
-        }
+        };
         let previous = match previous {
             None if cache.current.good().is_none() => Some(self.get("AWSPREVIOUS").await),
             previous => previous,
@@ -142,7 +143,11 @@ impl<T: Stored> Secret<T> {
             match previous {
                 Ok(version) => cache.previous = version,
                 Err(error) => {
-                    tracing::warn!(error = error.chain(), "the previous version of the secret is not readable")
+                    tracing::warn!(error = error.chain(), "the previous version of the secret is not readable");
+                    // It is the one that was in service until now.
+                    if cache.current.good().is_none() && before.good().is_some() {
+                        cache.previous = before;
+                    }
                 }
             }
             cache.previous_known = true;
@@ -152,7 +157,7 @@ impl<T: Stored> Secret<T> {
                 tracing::warn!(label, reason, "a version of the secret is not usable");
             }
         }
-        cache.read_at = now;
+        cache.due_at = now + cache.lasts();
         Ok(())
     }
 
@@ -163,8 +168,8 @@ impl<T: Stored> Secret<T> {
             Err(error) => match error.as_service_error() {
                 Some(GetSecretValueError::ResourceNotFoundException(_)) => return Ok(Version::None),
                 _ => {
-                    let source = DisplayErrorContext(error).to_string().into();
-                    return Err(Error::SecretUnreadable { id: self.id.clone(), source });
+                    let source = AwsError::of(&error).into();
+                    return Err(Error::SecretUnreadable { id: self.name().to_owned(), source });
                 }
             },
         };
@@ -188,18 +193,17 @@ impl<T: Stored> Secret<T> {
     }
 
     fn not_configured(&self, reason: impl Into<String>) -> Error {
-        Error::SecretNotConfigured { id: self.id.clone(), reason: reason.into() }
+        Error::SecretNotConfigured { id: self.name().to_owned(), reason: reason.into() }
     }
 }
 
 impl<T> Cache<T> {
     /// A secret that cannot be used is looked at again sooner, so that mending it is seen, but not at every request.
-    fn is_due(&self, now: Timestamp) -> bool {
-        let age = now.duration_since(self.read_at);
+    fn lasts(&self) -> SignedDuration {
         match (&self.current, &self.previous) {
-            (Version::Good(_), _) => age >= MAX_AGE,
-            (Version::Malformed(_), _) | (Version::None, Version::Good(_)) => age >= REFRESH_INTERVAL,
-            (Version::None, _) => true,
+            (Version::Good(_), _) => MAX_AGE,
+            (Version::Malformed(_), _) | (Version::None, Version::Good(_)) => REFRESH_INTERVAL,
+            (Version::None, _) => SignedDuration::ZERO,
         }
     }
 }

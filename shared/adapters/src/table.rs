@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
+use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::RequestId;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -18,6 +19,7 @@ use domain::protocol::Written;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::aws::AwsError;
 use crate::{Error, Result};
 
 /// An item as DynamoDB gives it.
@@ -206,7 +208,7 @@ impl Table {
             let mut left = keys.to_vec();
             for attempt in 0..TRIES {
                 let wanted = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true);
-                let wanted = wanted.build().map_err(|error| self.failed("BatchGetItem", error))?;
+                let wanted = wanted.build().map_err(|error| self.not_built("BatchGetItem", error))?;
                 let call = self.client.batch_get_item().request_items(&self.name, wanted);
                 let answer = call.send().await.map_err(|error| self.failed("BatchGetItem", error))?;
                 found.extend(answer.responses.unwrap_or_default().into_values().flatten());
@@ -313,8 +315,8 @@ impl Table {
     pub async fn transact(operations: Vec<(&Self, Operation)>) -> Result<Written> {
         let Some((first, _)) = operations.first() else { return Ok(Written::Done) };
         let first = *first;
-        let failed = |error| first.failed("TransactWriteItems", error);
-        let items = operations.into_iter().map(|(table, operation)| table.part(operation).map_err(failed));
+        let not_built = |error| first.not_built("TransactWriteItems", error);
+        let items = operations.into_iter().map(|(table, operation)| table.part(operation).map_err(not_built));
         let items = items.collect::<Result<Vec<_>>>()?;
         let Err(error) = first.client.transact_write_items().set_transact_items(Some(items)).send().await else {
             return Ok(Written::Done);
@@ -338,7 +340,7 @@ impl Table {
         }
     }
 
-    fn part(&self, operation: Operation) -> Result<TransactWriteItem, aws_sdk_dynamodb::error::BuildError> {
+    fn part(&self, operation: Operation) -> Result<TransactWriteItem, BuildError> {
         let Operation { kind, expression } = operation;
         let part = TransactWriteItem::builder();
         Ok(match kind {
@@ -415,12 +417,15 @@ impl Table {
         Error::Item { table: self.name.clone(), source: error.into() }
     }
 
-    fn failed<E>(&self, operation: &'static str, error: E) -> Error
+    fn failed<E: ProvideErrorMetadata, R>(&self, operation: &'static str, error: SdkError<E, R>) -> Error
     where
-        E: std::error::Error + Send + Sync + 'static,
+        SdkError<E, R>: RequestId,
     {
-        let source = DisplayErrorContext(error).to_string().into();
-        Error::Table { table: self.name.clone(), operation, source }
+        Error::Table { table: self.name.clone(), operation, source: AwsError::of(&error).into() }
+    }
+
+    fn not_built(&self, operation: &'static str, error: BuildError) -> Error {
+        Error::Table { table: self.name.clone(), operation, source: error.into() }
     }
 }
 

@@ -15,6 +15,10 @@ use crate::config::Variables;
 /// those into a log.
 const OURS: [&str; 5] = ["adapters", "domain", "reconcile", "token", "webhook"];
 
+/// What the names of the SDK's crates begin with. Nothing of theirs is logged: their errors come back as values, of which
+/// [`crate::aws::AwsError`] says what may stand in a log.
+const AWS: &str = "aws_";
+
 /// Starts logging to standard output. The level comes from `RUST_LOG`, else `AWS_LAMBDA_LOG_LEVEL`, else `INFO`; it is the
 /// name of a level, not a filter.
 ///
@@ -24,7 +28,8 @@ pub fn init() {
     let level = variables.optional("RUST_LOG").or_else(|| variables.optional("AWS_LAMBDA_LOG_LEVEL"));
     let level = level.map_or(LevelFilter::INFO, |name| level_named(&name));
     let ours = OURS.map(|name| (name, level));
-    let filter = Targets::new().with_default(level.min(LevelFilter::INFO)).with_targets(ours);
+    let filter =
+        Targets::new().with_default(level.min(LevelFilter::INFO)).with_targets(ours).with_target(AWS, LevelFilter::OFF);
     let lines =
         tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
     tracing_subscriber::registry().with(lines).with(filter).init();

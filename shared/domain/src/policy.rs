@@ -11,7 +11,7 @@
 //! ```
 //!
 //! `installations` is a list of ids or `"all"` of this App's; left out, the one in the App's secret alone. A glob of `repositories`
-//! without an owner means that installation too. Left out, `repositories` and `permissions` bound nothing.
+//! without an owner means that installation alone. Left out, `repositories` and `permissions` bound nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -139,6 +139,7 @@ struct Bounds {
     /// Whether the repositories have to be named in the request.
     named: bool,
     permissions: Option<Permissions>,
+    form: Form,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -248,9 +249,10 @@ fn is_alias(name: &str) -> bool {
 }
 
 /// What a policy of before took is still taken: a stack is deployed again with the parameter it had.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Form {
     Old,
+    #[default]
     Profiles,
 }
 
@@ -281,6 +283,7 @@ impl Bounds {
             repositories: repositories.transpose()?,
             named,
             permissions: permissions.transpose()?,
+            form,
         })
     }
 
@@ -301,8 +304,8 @@ impl Bounds {
     }
 
     fn allow_repositories(&self, scope: &Scope, target: Target) -> Result<(), String> {
-        let listed = matches!(&self.installations, Installations::Listed(ids) if ids.contains(&target.installation_id));
-        // An installation of another account may have repositories of the same names.
+        // An installation of another account may have repositories of the same names. The old form meant every one that it listed.
+        let listed = self.form == Form::Old && matches!(self.installations, Installations::Listed(_));
         let without_owner = target.is_own || listed;
         let bounded = self.repositories.as_ref();
         let is_bounded = bounded.is_some_and(|globs| !globs.iter().any(|glob| glob.is_everything() && without_owner));
@@ -321,6 +324,9 @@ impl Bounds {
             Some(name) if owner.is_none() && globs.iter().any(Glob::has_owner) => {
                 Err(format!("repositories does not allow {name}; if its owner is allowed, ask as owner/name"))
             }
+            Some(name) if !without_owner && globs.iter().any(|glob| !glob.has_owner()) => Err(format!(
+                "repositories does not allow {name}: without an owner it means the installation of the App's secret alone"
+            )),
             Some(name) => Err(format!("repositories does not allow {name}")),
         }
     }
@@ -589,7 +595,9 @@ mod tests {
             ("pushers", ask(&["any"], &[write]), OWN, ""),
             ("pushers", ask(&[], &[write]), OWN, "repositories has to be named"),
             ("partners", ask(&["partner/x"], &[write]), OTHER, ""),
-            ("partners", ask(&["tools"], &[write]), OTHER, ""),
+            ("partners", ask(&["tools"], &[write]), OTHER, "ask as owner/name"),
+            ("partners", ask(&["partner/tools"], &[write]), OTHER, ""),
+            ("partners", ask(&["stranger/tools"], &[write]), OTHER, "the App's secret alone"),
             ("partners", ask(&["partner/x"], &[]), OWN, "does not list 1"),
             ("auditors", ask(&[], &[]), OWN, ""),
             ("auditors", ask(&[], &[]), OTHER, "repositories has to be named"),
@@ -678,6 +686,31 @@ mod tests {
                 r#"{"profiles": {"agents": {"repositories": ["acme/x", "ac?e/*"]}}}"#,
                 "repositories[1] can match another",
             ),
+            (r#"{"profiles": {"agents": {"repositories": ["**/x"]}}}"#, "repositories[0] can match another"),
+            (r#"{"profiles": {"agents": {"repositories": ["acme*/x"]}}}"#, "repositories[0] can match another"),
+            (r#"{"profiles": {"agents": {"repositories": ["?/*"]}}}"#, "repositories[0] can match another"),
+            (r#"{"profiles": {"agents": {"repositories": [" acme/x"]}}}"#, "repositories[0] is no glob"),
+            (r#"{"profiles": {"agents": {"repositories": ["acme/[ab]"]}}}"#, "repositories[0] is no glob"),
+            (r#"{"profiles": {"agents": {"repositories": ["acme/"]}}}"#, "repositories[0] is no glob"),
+            (r#"{"profiles": {"agents": {"repositories": [null]}}}"#, "profiles.agents.repositories[0]"),
+            (r#"{"profiles": {"agents": {"repositories": "acme/x"}}}"#, "profiles.agents.repositories must be"),
+            (r#"{"profiles": {"agents": {"repositories": null}}}"#, "profiles.agents.repositories must be"),
+            (r#"{"profiles": {"agents": {"permissions": null}}}"#, "profiles.agents.permissions must be"),
+            (
+                r#"{"profiles": {"agents": {"permissions": {"contents": null}}}}"#,
+                "profiles.agents.permissions.contents",
+            ),
+            (r#"{"profiles": {"agents": {"permissions": {"contents": "WRITE"}}}}"#, "permissions.contents must be"),
+            (r#"{"profiles": {"agents": {"named_repositories": null}}}"#, "profiles.agents.named_repositories"),
+            (r#"{"profiles": {"agents": {"installations": [1.5]}}}"#, "profiles.agents.installations[0]"),
+            (r#"{"profiles": {"agents": {"installations": [1, 0]}}}"#, "profiles.agents.installations[1]"),
+            (r#"{"profiles": {"agents": {"installations": []}}}"#, "profiles.agents.installations is empty"),
+            (r#"{"profiles": {"agents": {"installations": [{"a": 1, "a": 2}]}}}"#, "a stands there twice"),
+            (r#"{"profiles": {"agents": {}, "\u0061gents": {}}}"#, "agents stands there twice"),
+            (r#"{"profiles": {"agents": {}}} {}"#, "trailing"),
+            (r#"{"profiles": {"": {}}}"#, "profiles. is no name"),
+            (r#"{"profiles": {"$LATEST": {}}}"#, "profiles.$LATEST"),
+            ("null", "JSON object"),
             (r#"{"profiles": {"agents": {"repositories": ["a/b/c"]}}}"#, "repositories[0] is no glob"),
             (r#"{"profiles": {"agents": {"repositories": ["/app"]}}}"#, "repositories[0] is no glob"),
             (

@@ -252,13 +252,15 @@ async fn a_url_that_names_git_is_served_and_another_user_is_told_why_not() {
     let stack = Stack::start().await;
     let agent = Agent::new(&stack);
     let named = |user: &str| agent.url(REPOSITORY).replacen("://", &format!("://{user}@"), 1);
-    let listed = agent.git(".", &["ls-remote", &named("git")]).await;
-    assert!(listed.ok && listed.stdout.contains("refs/heads/main"), "{listed:?}");
+    for nobody in ["git", ""] {
+        let listed = agent.git(".", &["ls-remote", &named(nobody)]).await;
+        assert!(listed.ok && listed.stdout.contains("refs/heads/main"), "{nobody:?}: {listed:?}");
+    }
     let refused = agent.git(".", &["ls-remote", &named("octocat")]).await;
     assert!(!refused.ok, "{refused:?}");
     let line = "konduktor-github-app: the URL names the user octocat, whose password this is not";
     assert!(refused.stderr.contains(line), "{refused:?}");
-    assert_eq!(stack.lambda.invocations("token"), 1);
+    assert_eq!(stack.lambda.invocations("token"), 2);
 }
 
 #[tokio::test]

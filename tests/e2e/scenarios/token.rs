@@ -631,6 +631,32 @@ async fn a_wrong_app_id_is_named_with_its_place_and_a_previous_version_that_work
     assert_eq!(counter.asked(), 2);
 }
 
+#[tokio::test]
+async fn a_malformed_version_takes_no_good_one_out_of_service_while_secrets_manager_is_away() {
+    let counter = Counter::open().await;
+    let app = counter.environment();
+    let fails = || local_aws::Rule::new(local_aws::Fault::AccessDenied).operation("GetSecretValue");
+    counter.ask(&app, json!({})).await.unwrap();
+    counter.secrets.put(APP_SECRET_ID, &json!({"app_id": true})).await;
+
+    // The malformed version is read, the one before it cannot be.
+    counter.pass(301);
+    counter.secrets.fail(fails().after(1));
+    counter.ask(&app, json!({"permissions": {"contents": "read"}})).await.unwrap();
+    counter.secrets.clear_faults();
+    counter.pass(31);
+    counter.ask(&app, json!({"permissions": {"issues": "read"}})).await.unwrap();
+
+    // Nothing can be read, and that is found out once in 30 s.
+    counter.pass(31);
+    counter.secrets.fail(fails());
+    counter.secrets.clear_calls();
+    for name in ["metadata", "pull_requests"] {
+        counter.ask(&app, json!({"permissions": {name: "read"}})).await.unwrap();
+    }
+    assert_eq!(counter.secrets.calls().len(), 2, "one look at both versions");
+}
+
 /// One ask out of few names, which are those of repositories and of permissions alike.
 fn asks() -> impl Strategy<Value = Value> {
     let names = proptest::sample::subsequence(REPOSITORIES.map(|name| &name[5..]).to_vec(), 1..=4);

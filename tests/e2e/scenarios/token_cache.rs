@@ -244,6 +244,37 @@ async fn a_table_that_fails_half_way_is_warned_of_and_does_not_stop_the_token() 
     assert!(warning.contains("WARN"), "{warning}");
 }
 
+/// Whoever may invoke the function may read the end of its log.
+#[tokio::test]
+async fn the_log_says_of_aws_what_failed_and_not_on_which_account_role_or_table() {
+    let stack = Stack::start().await;
+    for fault in [TableFault::AccessDenied, TableFault::TransactionConflict, TableFault::Unreachable] {
+        for operation in ["GetItem", "UpdateItem"] {
+            stack.dynamodb.fail(Rule::new(fault).operation(operation));
+            let _ = stack.lambda.invoke("token", json!({})).await;
+            stack.dynamodb.clear_faults();
+        }
+    }
+    stack.dynamodb.fail(Rule::new(TableFault::AccessDenied));
+    stack.secrets.fail(Rule::new(TableFault::AccessDenied));
+    stack.lambda.kill_environments("token");
+    let _ = stack.lambda.invoke("token", json!({})).await;
+    stack.lambda.log_line("token", |line| line.contains("AccessDenied") && line.contains("\"cause\"")).await;
+    for line in stack.lambda.logs("token") {
+        let line = match serde_json::from_str::<Value>(&line) {
+            Ok(mut record) => {
+                // How the caller itself named the function.
+                record["function"].take();
+                record.to_string()
+            }
+            Err(_) => line,
+        };
+        for canary in ["arn:", "assumed-role", local_aws::ACCOUNT, "ASIATOKEN", "Tokens", "not authorized"] {
+            assert!(!line.contains(canary), "{canary} in {line}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn without_github_cached_tokens_still_come() {
     let counter = Counter::open().await;

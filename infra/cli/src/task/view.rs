@@ -222,6 +222,13 @@ mod tests {
         assert_eq!(shown, "ログイン    e\u{301}           end\n");
     }
 
+    #[test]
+    fn an_emoji_of_two_characters_fits_into_its_column_or_is_cut() {
+        for line in wrapped("aΣaA𐝀aA!00A0\u{fe0f}!0𖼀a0", 12) {
+            assert!(width(&line) <= 12, "{line:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_line_is_wider_than_its_column_and_no_word_is_lost(text in any::<String>(), columns in 2_usize..40) {

@@ -219,27 +219,20 @@ fn decode(text: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     first.map_or_else(|| without_begin().ok_or(KeyError::NotPem), Err)
 }
 
-/// What follows a `BEGIN`.
+/// What follows a `BEGIN`. Its label only says what it is if it is no RSA key.
 fn private(block: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     let (label, rest) = block.split_once("-----").ok_or(KeyError::Truncated)?;
-    match label {
-        "RSA PRIVATE KEY" | "PRIVATE KEY" => {}
-        "PUBLIC KEY" | "RSA PUBLIC KEY" => return Err(KeyError::PublicKey),
-        "CERTIFICATE" => return Err(KeyError::Certificate),
-        "OPENSSH PRIVATE KEY" | "SSH2 PUBLIC KEY" => return Err(KeyError::Ssh),
-        "ENCRYPTED PRIVATE KEY" => return Err(KeyError::Encrypted),
-        _ => return Err(KeyError::Malformed),
-    }
-    if rest.contains("Proc-Type: 4,ENCRYPTED") {
-        return Err(KeyError::Encrypted);
-    }
-    match rest.split_once("-----END") {
-        Some((body, _)) => decode_base64(body).ok_or(KeyError::Malformed),
-        None => {
-            let der = decode_base64(rest).filter(|der| key_pair(der).is_some());
-            der.ok_or(KeyError::Truncated)
-        }
-    }
+    let (body, is_whole) = rest.split_once("-----END").map_or((rest, false), |(body, _)| (body, true));
+    let der = decode_base64(body).filter(|der| key_pair(der).is_some());
+    der.ok_or(match label {
+        "PUBLIC KEY" | "RSA PUBLIC KEY" => KeyError::PublicKey,
+        "CERTIFICATE" => KeyError::Certificate,
+        "OPENSSH PRIVATE KEY" | "SSH2 PUBLIC KEY" => KeyError::Ssh,
+        "ENCRYPTED PRIVATE KEY" => KeyError::Encrypted,
+        _ if rest.contains("Proc-Type: 4,ENCRYPTED") => KeyError::Encrypted,
+        _ if !is_whole => KeyError::Truncated,
+        _ => KeyError::Malformed,
+    })
 }
 
 /// PKCS#1 or PKCS#8, whatever the label said.
@@ -258,8 +251,9 @@ fn decode_base64(text: &str) -> Option<Zeroizing<Vec<u8>>> {
         '_' => '/',
         c => c,
     };
-    let compact: Zeroizing<String> =
-        Zeroizing::new(text.chars().filter(|c| !c.is_whitespace()).map(alphabet).collect());
+    // The marks of no width that chats and web pages put into long lines.
+    let is_blank = |c: &char| c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}');
+    let compact: Zeroizing<String> = Zeroizing::new(text.chars().filter(|c| !is_blank(c)).map(alphabet).collect());
     ENGINE.decode(compact.as_bytes()).ok().map(Zeroizing::new)
 }
 
@@ -279,6 +273,8 @@ fn pkcs1_of(pkcs8: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn pem(label: &str, der: &[u8]) -> String {
@@ -321,6 +317,14 @@ mod tests {
             pem("PRIVATE KEY", pkcs1_of(pkcs8.as_ref()).unwrap()),
             pem("RSA PRIVATE KEY", pkcs8.as_ref()),
             format!("{}{pkcs1}", pem("CERTIFICATE", &[0; 300])),
+            pem("CERTIFICATE", pkcs8.as_ref()),
+            pem(" RSA PRIVATE  KEY ", pkcs8.as_ref()),
+            pkcs1.lines().map(|line| format!("    {line}\n")).collect(),
+            pkcs1.replace('\n', "\r"),
+            pkcs1.replace('\n', ""),
+            pkcs1.replace('\n', "\u{200b}\u{2028}"),
+            format!("Bag Attributes\n    friendlyName: app\n{pkcs1}"),
+            json!({"private_key": pkcs1}).to_string(),
         ];
         for shape in &shapes {
             let key = parse(shape).unwrap();
@@ -345,6 +349,10 @@ mod tests {
             (format!("-----BEGIN RSA PRIVATE KEY-----\n{body}"), KeyError::Truncated),
             (block("RSA PRIVATE KEY"), KeyError::Malformed),
             (block("EC PRIVATE KEY"), KeyError::Malformed),
+            (block("RSA PRIVATE KEY").replace('\n', "\n> "), KeyError::Malformed),
+            (block("RSA PRIVATE KEY").replace("-----", "\u{2014}"), KeyError::NotPem),
+            (format!("data:application/x-pem-file;base64,{body}"), KeyError::NotPem),
+            ("/home/me/app.pem".into(), KeyError::NotPem),
             (BASE64_STANDARD.encode(block("PUBLIC KEY")), KeyError::PublicKey),
             (BASE64_STANDARD.encode([&[0x30, 0x82][..], &[7; 300]].concat()), KeyError::Malformed),
             ((0..6).fold("hunter2".to_owned(), |text, _| BASE64_STANDARD.encode(text)), KeyError::NotPem),
