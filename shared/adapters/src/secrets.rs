@@ -2,8 +2,8 @@
 //!
 //! Rotation must not need a deploy and must not refuse a delivery: an environment keeps a secret for at most
 //! [`MAX_AGE`], knows the current and the previous version, and looks again when nothing it knows fits, at most once
-//! in [`REFRESH_INTERVAL`]: once it is configured, a flood of forged requests costs one look in that time, and a rotation that tells GitHub
-//! of the new value 35 s after writing it is always seen.
+//! in [`REFRESH_INTERVAL`]. A secret that is not configured is looked at as rarely: a flood of forged requests costs one look in that time
+//! either way, configuring is seen within it, and a rotation that tells GitHub of the new value 35 s after writing it is always seen.
 //! <https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html>
 
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::{Error, Result};
 /// How long a version is used before it is read again.
 pub const MAX_AGE: SignedDuration = SignedDuration::from_mins(5);
 
-/// The least time between two reads that were caused by a value that did not fit.
+/// The least time between two reads that were caused by a value that did not fit, or by there being none.
 pub const REFRESH_INTERVAL: SignedDuration = SignedDuration::from_secs(30);
 
 /// What an unconfigured secret is, to the operator.
@@ -174,7 +174,7 @@ impl<T: Stored> Secret<T> {
             },
         };
         let value = match text(output) {
-            // As a secret without a version: nobody has configured it yet, and whoever does so should not have to wait.
+            // As a secret without a version: nobody has configured it yet.
             Ok(text) if text.expose_secret().trim().is_empty() => return Ok(Version::None),
             Ok(text) => parse(&text),
             Err(reason) => Err(reason),
@@ -198,12 +198,11 @@ impl<T: Stored> Secret<T> {
 }
 
 impl<T> Cache<T> {
-    /// A secret that cannot be used is looked at again sooner, so that mending it is seen, but not at every request.
+    /// A secret that cannot be used is looked at again sooner, so that mending it is seen, but not at every request: anybody can send those.
     fn lasts(&self) -> SignedDuration {
-        match (&self.current, &self.previous) {
-            (Version::Good(_), _) => MAX_AGE,
-            (Version::Malformed(_), _) | (Version::None, Version::Good(_)) => REFRESH_INTERVAL,
-            (Version::None, _) => SignedDuration::ZERO,
+        match self.current {
+            Version::Good(_) => MAX_AGE,
+            Version::Malformed(_) | Version::None => REFRESH_INTERVAL,
         }
     }
 }

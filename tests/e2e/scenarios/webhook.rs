@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use adapters::Error;
+use adapters::secrets::{REFRESH_INTERVAL, Secret, WebhookSecret};
+use futures_util::future::join_all;
+use jiff::{SignedDuration, Timestamp};
 use local_aws::lambda::access_key_id;
-use local_aws::{Fault, Rule};
+use local_aws::{Fault, Rule, SecretsManager};
 use serde_json::{Value, json};
 use stack::{Stack, WEBHOOK_SECRET, WEBHOOK_SECRET_ID};
 
@@ -224,6 +228,28 @@ async fn before_it_is_configured_everything_is_answered_with_503() {
     }
     stack.lambda.set_variable("webhook", "WEBHOOK_SECRET_ID", "konduktor/nobody-made-this");
     assert_eq!(signed(&stack, "ping", ping()).await.status, 503);
+}
+
+#[tokio::test]
+async fn a_flood_before_it_is_configured_looks_at_the_secret_once_in_30_s() {
+    let secrets = SecretsManager::start().await;
+    secrets.create("nothing-yet", None).await;
+    for (id, empty) in [("nothing-yet", None), ("empty", Some(json!(""))), ("placeholder", Some(json!({})))] {
+        if empty.is_some() {
+            secrets.create(id, empty.as_ref()).await;
+        }
+        let secret = Secret::<WebhookSecret>::new(secrets.sdk("ASIAWEBHOOK"), id);
+        let reads = || secrets.calls().iter().filter(|call| call.operation == "GetSecretValue").count();
+        let (before, start) = (reads(), Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24));
+        for seconds in [0, 1, 29] {
+            let now = start + SignedDuration::from_secs(seconds);
+            let flood = join_all((0..50).map(|_| secret.versions(now))).await;
+            assert!(flood.iter().all(|known| matches!(known, Err(Error::SecretNotConfigured { .. }))), "{id}");
+            assert_eq!(reads() - before, 2, "{id} at {seconds} s: one look is AWSCURRENT and AWSPREVIOUS");
+        }
+        secrets.put(id, &json!({"webhook_secret": WEBHOOK_SECRET, "installations": [INSTALLATION_ID]})).await;
+        assert_eq!(secret.versions(start + REFRESH_INTERVAL).await.unwrap().len(), 1, "{id}");
+    }
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use crate::prompt;
 use crate::secret::{AT_GITHUB, CURRENT, Current, Secret, Stages, Written};
 use crate::stack::Stack;
 
-/// Every environment of the webhook looks for a new secret when it meets a signature that does not fit, at most once in 30 s
+/// Every environment of the webhook looks for a new secret when it has none or meets a signature that does not fit, at most once in 30 s
 /// (`adapters::secrets::REFRESH_INTERVAL`): this long after it was written none refuses it.
 const UNTIL_EVERYBODY_KNOWS: Duration = Duration::from_secs(35);
 
@@ -188,9 +188,9 @@ pub(crate) enum Ping {
 /// Lets GitHub deliver its recorded ping again, and shows what was answered.
 pub(crate) async fn ping(github: &GitHubApp, progress: Progress) -> Result<Ping, Failure> {
     let mut pinged = ping_once(github).await?;
-    if matches!(pinged, Ping::Answered { status: 401, .. }) {
+    if let Ping::Answered { status: status @ (401 | 503), .. } = pinged {
         // An environment that looked for a new secret just before it was there looks again after 30 s.
-        progress.say(&format!("The ping was answered 401; once more in {} s...", UNTIL_EVERYBODY_KNOWS.as_secs()));
+        progress.say(&format!("The ping was answered {status}; once more in {} s...", UNTIL_EVERYBODY_KNOWS.as_secs()));
         tokio::time::sleep(UNTIL_EVERYBODY_KNOWS).await;
         pinged = ping_once(github).await?;
     }
