@@ -11,6 +11,7 @@ mod credential;
 mod explain;
 mod failure;
 mod github_app;
+mod history;
 mod last_account;
 mod output;
 mod pr;

@@ -167,11 +167,15 @@ impl Machine {
             Write::CheckPullRequest { number, read, .. } => {
                 Op::CheckRow { pr: pull_request_of(number).unwrap_or(SIZE) as u8, read }
             }
-            Write::UpdateTask { before, after } => Op::UpdateTask {
-                task: task_of(after.id.as_str()) as u8,
-                before: self.tasks.id(*before),
-                after: self.tasks.id(*after),
-            },
+            Write::UpdateTask { before, mut after } => {
+                // It tells states apart that are the same to every rule.
+                after.history.clear();
+                Op::UpdateTask {
+                    task: task_of(after.id.as_str()) as u8,
+                    before: self.tasks.id(*before),
+                    after: self.tasks.id(*after),
+                }
+            }
             Write::CheckTask { task } => {
                 Op::CheckTask { task: task_of(task.id.as_str()) as u8, before: self.tasks.id(*task) }
             }
