@@ -108,7 +108,7 @@ pub async fn handle(app: &App, delivery: UnverifiedDelivery, now: Timestamp) -> 
             let serves = |installation| served.serves(installation);
             let event = event::read(delivery.body(), event.as_deref(), content_type.as_deref(), serves);
             let (answered, ()) =
-                tokio::join!(answer(app, event, now), tell_reconcile(app, delivery.current(), &served));
+                tokio::join!(answer(app, event, id.as_deref(), now), tell_reconcile(app, delivery.current(), &served));
             answered
         }
     };
@@ -116,12 +116,17 @@ pub async fn handle(app: &App, delivery: UnverifiedDelivery, now: Timestamp) -> 
     response
 }
 
-async fn answer(app: &App, event: Result<Event, String>, now: Timestamp) -> (Response, Option<String>) {
+async fn answer(
+    app: &App,
+    event: Result<Event, String>,
+    id: Option<&str>,
+    now: Timestamp,
+) -> (Response, Option<String>) {
     match event {
         Err(reason) => (Response::new(StatusCode::BAD_REQUEST, Word::Refused, reason), None),
         Ok(Event::Ping) => (Response::ok(Answer::new(Word::Pong, None)), None),
         Ok(Event::Ignored { action, reason }) => (Response::ok(Answer::new(Word::Ignored, reason)), action),
-        Ok(Event::PullRequest { action, facts }) => (apply(app, *facts, now).await, Some(action)),
+        Ok(Event::PullRequest { action, facts }) => (apply(app, *facts, id, now).await, Some(action)),
     }
 }
 
@@ -157,10 +162,10 @@ fn out_of_time() -> Response {
     response
 }
 
-async fn apply(app: &App, facts: Facts, now: Timestamp) -> Response {
-    let name = format!("{}#{}", facts.snapshot.repository, facts.snapshot.number);
+async fn apply(app: &App, facts: Facts, id: Option<&str>, now: Timestamp) -> Response {
+    let name = facts.snapshot.name();
     let base = facts.snapshot.base.clone();
-    match app.board.apply(Report::facts(facts), now).await {
+    match app.board.apply(Report::facts(facts).delivered_as(id.map(event::plain)), now).await {
         Ok(applied) => Response::ok(Answer::applied(&applied, name, &base)),
         Err(error) => {
             tracing::error!(error = error.chain(), pull_request = name, "the delivery could not be stored");

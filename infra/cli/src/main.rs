@@ -3,6 +3,7 @@
 //! One module per subcommand; each says in one line on standard error what to do when it fails.
 
 mod aws;
+mod board;
 mod clock;
 mod completions;
 mod configure;
@@ -11,7 +12,9 @@ mod credential;
 mod explain;
 mod failure;
 mod github_app;
+mod history;
 mod last_account;
+mod local_page;
 mod output;
 mod pr;
 mod prompt;
@@ -41,6 +44,7 @@ Examples:
   GH_TOKEN=$(konduktor-github-app token --repository app --permission pull_requests=write) gh pr list
   konduktor-github-app task create 'Fix login timeout' --priority p1
   konduktor-github-app task list
+  konduktor-github-app board
   konduktor-github-app pr 4d9d444d
   konduktor-github-app explain https://github.com/acme/app/pull/42";
 
@@ -66,6 +70,7 @@ enum Command {
     Pr(pr::Arguments),
     SetupGit(setup_git::Arguments),
     Token(token::Arguments),
+    Board(board::Arguments),
     #[command(subcommand)]
     Task(task::Command),
     Completions(completions::Arguments),
@@ -90,6 +95,7 @@ async fn run(Arguments { account, command }: Arguments) -> Result<ExitCode, Fail
         Command::Verify(arguments) => verify::run(arguments, &account).await,
         Command::Credential(arguments) => credential::run(arguments, &account).await,
         Command::Explain(arguments) => explain::run(arguments, &account).await,
+        Command::Board(arguments) => board::run(arguments, &account).await,
         Command::Pr(arguments) => pr::run(arguments, &account).await,
         Command::SetupGit(arguments) => setup_git::run(&arguments, &account),
         Command::Token(arguments) => token::run(arguments, &account).await,

@@ -199,7 +199,7 @@ async fn show(arguments: Show, account: &Account) -> Result<(), Failure> {
         return output::write_json(card.json()?.to_string());
     }
     let tag = tasks.shortest_tag(&card.task.id).await?;
-    output::write(view::card(&card, &written(&tag)))
+    output::write(view::card(&card, &written(&tag), clock::now()))
 }
 
 async fn move_task(arguments: Move, account: &Account) -> Result<(), Failure> {

@@ -6,6 +6,7 @@
 pub mod base;
 pub mod compare;
 pub mod contract;
+pub mod history;
 pub mod ids;
 pub mod item;
 pub mod kid_tag;

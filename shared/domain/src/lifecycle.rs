@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::base::BaseMove;
+use crate::history;
 use crate::ids::TaskId;
 use crate::kid_tag::{KidTag, Tags};
 use crate::outcome::{Applied, Change, Freshness, Outcome, TaskOutcome};
@@ -98,7 +99,7 @@ pub(crate) fn decide(
     let said = Tags::of(report.facts.as_ref().map_or("", |facts| &facts.snapshot.title));
     let Some(mut next) = observed.next else {
         let claimed = unlinked_tasks(report, tasks);
-        return without_row(report, freshness, base_move, said, claimed);
+        return without_row(report, freshness, base_move, said, claimed, now);
     };
     let links = if links_count(&next) { link(&mut next, tags, tasks) } else { keep_links(&mut next) };
     let tie = freshness == Freshness::Tie && next.snapshot.state != State::Merged;
@@ -112,8 +113,9 @@ pub(crate) fn decide(
     }
     next.unlinked_task_ids.clear();
     let concerned = concerned_tasks(stored, &next, report);
-    let steps: Vec<Step> =
+    let mut steps: Vec<Step> =
         concerned.iter().filter_map(|id| step(tasks.get(id)?, &next, report.look.as_ref(), now)).collect();
+    note(&mut steps, freshness, &next.snapshot.name(), report, now, |step| outcome(step, &next));
     // Asked again at once, a read would find the same: what counts is one that is made when that second is over.
     let over = (tie && read).then(|| next.snapshot.updated_at.as_second() + CLOCK_SKEW + 1);
     let owed = Owed::of(&next, &links, &steps, tie && !read, over, now);
@@ -578,6 +580,21 @@ fn task_write(step: &Step) -> Write {
     }
 }
 
+/// Writes down in each task that changes what is done to it.
+fn note(
+    steps: &mut [Step],
+    freshness: Freshness,
+    name: &str,
+    report: &Report,
+    now: Timestamp,
+    outcome: impl Fn(&Step) -> Outcome,
+) {
+    for step in steps.iter_mut().filter(|step| step.changes()) {
+        let outcome = outcome(step);
+        history::note(&step.before, &mut step.after, outcome, freshness, name.to_owned(), report, now.as_second());
+    }
+}
+
 /// Tasks that say they have a pull request which is none of ours.
 fn unlinked_tasks(report: &Report, tasks: &BTreeMap<TaskId, Stored>) -> Vec<Step> {
     let key = crate::ids::PullRequestKey::new(report.repository_id, report.number);
@@ -602,9 +619,13 @@ fn without_row(
     freshness: Freshness,
     base_move: Option<BaseMove>,
     tags: Tags,
-    claimed: Vec<Step>,
+    mut claimed: Vec<Step>,
+    now: Timestamp,
 ) -> (Vec<Write>, Applied) {
     let base_moved = base_move.is_some();
+    let key = crate::ids::PullRequestKey::new(report.repository_id, report.number);
+    let name = report.facts.as_ref().map_or_else(|| key.to_string(), |facts| facts.snapshot.name());
+    note(&mut claimed, freshness, &name, report, now, unclaimed);
     let changed = claimed.iter().any(Step::changes);
     let mut writes = Vec::new();
     if changed {
@@ -615,15 +636,16 @@ fn without_row(
     let tasks = claimed.iter().filter(|step| step.changes()).map(|step| TaskOutcome {
         tag: None,
         task: Some(step.before.id.clone()),
-        outcome: if step.before.pull_requests == step.after.pull_requests {
-            Outcome::Updated
-        } else {
-            Outcome::Unlinked
-        },
+        outcome: unclaimed(step),
     });
     let tasks = tasks.collect();
     let changes = claimed.into_iter().filter(Step::changes).map(Step::into_change).collect();
     (writes, Applied { freshness, pull_request: None, tasks, tags, base_moved, changes })
+}
+
+/// What became of a task that claimed what is none of ours.
+fn unclaimed(step: &Step) -> Outcome {
+    if step.before.pull_requests == step.after.pull_requests { Outcome::Updated } else { Outcome::Unlinked }
 }
 
 /// What became of each tag of the title that was said, and of each task that changed without one.

@@ -92,6 +92,11 @@ impl Snapshot {
         PullRequestKey::new(self.repository_id, self.number)
     }
 
+    /// As people name it, `owner/name#number`.
+    pub fn name(&self) -> String {
+        format!("{}#{}", self.repository, self.number)
+    }
+
     /// When it was merged, epoch seconds.
     pub fn merged_at(&self) -> Option<i64> {
         (self.state == State::Merged).then(|| self.ended_at.unwrap_or(self.updated_at.as_second()))

@@ -92,6 +92,8 @@ pub struct Report {
     pub look: Option<Look>,
     /// Tasks that say they have this pull request though it may not name them.
     pub claimed_by: BTreeSet<TaskId>,
+    /// GitHub's id of the delivery that it came with, for the tasks' history alone.
+    pub delivery: Option<String>,
 }
 
 impl Report {
@@ -104,12 +106,21 @@ impl Report {
             read_at: None,
             look: None,
             claimed_by: BTreeSet::new(),
+            delivery: None,
         }
     }
 
     /// A comparison of what is stored with the tasks it leads to.
     pub fn compare(repository_id: RepositoryId, number: PullRequestNumber) -> Self {
-        Self { repository_id, number, facts: None, read_at: None, look: None, claimed_by: BTreeSet::new() }
+        Self {
+            repository_id,
+            number,
+            facts: None,
+            read_at: None,
+            look: None,
+            claimed_by: BTreeSet::new(),
+            delivery: None,
+        }
     }
 
     /// The same, read from GitHub's API at this second or later.
@@ -122,6 +133,12 @@ impl Report {
     #[must_use]
     pub fn looked(self, look: Look) -> Self {
         Self { look: Some(look), ..self }
+    }
+
+    /// The same, as GitHub delivered it under this id.
+    #[must_use]
+    pub fn delivered_as(self, delivery: Option<String>) -> Self {
+        Self { delivery, ..self }
     }
 
     /// The same, with tasks that say they have this pull request.

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::history;
 use crate::ids::{PullRequestKey, RepositoryId, TaskId};
 use crate::pull_request::{Mergeability, PullRequest, State};
 
@@ -170,6 +171,9 @@ pub struct Task {
     /// When the latest of those was merged, epoch seconds.
     #[serde(default)]
     pub completed_at: Option<i64>,
+    /// What was done to it, the oldest first: the newest [`history::NEWEST`].
+    #[serde(default, deserialize_with = "history_or_nothing")]
+    pub history: Vec<history::Entry>,
     /// Counts our writes; 0 for a task we have not written.
     #[serde(default)]
     pub version: u64,
@@ -191,6 +195,20 @@ fn time_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     Ok(match Anything::deserialize(deserializer)? {
         Anything::Text(text) => text.trim().parse().ok(),
         Anything::Other(_) => None,
+    })
+}
+
+/// Of whoever wrote another thing there, nothing: what is only told must not make a task unreadable.
+fn history_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<history::Entry>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum History {
+        Entries(Vec<history::Entry>),
+        Other(IgnoredAny),
+    }
+    Ok(match History::deserialize(deserializer)? {
+        History::Entries(entries) => entries,
+        History::Other(_) => Vec::new(),
     })
 }
 

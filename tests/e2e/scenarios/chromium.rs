@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::harness::operator::Operator;
+use crate::scenarios::board;
 use crate::scenarios::create::{CREATE, DESCRIPTION, PAGE, deployed, install};
 
 /// The heading of a page that has been read to its end.
@@ -209,4 +210,42 @@ async fn one_click_in_chromium_hands_the_manifest_to_github_and_comes_back_to_an
     let ended = running.ends().await;
     assert!(ended.ok && ended.stdout.ends_with("GitHub App configured.\n"), "{ended:?}");
     stack.github.assert_nothing_unexpected();
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium: make browser"]
+async fn the_board_changes_in_chromium_as_its_cards_do() {
+    let stack = board::filled(1_000).await;
+    let looker = board::looker(&stack);
+    let mut running = looker.start(&["board"]);
+    let url = running.shows(board::PAGE).await;
+    let chromium = Chromium::start().await;
+    for (width, height) in [(3840, 2160), (320, 640), (1000, 900)] {
+        chromium.post("window/rect", json!({"width": width, "height": height})).await;
+        chromium.post("url", json!({"url": url})).await;
+        chromium.shows("Board").await;
+        chromium.picture(&format!("board-{width}")).await;
+        let wider = "return document.documentElement.scrollWidth > document.documentElement.clientWidth";
+        assert_eq!(chromium.post("execute/sync", json!({"script": wider, "args": []})).await, false, "{width}");
+    }
+    // The keyboard is where it was after the page has changed around it.
+    let focus = format!("document.getElementById('card-{}').focus()", board::TASK);
+    chromium.post("execute/sync", json!({"script": focus, "args": []})).await;
+    let mut moved = stack.read(board::TASK);
+    moved["status"] = json!("done");
+    stack.dynamodb.put("Tasks", &moved);
+    let end = Instant::now() + Duration::from_secs(30);
+    while !chromium.text("#name-done").await.ends_with("(1)") {
+        assert!(Instant::now() < end, "the page does not change");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let script = "return document.activeElement.id + ' ' + document.activeElement.closest('section').id";
+    let focused = chromium.post("execute/sync", json!({"script": script, "args": []})).await;
+    assert_eq!(focused, format!("card-{} column-done", board::TASK));
+    let card = chromium.element(&format!("#card-{}", board::TASK)).await;
+    chromium.post(&format!("{card}/click"), json!({})).await;
+    chromium.shows(board::TITLE).await;
+    chromium.picture("board-card").await;
+    let complaints = chromium.post("se/log", json!({"type": "browser"})).await;
+    assert_eq!(complaints, json!([]));
 }

@@ -26,6 +26,12 @@ async fn a_merge_moves_its_task_from_pr_submitted_to_done() {
     assert_eq!(task["has_merge_conflict"], false);
     assert_eq!(task["completed_by"], json!(["1001#42"]));
     assert_eq!(task["repository_id"], "1001");
+    let told = |entry: &serde_json::Value| json!([entry["what"], entry["why"], entry["pull_request"], entry["by"]]);
+    let history: Vec<_> = task["history"].as_array().unwrap().iter().map(told).collect();
+    let moved = "pr_submitted → done; the pull request is merged";
+    let expected =
+        [json!(["linked", null, "acme/app#42", "webhook"]), json!(["moved", moved, "acme/app#42", "webhook"])];
+    assert_eq!(history, expected);
     // The board's own attributes are as the board left them.
     assert_eq!((&task["title"], &task["priority"]), (&json!("Fix login"), &json!("p2")));
 }

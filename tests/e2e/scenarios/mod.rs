@@ -1,5 +1,6 @@
 //! The promises about what a user sees, a file each.
 
+mod board;
 mod chromium;
 mod completions;
 mod configure;

@@ -75,13 +75,18 @@ async fn a_task_from_creation_to_done_by_its_merged_pull_request() {
     let moved = agent.cli(&["task", "move", &id[..8], "pr_submitted"]).await.printed();
     assert_eq!(moved, format!("{}: to_do → pr_submitted\n", &id[..8]));
     let opened = stack.github.open_pull_request(REPOSITORY, NewPullRequest::titled(&format!("Fix login {tag}")));
-    assert_eq!(stack.github.deliver(&opened).await.status, 200);
-    let merged = stack.github.merge(REPOSITORY, opened.number());
-    assert_eq!(stack.github.deliver(&merged).await.status, 200);
+    let linked = stack.github.deliver(&opened).await;
+    let merged = stack.github.deliver(&stack.github.merge(REPOSITORY, opened.number())).await;
+    assert_eq!((linked.status, merged.status), (200, 200));
     let shown = agent.cli(&["task", "show", &id[..8]]).await.printed();
     for line in ["Fix login timeout", "status      done", "priority    p1", "repository  acme/app", "merged (current)"]
     {
         assert!(shown.contains(line), "{line}\n{shown}");
+    }
+    let moved = "moved: pr_submitted → done; the pull request is merged";
+    for (what, delivery) in [("linked", linked), (moved, merged)] {
+        let told = format!("{what} · acme/app#{} · webhook, delivery {}\n", opened.number(), delivery.guid);
+        assert!(shown.contains(&told), "{told}\n{shown}");
     }
     assert!(agent.cli(&["task", "list"]).await.printed().contains("Fix login timeout"));
     stack.github.assert_nothing_unexpected();

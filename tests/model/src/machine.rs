@@ -225,6 +225,8 @@ impl Machine {
     pub(crate) fn task(&mut self, mut task: Task) -> u32 {
         task.conflict_checked_at = task.conflict_checked_at.map(|_| BEGIN);
         task.conflict_caused_by = None;
+        // What happened to a card is read by no rule.
+        task.history.clear();
         for linked in task.pull_requests.values_mut() {
             linked.checked_at = linked.checked_at.map(|_| BEGIN);
             linked.caused_by = None;

@@ -1276,6 +1276,7 @@ pub(crate) fn new_card(task: usize, status: Status, updated: Option<u32>) -> Opt
         conflict_caused_by: None,
         completed_by: Default::default(),
         completed_at: None,
+        history: Vec::new(),
         version: 0,
     })
 }

@@ -84,7 +84,7 @@ pub(super) async fn run(binary: impl Fn(&str) -> PathBuf) -> Result<(), String> 
     stack.github.assert_nothing_unexpected();
     say("\nEvery step held. Next:");
     say("  make run                    the same board, kept up, with a prompt: merge 1, conflict 2, lose, tick");
-    say("  make install                the command konduktor-github-app: task list, pr, explain");
+    say("  make install                the command konduktor-github-app: task list, board, pr, explain");
     say("  make build && make deploy   on AWS");
     Ok(())
 }

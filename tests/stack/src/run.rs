@@ -58,7 +58,8 @@ pub(super) async fn run(arguments: &[String]) -> ExitCode {
         return stop(&format!("{VARIABLES} cannot be written: {error}"));
     }
     println!("The local stack is up at {}. In another terminal:", stack.front.url());
-    println!("  . {VARIABLES} && konduktor-github-app task list\n");
+    println!("  . {VARIABLES} && konduktor-github-app task list");
+    println!("  . {VARIABLES} && konduktor-github-app board      the same on a page, as it changes\n");
     show::board(&show::cards(&stack)).iter().for_each(|line| println!("{line}"));
     println!("\n{HELP}\n");
     converse(&stack).await;

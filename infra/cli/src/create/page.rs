@@ -1,8 +1,7 @@
 //! The local page that hands the manifest to GitHub and takes what GitHub hands back.
 //!
-//! It is served on loopback while the command runs, below a path that nobody can guess, under the name that was printed
-//! (a name that somebody else points to 127.0.0.1 gets nothing), and for the browser that opens it first: what opens a
-//! browser passes it the URL as an argument, and those every user of the machine can read. GitHub's redirect counts if
+//! It is a [`local_page`] for the browser that opens it first: what opens a browser passes it the URL as an argument, and
+//! those every user of the machine can read. GitHub's redirect counts if
 //! it brings the page's `state` and comes from that browser, once; anything else changes nothing.
 //!
 //! The page has a button and no script. GitHub's page asks for the name alone, so this is where somebody sees what the
@@ -14,27 +13,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use adapters::github::App;
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HOST, REFERRER_POLICY, SET_COOKIE};
-use axum::http::header::{HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use axum::extract::{Path, Query, State};
+use axum::http::header::{COOKIE, HeaderMap, SET_COOKIE};
 use axum::http::{Method, StatusCode};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use uuid::Uuid;
 
 use crate::failure::Failure;
+use crate::local_page::{self, Look, Place, escape, random, same};
 use crate::output::Progress;
 
 /// What the browser may take to read the last page.
@@ -53,6 +46,8 @@ dd { margin: 0; overflow-wrap: anywhere }
 button, .button { display: inline-block; font: inherit; font-weight: 600; padding: .6rem 1.2rem; border: 0;
   border-radius: .4rem; background: #1f883d; color: #fff; text-decoration: none; cursor: pointer }
 .note { font-size: .9rem; opacity: .8 }";
+
+const LOOK: Look = Look { style: STYLE, script: None };
 
 /// What the page shows, and what its button sends where.
 pub(super) struct Form {
@@ -92,17 +87,13 @@ impl Redirected {
 impl Page {
     /// Serves the form on a port that the system picks; `form` is told where GitHub is to send the browser back to.
     pub(super) async fn serve(form: impl FnOnce(&str) -> Form, progress: Progress) -> Result<Self, Failure> {
-        let failed = |error: std::io::Error| Failure::new(format!("no page can be served on 127.0.0.1: {error}"));
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(failed)?;
-        let host = listener.local_addr().map_err(failed)?.to_string();
-        let path = random();
-        let url = format!("http://{host}/{path}");
+        let (listener, place) = Place::take(0, LOOK).await?;
+        let url = place.url();
         let (sender, redirected) = oneshot::channel();
         let state = random();
         let site = Arc::new(Site {
             html: form_page(&form(&format!("{url}/created")), &state),
-            host,
-            path,
+            place: Arc::clone(&place),
             state,
             browser: random(),
             opened: AtomicBool::new(false),
@@ -112,8 +103,8 @@ impl Page {
         let router = Router::new()
             .route("/{path}", get(show))
             .route("/{path}/created", get(created))
-            .fallback(async || nothing_here())
-            .layer(from_fn_with_state(Arc::clone(&site), guard))
+            .fallback(async || local_page::nothing_here(LOOK))
+            .layer(from_fn_with_state(place, local_page::guard))
             .with_state(site);
         let (end, ended) = oneshot::channel::<()>();
         let server = axum::serve(listener, router).with_graceful_shutdown(async {
@@ -139,9 +130,7 @@ impl Page {
 
 struct Site {
     html: String,
-    /// Name and port.
-    host: String,
-    path: String,
+    place: Arc<Place>,
     state: String,
     /// The cookie of the browser that came first.
     browser: String,
@@ -161,38 +150,13 @@ impl Site {
     /// Tells the browser and the person that something came that does not count.
     fn refuse(&self, status: StatusCode, reason: &str) -> Response {
         self.progress.say(&format!("The local page was asked for something else: {reason}. Nothing was changed."));
-        page(status, "Nothing was changed", &format!("<p>{}.</p>", escape(reason)))
+        local_page::page(status, "Nothing was changed", &format!("<p>{}.</p>", escape(reason)), LOOK)
     }
-}
-
-/// The same headers on every answer, and no answer under another name.
-async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
-    let asked = request.headers().get(HOST);
-    let ours = asked.is_some_and(|host| host.as_bytes() == site.host.as_bytes());
-    let mut response = if ours {
-        next.run(request).await
-    } else {
-        page(StatusCode::MISDIRECTED_REQUEST, "Not here", "<p>Open the URL that the terminal shows, as it is.</p>")
-    };
-    let style = BASE64_STANDARD.encode(Sha256::digest(STYLE));
-    // No form-action: Chromium holds redirects against it too, and who is not signed in is sent on, to the host of an
-    // identity provider where there is one.
-    let policy = format!("default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; frame-ancestors 'none'");
-    let headers = response.headers_mut();
-    if let Ok(policy) = HeaderValue::try_from(policy) {
-        headers.insert(CONTENT_SECURITY_POLICY, policy);
-    }
-    // The path stays here. The origin goes along, as from every page that starts this flow: without it a browser sends
-    // GitHub the form as coming from `null`.
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
 }
 
 async fn show(State(site): State<Arc<Site>>, Path(path): Path<String>, method: Method, headers: HeaderMap) -> Response {
-    if !same(&path, &site.path) {
-        return nothing_here();
+    if !site.place.is_at(&path) {
+        return local_page::nothing_here(LOOK);
     }
     // Whatever looks at a link before it is opened (`HEAD`) is not the browser that goes on.
     if method != Method::GET {
@@ -206,7 +170,7 @@ async fn show(State(site): State<Arc<Site>>, Path(path): Path<String>, method: M
              --no-browser",
         );
     }
-    let cookie = format!("browser={}; Path=/{}; HttpOnly; SameSite=Lax", site.browser, site.path);
+    let cookie = format!("browser={}; Path=/{}; HttpOnly; SameSite=Lax", site.browser, site.place.path);
     ([(SET_COOKIE, cookie)], Html(site.html.clone())).into_response()
 }
 
@@ -225,8 +189,8 @@ async fn created(
     query: Result<Query<Returned>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
-    if !same(&path, &site.path) {
-        return nothing_here();
+    if !site.place.is_at(&path) {
+        return local_page::nothing_here(LOOK);
     }
     let Ok(Query(returned)) = query else {
         return site.refuse(StatusCode::BAD_REQUEST, "what came back from GitHub cannot be read");
@@ -250,13 +214,13 @@ async fn created(
     let _ = waiting.send(Redirected { code: returned.code, browser });
     match told.await {
         Ok(Ok(app)) => created_page(&app),
-        Ok(Err(reason)) => page(StatusCode::BAD_GATEWAY, "This did not work", &format!("<p>{}</p>", escape(&reason))),
-        Err(_) => page(StatusCode::BAD_GATEWAY, "The command has ended", "<p>The terminal says why.</p>"),
+        Ok(Err(reason)) => {
+            local_page::page(StatusCode::BAD_GATEWAY, "This did not work", &format!("<p>{}</p>", escape(&reason)), LOOK)
+        }
+        Err(_) => {
+            local_page::page(StatusCode::BAD_GATEWAY, "The command has ended", "<p>The terminal says why.</p>", LOOK)
+        }
     }
-}
-
-fn nothing_here() -> Response {
-    page(StatusCode::NOT_FOUND, "Nothing here", "<p>Open the URL that the terminal shows, as it is.</p>")
 }
 
 fn form_page(form: &Form, state: &str) -> String {
@@ -288,7 +252,7 @@ fn form_page(form: &Form, state: &str) -> String {
          Be signed in to {host} in this browser: its sign-in page loses what is sent from here. If it shows an empty \
          form, come back and press the button again.</p>"
     );
-    html("Create Konduktor's GitHub App", &body)
+    local_page::html("Create Konduktor's GitHub App", &body, LOOK)
 }
 
 fn created_page(app: &App) -> Response {
@@ -298,41 +262,5 @@ fn created_page(app: &App) -> Response {
          <p><a class=\"button\" href=\"{link}\">Install {name}</a></p>\n\
          <p class=\"note\">The terminal goes on by itself once that is done.</p>"
     );
-    page(StatusCode::OK, "One step is left", &body)
-}
-
-fn page(status: StatusCode, title: &str, body: &str) -> Response {
-    (status, Html(html(title, body))).into_response()
-}
-
-fn html(title: &str, body: &str) -> String {
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n<style>{STYLE}</style>\n\
-         <h1>{title}</h1>\n{body}\n</html>\n"
-    )
-}
-
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
-fn same(one: &str, other: &str) -> bool {
-    verify_slices_are_equal(one.as_bytes(), other.as_bytes()).is_ok()
-}
-
-/// 122 random bits of the system's generator.
-fn random() -> String {
-    Uuid::new_v4().simple().to_string()
+    local_page::page(StatusCode::OK, "One step is left", &body, LOOK)
 }

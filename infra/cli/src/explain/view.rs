@@ -12,6 +12,7 @@ use super::deliveries::Delivery;
 use super::evidence::{Evidence, NotShown, PullRequestEvidence, Served};
 use super::verdict::{Concerned, Verdict};
 use crate::failure::Failure;
+use crate::history;
 use crate::output::{Style, Terminal};
 use crate::text::{printable, when};
 
@@ -32,6 +33,10 @@ pub(super) fn sections(
         sections.push(("On GitHub", on_github(evidence, pull_request, now)));
     }
     sections.push(("Tasks", verdict.concerned.iter().map(|concerned| ("", task(evidence, concerned))).collect()));
+    for card in verdict.concerned.iter().filter_map(|concerned| concerned.card) {
+        let timeline = history::timeline(&card.task, now).into_iter().map(|line| ("", line));
+        sections.extend((!card.task.history.is_empty()).then(|| ("History", timeline.collect())));
+    }
     sections.push(("Deliveries", deliveries(evidence, now)));
     let paint = |text: &str| terminal.map_or_else(|| text.to_owned(), |terminal| terminal.paint(text, Style::Strong));
     let mut text = String::new();

@@ -28,18 +28,18 @@ use crate::subject::Subject;
 #[derive(Debug)]
 pub(crate) struct Card {
     pub(crate) task: Task,
-    pub(super) board: BoardSide,
+    pub(crate) board: BoardSide,
     item: Item,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct BoardSide {
+pub(crate) struct BoardSide {
     #[serde(default)]
-    pub(super) priority: Option<String>,
+    pub(crate) priority: Option<String>,
     #[serde(default)]
-    pub(super) created_at: Option<String>,
+    pub(crate) created_at: Option<String>,
     #[serde(default)]
-    pub(super) updated_at: Option<String>,
+    pub(crate) updated_at: Option<String>,
 }
 
 /// A task that is to be.
@@ -54,7 +54,8 @@ pub(super) struct NewTask {
 }
 
 impl Card {
-    fn read(item: Item) -> Option<Self> {
+    /// An item, if it is of the documented shape.
+    pub(crate) fn read(item: Item) -> Option<Self> {
         let task = serde_dynamo::from_item(item.clone()).ok()?;
         let board = serde_dynamo::from_item(item.clone()).ok()?;
         Some(Self { task, board, item })
@@ -72,7 +73,7 @@ impl Card {
     }
 
     /// The most urgent first, then the oldest. What has no priority comes last.
-    pub(super) fn rank(&self) -> (&str, &str, &TaskId) {
+    pub(crate) fn rank(&self) -> (&str, &str, &TaskId) {
         // Sorts after every digit and letter.
         let last = "~";
         let priority = self.board.priority.as_deref().unwrap_or(last);

@@ -2,9 +2,11 @@
 
 use domain::ids::PullRequestKey;
 use domain::task::{COLUMNS, LinkedPullRequest, Status};
+use jiff::Timestamp;
 
 use super::List;
 use super::table::Card;
+use crate::history;
 use crate::output::{Style, Terminal};
 use crate::text::{beginning, printable, split_at_width, width};
 
@@ -153,7 +155,7 @@ pub(super) fn lines(cards: &[Card]) -> String {
 }
 
 /// All of a task, for people.
-pub(super) fn card(card: &Card, tag: &str) -> String {
+pub(super) fn card(card: &Card, tag: &str, now: Timestamp) -> String {
     let task = &card.task;
     let board = &card.board;
     let mut text = format!("{}\n\n", title(card));
@@ -182,6 +184,13 @@ pub(super) fn card(card: &Card, tag: &str) -> String {
     if task.has_merge_conflict == Some(true) {
         let cause = task.conflict_caused_by.as_deref().map(|url| format!(", since {} was merged", printable(url)));
         text.push_str(&format!("{:<12}with its base branch{}\n", "conflict", cause.unwrap_or_default()));
+    }
+    let timeline = history::timeline(task, now);
+    if !timeline.is_empty() {
+        text.push_str("\nhistory\n");
+    }
+    for line in timeline {
+        text.push_str(&format!("  {}\n", printable(&line)));
     }
     text
 }

@@ -229,6 +229,9 @@ impl Board {
             expression.set("completed_by", AttributeValue::Ss(completed_by));
             expression.set_or_remove("completed_at", after.completed_at.map(number));
         }
+        if after.history != before.history {
+            expression.set("history", tasks.attribute(&after.history)?);
+        }
         if after.status != before.status {
             expression.set("status", text(after.status.as_str()));
         }

@@ -150,7 +150,8 @@ fn reasons(applied: &Applied, tasks: &[TaskAnswer], base: &str) -> Vec<String> {
     reasons
 }
 
-fn task_answer(task: &TaskOutcome, freshness: Freshness) -> TaskAnswer {
+/// What is answered about one task, which its history tells too.
+pub(crate) fn task_answer(task: &TaskOutcome, freshness: Freshness) -> TaskAnswer {
     let name = task.task.as_ref().map(|id| format!("{}…", id.prefix())).unwrap_or_default();
     let mut answer = TaskAnswer {
         tag: task.tag.as_ref().map(ToString::to_string),

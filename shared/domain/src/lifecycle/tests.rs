@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{AWAIT_TASK, is_news};
 use crate::base::BaseMove;
+use crate::history;
 use crate::ids::{InstallationId, PullRequestKey, PullRequestNumber, RepositoryId, TaskId};
 use crate::outcome::{Applied, Freshness, Outcome};
 use crate::protocol::{Found, Next, Protocol, Read, Stored, Write, Written};
@@ -68,6 +69,7 @@ impl Tables {
             conflict_caused_by: None,
             completed_by: BTreeSet::new(),
             completed_at: None,
+            history: Vec::new(),
             version: 0,
         };
         self.tasks.insert(id(text), Stored::Task(Box::new(task)));
@@ -728,7 +730,7 @@ fn a_comparison_makes_links_current_pull_request_and_conflict_right() {
     });
     let report = Report::compare(REPOSITORY, PullRequestNumber(1)).claimed_by([id(OTHER)]);
     tables.apply(report, 100);
-    let healed = Task { version: right.version, ..tables.task(TASK).clone() };
+    let healed = Task { version: right.version, history: right.history.clone(), ..tables.task(TASK).clone() };
     assert_eq!(healed, right);
     assert!(tables.linked(OTHER).is_empty());
     assert_eq!((tables.task(OTHER).has_merge_conflict, &tables.task(OTHER).pull_request), (None, &None));
@@ -1243,5 +1245,101 @@ mod histories {
                 prop_assert!(row.is_none_or(|row| !row.title_unconfirmed && row.snapshot.state == one.pr.snapshot.state));
             }
         }
+    }
+}
+
+// ---- What a card's history tells.
+
+/// What, why and through which function, of each entry.
+fn told(tables: &Tables) -> Vec<(String, String, String)> {
+    let entries = tables.task(TASK).history.iter();
+    entries.map(|entry| (entry.what.clone(), entry.why.clone().unwrap_or_default(), entry.by.clone())).collect()
+}
+
+fn entry(what: &str, why: &str, by: &str) -> (String, String, String) {
+    (what.to_owned(), why.to_owned(), by.to_owned())
+}
+
+#[test]
+fn each_change_of_a_card_is_told_once_with_its_delivery() {
+    let mut tables = Tables::with_task(TASK, Status::PrSubmitted, Some(0));
+    let pr = Pr::new(1, TAG, 10);
+    let delivered = |report: Report, id: &str| report.delivered_as(Some(id.to_owned()));
+    tables.apply(delivered(pr.delivery(), "d-1"), 11);
+    tables.apply(pr.answered(Mergeability::Conflicting), 12);
+    tables.apply(pr.answered(Mergeability::Mergeable), 13);
+    tables.apply(delivered(pr.merged(100).delivery(), "d-2"), 101);
+    let expected = [
+        entry("linked", "", "webhook"),
+        entry("updated", "it conflicts with its base", "reconcile"),
+        entry("updated", "it conflicts no longer", "reconcile"),
+        entry("moved", "pr_submitted → done; the pull request is merged", "webhook"),
+    ];
+    assert_eq!(told(&tables), expected);
+    let history = &tables.task(TASK).history;
+    let first = history.first().unwrap();
+    assert_eq!((first.at, first.pull_request.as_str()), (EPOCH + 11, "acme/app#1"));
+    let deliveries: Vec<_> = history.iter().map(|entry| entry.delivery.as_deref()).collect();
+    assert_eq!(deliveries, [Some("d-1"), None, None, Some("d-2")]);
+}
+
+#[test]
+fn what_changes_nothing_is_not_told() {
+    let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
+    let pr = Pr::new(1, TAG, 10);
+    tables.apply(pr.delivery(), 11);
+    tables.apply(pr.delivery(), 12);
+    tables.apply(pr.answered(Mergeability::Mergeable), 13);
+    // GitHub says the same again: only the time of its answer is new.
+    let before = tables.task(TASK).history.clone();
+    tables.apply(pr.answered(Mergeability::Mergeable), 500);
+    assert_eq!(tables.task(TASK).conflict_checked_at, Some(EPOCH + 500));
+    assert_eq!(tables.task(TASK).history, before);
+    tables.apply(pr.merged(600).delivery(), 601);
+    let last = told(&tables).pop().unwrap();
+    assert_eq!(last.0, "updated");
+    assert!(last.1.contains("only pr_submitted moves to done"), "{last:?}");
+}
+
+#[test]
+fn a_link_that_goes_is_told_and_by_whom() {
+    let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
+    tables.apply(Pr::new(1, TAG, 10).delivery(), 11);
+    tables.apply(Pr::new(1, TAG, 10).retitled(20, "no tag").edit(TAG), 21);
+    assert_eq!(told(&tables).pop(), Some(entry("unlinked", "", "webhook")));
+    // A card that claims what does not name it, found by the scan.
+    tables.change(TASK, |task| task.link(&other_row()));
+    let report = Pr::new(9, "no tag", 10).read(None).claimed_by([id(TASK)]);
+    tables.apply(report, 30);
+    assert_eq!(told(&tables).pop(), Some(entry("unlinked", "", "reconcile")));
+    assert_eq!(tables.task(TASK).history.last().unwrap().pull_request, "acme/app#9");
+}
+
+/// The row of a pull request 9 that is not stored.
+fn other_row() -> PullRequest {
+    let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
+    tables.apply(Pr::new(9, TAG, 10).delivery(), 11);
+    tables.row(9).clone()
+}
+
+#[test]
+fn a_history_keeps_the_newest_entries() {
+    let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
+    let entries = i64::try_from(history::NEWEST).unwrap() + 5;
+    for number in 1..=entries {
+        tables.apply(Pr::new(number.unsigned_abs(), TAG, number).delivery(), number);
+    }
+    let times: Vec<_> = tables.task(TASK).history.iter().map(|entry| entry.at - EPOCH).collect();
+    assert_eq!(times, (6..=entries).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_card_without_a_history_and_one_with_another_thing_there_are_read() {
+    let item = |history: serde_json::Value| serde_json::json!({"id": TASK, "status": "idea", "history": history});
+    let old: Task = serde_json::from_value(serde_json::json!({"id": TASK, "status": "idea"})).unwrap();
+    assert!(old.history.is_empty());
+    for odd in [serde_json::json!("mine"), serde_json::json!([{"at": "noon"}]), serde_json::Value::Null] {
+        let task: Task = serde_json::from_value(item(odd)).unwrap();
+        assert!(task.history.is_empty());
     }
 }

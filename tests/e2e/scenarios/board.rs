@@ -1,0 +1,108 @@
+//! `board`: the page that shows the cards.
+
+use reqwest::header::HOST;
+use serde_json::json;
+use stack::{BOARD, Stack};
+
+use crate::harness::operator::Operator;
+
+pub const PAGE: &str = "The board is on this page: ";
+pub const TASK: &str = "4d9d444d0198c5c27f00aabbccddeeff";
+pub const TITLE: &str = "Fix <b>login</b> & \"more\"";
+
+/// A board with one card that conflicts and was moved, and so many others.
+pub async fn filled(others: usize) -> Stack {
+    let stack = Stack::start().await;
+    let linked = |state: &str, url: &str| json!({"state": state, "url": url, "created_at": "2026-11-20T09:00:00Z", "mergeability": "conflicting"});
+    let history = json!([
+        {"at": 1_795_500_000, "what": "linked", "pull_request": "acme/app#42", "by": "webhook", "delivery": "d-1"},
+        {"at": 1_795_500_060, "what": "updated", "why": "it conflicts with its base", "pull_request": "acme/app#42",
+            "by": "reconcile"},
+    ]);
+    stack.dynamodb.put(
+        "Tasks",
+        &json!({"prefix": &TASK[..8], "id": TASK, "title": TITLE, "status": "pr_submitted",
+        "priority": "p1", "repository": "acme/app", "repository_id": "7", "pull_request": "7#42", "version": 2,
+        "pull_requests": {"7#42": linked("open", "https://github.com/acme/app/pull/42")}, "has_merge_conflict": true,
+        "conflict_caused_by": "https://github.com/acme/app/pull/41", "history": history}),
+    );
+    for number in 0..others {
+        let id = format!("{number:08x}{}", "0".repeat(24));
+        let status = ["idea", "to_do", "in_progress"][number % 3];
+        stack.dynamodb.put(
+            "Tasks",
+            &json!({"prefix": &id[..8], "id": id, "title": format!("Task number {number}"),
+            "status": status, "priority": "p2"}),
+        );
+    }
+    stack
+}
+
+/// Somebody who may work the board and nothing else.
+pub fn looker(stack: &Stack) -> Operator<'_> {
+    let mut looker = Operator::new(stack);
+    looker.set("AWS_ACCESS_KEY_ID", BOARD);
+    looker
+}
+
+#[tokio::test]
+async fn the_page_shows_the_cards_and_what_was_done_to_each_without_a_script() {
+    let stack = filled(2).await;
+    let looker = looker(&stack);
+    let mut running = looker.start(&["board"]);
+    let url = running.shows(PAGE).await;
+    let http = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
+    let answer = http.get(&url).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    for part in [
+        "default-src 'none'",
+        "style-src 'sha256-",
+        "script-src 'sha256-",
+        "connect-src 'self'",
+        "frame-ancestors 'none'",
+    ] {
+        assert!(policy.contains(part), "{part}: {policy}");
+    }
+    assert_eq!(answer.headers()["cache-control"], "no-store");
+    assert_eq!(answer.headers()["referrer-policy"], "strict-origin");
+    let html = answer.text().await.unwrap();
+    for words in [
+        "pr_submitted (1)",
+        "Fix &lt;b&gt;login&lt;/b&gt; &amp; &quot;more&quot;",
+        "conflicts with its base, since <a href=\"https://github.com/acme/app/pull/41\"",
+        "href=\"https://github.com/acme/app/pull/42\"",
+        "Task number 1",
+    ] {
+        assert!(html.contains(words), "{words}\n{html}");
+    }
+    let card = http.get(format!("{url}/{TASK}")).send().await.unwrap().text().await.unwrap();
+    for words in ["linked · acme/app#42 · webhook, delivery d-1", "updated: it conflicts with its base"] {
+        assert!(card.contains(words), "{words}\n{card}");
+    }
+    running.press_ctrl_c();
+    assert!(running.ends().await.ok);
+}
+
+#[tokio::test]
+async fn the_page_is_for_who_has_its_url() {
+    let stack = filled(0).await;
+    let looker = looker(&stack);
+    let mut running = looker.start(&["board"]);
+    let url = running.shows(PAGE).await;
+    let (root, path) = url.rsplit_once('/').unwrap();
+    assert!(path.len() == 32 && root.starts_with("http://127.0.0.1:"), "{url}");
+    let http = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
+    let other = "0".repeat(32);
+    for address in
+        [root.to_owned(), format!("{root}/{other}"), format!("{root}/{other}/{TASK}"), format!("{url}/no-task")]
+    {
+        let answer = http.get(&address).send().await.unwrap();
+        assert_eq!(answer.status(), 404, "{address}");
+        assert!(answer.headers().contains_key("content-security-policy"));
+        assert!(!answer.text().await.unwrap().contains("login"));
+    }
+    let rebound = http.get(&url).header(HOST, "rebound.example").send().await.unwrap();
+    assert_eq!(rebound.status(), 421);
+    assert_eq!(http.post(&url).send().await.unwrap().status(), 405);
+}
