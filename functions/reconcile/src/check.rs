@@ -21,7 +21,7 @@ use domain::kid_tag::Tags;
 use domain::lifecycle::is_news;
 use domain::outcome::Outcome;
 use domain::pull_request::{Mergeability, PullRequest, State};
-use domain::report::{Answer, Look, Report};
+use domain::report::{Answer, Facts, Look, Report};
 use domain::schedule::Schedule;
 use futures_util::{StreamExt, stream};
 
@@ -40,6 +40,9 @@ const WRITES_AT_ONCE: usize = 16;
 
 /// For how many seconds GitHub may show the answer of before a move.
 const SHOWS_THE_OLD: i64 = 60;
+
+/// The version of no row: a look with it has claimed none, and leaves its schedule as it is.
+const NOT_CLAIMED: u64 = u64::MAX;
 
 /// The open pull requests of one base that an answer is owed for.
 #[derive(Debug)]
@@ -150,11 +153,32 @@ async fn try_to_settle_merged(
     }
     let compare = || Report::compare(about.repository_id, about.number);
     let applied = run.apply(compare().looked(Look::default())).await?;
-    let submitted_since = |task: &domain::outcome::TaskOutcome| task.outcome == Outcome::SubmittedSince;
-    if applied.tasks.iter().any(submitted_since) {
+    let waiting = applied.tasks.into_iter().filter(|task| task.outcome == Outcome::SubmittedSince);
+    let waiting: Vec<_> = waiting.filter_map(|task| task.task).collect();
+    if !waiting.is_empty() {
         let began = run.now().as_second();
-        resync::read_open(run, installation, about.repository_id, &about.repository).await?;
+        let open = resync::read_open(run, installation, about.repository_id, &about.repository).await?;
+        let names = |facts: &Facts| {
+            let tags = Tags::of(&facts.snapshot.title).named;
+            waiting.iter().any(|task| tags.iter().any(|tag| tag.names(task)))
+        };
+        for facts in open.into_iter().filter(names) {
+            link(run, installation, facts).await?;
+        }
         run.apply(compare().looked(Look { open_read_at: Some(began), ..Look::default() })).await?;
+    }
+    Ok(())
+}
+
+/// Links an open pull request to the tasks that its title names. It may be known for long and yet not be linked: its task was not there when its
+/// tag was looked up, or nobody has asked for the permission of the author of its fork. It would hold no older merge up.
+async fn link(run: &Run<'_>, installation: Option<InstallationId>, facts: Facts) -> Result<(), Failure> {
+    let row = run.apply(Report::facts(facts.clone())).await?.pull_request;
+    if row.is_some_and(|row| row.awaits_permission()) {
+        let about = &facts.snapshot;
+        let may = may_write(run, installation, &about.repository, &about.author).await?;
+        let look = Look { author_may_write: Some(may), claimed: Some(NOT_CLAIMED), ..Look::default() };
+        run.apply(Report::facts(facts).looked(look)).await?;
     }
     Ok(())
 }
@@ -574,8 +598,7 @@ async fn consider(
         add(&run.tally.deferred, 1);
         return Ok(Step::Settled);
     }
-    // No row has the latter: its schedule stays as it is.
-    let mut look = Look { claimed: Some(if claimed { row.version } else { u64::MAX }), ..Look::default() };
+    let mut look = Look { claimed: Some(if claimed { row.version } else { NOT_CLAIMED }), ..Look::default() };
     if row.awaits_permission() {
         let about = &row.snapshot;
         look.author_may_write = Some(may_write(run, installation, &about.repository, &about.author).await?);

@@ -18,7 +18,7 @@ use domain::item::Item;
 use domain::kid_tag::Tags;
 use domain::lifecycle::is_news;
 use domain::pull_request::{PullRequest, State};
-use domain::report::Report;
+use domain::report::{Facts, Report};
 use domain::schedule::Schedule;
 use domain::sync::{InstallationSync, RepositorySync, Resume, Tip};
 use futures_util::{StreamExt, stream};
@@ -491,13 +491,14 @@ async fn read_missed(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Fai
     move_bases(run, moves).await
 }
 
-/// Reads the open pull requests of a repository, so that each that is newer than a merge is known.
+/// Reads the open pull requests of a repository and takes in what is news of them. Gives those whose titles have tags.
 pub(crate) async fn read_open(
     run: &Run<'_>,
     installation: Option<InstallationId>,
     id: RepositoryId,
     repository: &RepositoryName,
-) -> Result<(), Failure> {
+) -> Result<Vec<Facts>, Failure> {
+    let mut tagged = Vec::new();
     let mut at = Resume { open: true, after: None, until: run.started() };
     let mut sync = RepositorySync::new(id, repository.clone(), installation);
     loop {
@@ -506,10 +507,12 @@ pub(crate) async fn read_open(
         if !sync.missed.is_empty() {
             return Err(Failure::Refused("an open pull request of the repository is not shown".to_owned()));
         }
+        let facts = observed.iter().map(|seen| &seen.facts);
+        tagged.extend(facts.filter(|facts| !Tags::of(&facts.snapshot.title).named.is_empty()).cloned());
         apply(run, id, observed, &mut Moves::new()).await?;
         at.after = page.next;
         if at.after.is_none() {
-            return Ok(());
+            return Ok(tagged);
         }
     }
 }

@@ -514,7 +514,28 @@ async fn the_board_ends_right_after_histories_that_once_went_wrong() {
         settle_reads: 0,
         tick: 1,
     };
+    // A task that comes after an old merge of it and after the opening of a newer pull request.
+    let late_task = |fork| History {
+        submitted: vec![false, false],
+        tick: 0,
+        ..usual(
+            vec![
+                open(4),
+                open(0),
+                Op::Merge { at: 0 },
+                open(0),
+                Op::Merge { at: 1 },
+                Op::Open { tags: 4, base: false, paths: 1, draft: false, fork },
+                open(0),
+                Op::Move { task: 2, column: 1 },
+            ],
+            vec![lost(), lost(), on_time()],
+            vec![Work::Nothing, Work::Nothing, Work::Dies(1), Work::Nothing, Work::Stream],
+        )
+    };
     let known = [
+        late_task(false),
+        late_task(true),
         // Read from the API, retitled and merged in one second: the merge counts for the title it was merged with.
         History {
             settle_reads: 1,
