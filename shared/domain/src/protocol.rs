@@ -148,7 +148,7 @@ pub struct Protocol {
     report: Report,
     now: Timestamp,
     tries: u32,
-    row: Option<Option<Box<PullRequest>>>,
+    row: Option<Box<PullRequest>>,
     tags: BTreeMap<KidTag, Match>,
     tasks: BTreeMap<TaskId, Stored>,
     /// What was last tried to be written.
@@ -168,13 +168,13 @@ impl Protocol {
     pub fn found(&mut self, found: impl IntoIterator<Item = (Read, Found)>) -> Next {
         for (read, found) in found {
             match (read, found) {
-                (Read::PullRequest(..), Found::PullRequest(row)) => self.row = Some(row),
+                (Read::PullRequest(..), Found::PullRequest(row)) => self.row = row,
                 (Read::Tag(tag), Found::Tag(tasks)) => self.take_tag(tag, tasks),
                 (Read::Task(id), Found::Task(stored)) => drop(self.tasks.insert(id, stored)),
                 _ => {}
             }
         }
-        let row = self.row.clone().flatten();
+        let row = self.row.clone();
         let missing = self.missing_reads(row.as_deref());
         if !missing.is_empty() {
             return Next::Read(missing);
@@ -200,7 +200,7 @@ impl Protocol {
         if self.tries >= TRIES {
             return Next::GiveUp;
         }
-        self.row = None;
+        // The row is read with every try.
         self.tags.clear();
         self.tasks.clear();
         Next::Read(self.first_reads())

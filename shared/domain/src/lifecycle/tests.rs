@@ -9,7 +9,7 @@ use crate::base::BaseMove;
 use crate::history;
 use crate::ids::{InstallationId, PullRequestKey, PullRequestNumber, RepositoryId, TaskId};
 use crate::outcome::{Applied, Freshness, Outcome};
-use crate::protocol::{Found, Next, Protocol, Read, Stored, Write, Written};
+use crate::protocol::{Found, Next, Protocol, RESTS_ON, Read, Stored, TRIES, Write, Written};
 use crate::pull_request::{Mergeability, PullRequest, Snapshot, State};
 use crate::report::{Answer, Facts, Look, Report, Source};
 use crate::task::{CLOCK_SKEW, NEWEST, Status, Task};
@@ -120,9 +120,15 @@ impl Tables {
 
     fn holds(&self, write: &Write) -> bool {
         let version = |repository, number| self.rows.get(&(repository, number)).map_or(0, |row| row.version);
+        let attribute = |name: &str, task: &Task, read: &Task| match name {
+            "status" => task.status == read.status,
+            "updated_at" => task.updated_at == read.updated_at,
+            "repository" => task.repository == read.repository,
+            other => panic!("{other} is no attribute of the board"),
+        };
         let same = |read: &Task| {
             matches!(self.tasks.get(&read.id), Some(Stored::Task(task)) if task.version == read.version
-                && task.status == read.status && task.updated_at == read.updated_at && task.repository == read.repository)
+                && RESTS_ON.iter().all(|name| attribute(name, task, read)))
         };
         match write {
             Write::PutPullRequest { row, read } => version(row.snapshot.repository_id, row.snapshot.number) == *read,
@@ -312,6 +318,12 @@ fn an_old_merge_does_not_close_a_card_under_new_work() {
     assert_eq!(tables.status(TASK), Status::PrSubmitted);
     tables.apply(Pr::new(2, TAG, 2000).merged(3000).delivery(), 3001);
     assert_eq!(tables.status(TASK), Status::Done, "its own merge does");
+    // Newer is what was opened later, be it before the other one's merge.
+    let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
+    tables.apply(Pr::new(2, TAG, 500).delivery(), 501);
+    tables.apply(one.delivery(), 1001);
+    tables.move_task(TASK, Status::PrSubmitted, 2100);
+    assert_eq!(outcomes(&tables.look(1, 5000)), [Outcome::NewerIsOpen { pull_request: key(2) }]);
 }
 
 #[test]
@@ -407,9 +419,26 @@ fn an_abandoned_older_pull_request_beside_the_merged_one_does_not_keep_the_card_
     let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
     tables.apply(Pr::new(1, TAG, 10).delivery(), 11);
     tables.apply(Pr::new(2, TAG, 20).merged(1000).delivery(), 1001);
+    // Nor does a newer one that was given up.
+    tables.apply(Pr::new(3, TAG, 1500).closed(1800).delivery(), 1801);
     tables.move_task(TASK, Status::PrSubmitted, 2000);
     tables.look(2, 3000);
     assert_eq!(tables.status(TASK), Status::Done);
+}
+
+#[test]
+fn nothing_undoes_a_merge_and_nothing_is_too_new_for_one() {
+    let mut tables = Tables::with_task(TASK, Status::PrSubmitted, Some(0));
+    let pr = Pr::new(1, TAG, 10);
+    // A comment moved its time on, where a replica of GitHub's did not know of the merge yet.
+    tables.apply(pr.changed(2000, |_| {}).read(None), 1002);
+    tables.apply(pr.merged(1000).delivery(), 1003);
+    assert_eq!((tables.row(1).snapshot.state, tables.status(TASK)), (State::Merged, Status::Done));
+    for late in [pr.delivery(), pr.closed(500).delivery(), pr.changed(3000, |_| {}).read(None)] {
+        tables.apply(late, 3001);
+        let linked = &tables.task(TASK).pull_requests[&key(1)];
+        assert_eq!((tables.row(1).snapshot.state, linked.state), (State::Merged, State::Merged));
+    }
 }
 
 #[test]
@@ -1004,6 +1033,23 @@ fn of_two_looks_that_overlap_the_one_that_is_overtaken_has_the_second_asked_abou
             "once that second is over, and not at once: the two would ask for one another"
         );
     }
+    // Nor where what is stored stands.
+    let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
+    tables.apply(open.answered(Mergeability::Mergeable), 11);
+    let pushed = open.changed(10, |snapshot| snapshot.head_sha = "b2".to_owned());
+    tables.apply(pushed.read(None).read_at(EPOCH + 10).looked(look(0)), 12);
+    assert_eq!(tables.row(1).schedule.next_check_at, Some(EPOCH + 10 + CLOCK_SKEW + 1));
+}
+
+#[test]
+fn an_answer_for_another_head_of_the_same_second_is_none() {
+    let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
+    let pr = Pr::new(1, TAG, 10);
+    tables.apply(pr.read(None), 11);
+    let pushed = pr.changed(10, |snapshot| snapshot.head_sha = "b2".to_owned());
+    tables.apply(pushed.answered(Mergeability::Conflicting).read_at(EPOCH + 10), 12);
+    let row = tables.row(1);
+    assert_eq!((row.snapshot.head_sha.as_str(), row.mergeability), ("a1", Mergeability::Unknown));
 }
 
 #[test]
@@ -1089,6 +1135,30 @@ fn a_merge_without_a_row_moves_its_base_once() {
     assert_eq!(tables.bases["main"].moves, 1);
     tables.apply(Pr::new(2, "Fix", 10).merged(1100).delivery(), 1101);
     assert_eq!((tables.bases["main"].moves, tables.bases["main"].moved_by), (2, PullRequestNumber(2)));
+    // With a row it is the row that tells.
+    let tagged = Pr::new(3, TAG, 10).merged(1200);
+    for (now, first) in [(1201, true), (1202, false)] {
+        assert_eq!(tables.apply(tagged.delivery(), now).base_moved, first);
+    }
+    assert_eq!(tables.bases["main"].moves, 3);
+}
+
+#[test]
+fn whoever_loses_again_and_again_gives_up() {
+    let (mut protocol, mut next) = Protocol::start(Pr::new(1, TAG, 10).delivery(), at(11));
+    let tables = Tables::with_task(TASK, Status::InProgress, None);
+    for _ in 0..2 * TRIES {
+        next = match next {
+            Next::Read(reads) => {
+                let found: Vec<_> = reads.into_iter().map(|read| (read.clone(), tables.read(&read))).collect();
+                protocol.found(found)
+            }
+            Next::Write(_) => protocol.written(Written::Busy),
+            other => other,
+        };
+    }
+    assert!(matches!(next, Next::GiveUp), "{next:?}");
+    assert_eq!(protocol.tries(), TRIES);
 }
 
 #[test]
