@@ -10,7 +10,7 @@ use domain::pull_request::PullRequest;
 use domain::report::{Facts, Report};
 use domain::task::Task;
 
-use crate::store::{Map, Store};
+use crate::store::{Map, Store, fingerprint};
 use crate::world::{BEGIN, SIZE, pull_request_of, task_id, task_of, time};
 
 /// One read.
@@ -47,9 +47,6 @@ pub(crate) enum Wants {
     GiveUp,
 }
 
-/// A point of the protocol and what its reads have found there.
-type Answered = (u32, Box<[(Key, u32)]>);
-
 /// A point of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Node {
@@ -74,7 +71,8 @@ pub(crate) struct Machine {
     /// The nodes of those that do not, each once.
     others: Map<Node, u32>,
     starts: Map<(u32, u32), u32>,
-    after_reads: Map<Answered, u32>,
+    /// By the fingerprint of a node and what its reads have found.
+    after_reads: Map<u128, u32>,
 }
 
 impl Machine {
@@ -118,7 +116,7 @@ impl Machine {
 
     /// All of its reads have found something.
     pub(crate) fn found(&mut self, node: u32, got: &[(Key, u32)]) -> u32 {
-        let key = (node, Box::from(got));
+        let key = answered(node, got);
         if let Some(next) = self.after_reads.get(&key) {
             return *next;
         }
@@ -255,6 +253,22 @@ impl Machine {
             Key::Task(task) => (Read::Task(task_id(task.into())?), Found::Task(stored().unwrap_or(Stored::Absent))),
         })
     }
+}
+
+/// What its reads have found at a point of the protocol. It reads six items at most: a row, and of two tasks each by its tag and its id.
+fn answered(node: u32, got: &[(Key, u32)]) -> u128 {
+    let mut words = [0; 16];
+    words[0] = node;
+    for (words, (key, found)) in words[1..].chunks_mut(2).zip(got) {
+        let (kind, of) = match key {
+            Key::Row(pr) => (1, pr),
+            Key::Tag(task) => (2, task),
+            Key::Task(task) => (3, task),
+        };
+        words[0] = kind << 8 | u32::from(*of);
+        words[1] = *found;
+    }
+    fingerprint(&words)
 }
 
 /// The tag that names a task.

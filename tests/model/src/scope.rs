@@ -100,5 +100,5 @@ pub(crate) fn scopes(events: u8) -> Vec<Scope> {
         budget: Budget { events: events.min(1), ..budget },
         ..one
     };
-    vec![one, one_on_two, two_on_one, late, resync, patient]
+    vec![one_on_two, resync, one, two_on_one, late, patient]
 }

@@ -29,6 +29,9 @@ const NOT_CLAIMED: u64 = u64::MAX;
 /// For how long after a base moved reconcile asks once more, seconds.
 const SHOWS_THE_OLD: i64 = 60;
 
+/// What [`System::loses`] relies on.
+const SAME_VERSION: &str = "a write leaves an item with the version that it had";
+
 /// How many functions run at once.
 pub(crate) const RUNS: usize = 3;
 
@@ -198,10 +201,15 @@ pub(crate) struct System {
     pub(crate) worlds: Store<World>,
     pub(crate) machine: Machine,
     runs: Store<Run>,
-    plain: Map<(u32, u32, u8), u32>,
+    plain_rows: Map<(u32, u32, u8), u32>,
+    plain_tasks: Map<u32, u32>,
+    plain_bases: Map<(u32, u32, u8), u32>,
+    overdue: Map<(u32, u32), u32>,
     settled: Map<u128, Result<(), String>>,
     updates: Map<(u32, u32, u32), u32>,
     claims: Map<(u32, u32), u32>,
+    deliveries: Map<(u32, usize), u32>,
+    looks: Map<(u32, usize, Option<bool>, u32, u64), u32>,
     /// What was found wrong on the way to a step.
     noticed: Option<String>,
 }
@@ -213,10 +221,15 @@ impl System {
             worlds: Store::default(),
             machine: Machine::default(),
             runs: Store::default(),
-            plain: Map::default(),
+            plain_rows: Map::default(),
+            plain_tasks: Map::default(),
+            plain_bases: Map::default(),
+            overdue: Map::default(),
             settled: Map::default(),
             updates: Map::default(),
             claims: Map::default(),
+            deliveries: Map::default(),
+            looks: Map::default(),
             noticed: None,
         }
     }
@@ -237,8 +250,8 @@ impl System {
         self.worlds.get(id).cloned().unwrap_or_default()
     }
 
-    fn run(&self, id: u32) -> Option<Run> {
-        self.runs.get(id).map(|run| (**run).clone())
+    fn run(&self, id: u32) -> Option<Rc<Run>> {
+        self.runs.get(id).cloned()
     }
 
     // What may happen next.
@@ -473,7 +486,7 @@ impl System {
         for slot in (0..RUNS).filter(|slot| *slot != writer && state.runs[*slot] != 0) {
             let before = std::mem::take(&mut states);
             for state in before {
-                self.early_reads(&state, slot, keys, &mut states);
+                self.early_reads(&state, slot, keys, writer, &mut states);
                 states.push(state);
             }
         }
@@ -481,7 +494,7 @@ impl System {
             for before in states.clone() {
                 let mut next = before;
                 if let Some(slot) = self.deliver(&mut next, event) {
-                    self.early_reads(&next, slot, keys, &mut states);
+                    self.early_reads(&next, slot, keys, writer, &mut states);
                 }
             }
         }
@@ -489,7 +502,7 @@ impl System {
     }
 
     /// Lets a run read some of the keys, and what it must have read before those.
-    fn early_reads(&mut self, state: &State, slot: usize, keys: &[Key], states: &mut Vec<State>) {
+    fn early_reads(&mut self, state: &State, slot: usize, keys: &[Key], writer: usize, states: &mut Vec<State>) {
         let Some(run) = self.run(state.runs[slot]) else { return };
         let Some(Wants::Read(wanted)) = run.node.map(|node| self.machine.wants(node)) else { return };
         let open: Vec<_> = wanted.iter().filter(|key| !run.got.iter().any(|(got, _)| got == *key)).copied().collect();
@@ -511,21 +524,38 @@ impl System {
         open.iter().for_each(|key| self.read(&mut all, slot, *key));
         self.set_age(&mut all, slot);
         match self.run(all.runs[slot]).and_then(|run| run.node).map(|node| self.machine.wants(node)) {
-            Some(Wants::Read(_)) if self.run(all.runs[slot]).map(|run| run.job) == Some(run.job.clone()) => {
+            Some(Wants::Read(_)) if self.run(all.runs[slot]).is_some_and(|now| now.job == run.job) => {
                 if !touched.is_empty() {
                     states.push(all);
                 }
-                self.early_reads(&all, slot, keys, states);
+                self.early_reads(&all, slot, keys, writer, states);
             }
-            Some(Wants::Write(_)) if !touched.is_empty() => states.push(all),
+            Some(Wants::Write(ops)) if !touched.is_empty() && !self.loses(state, &ops, keys, writer) => {
+                states.push(all)
+            }
             // It is through, as if it had run before the others.
             _ => {}
         }
     }
 
+    /// Whether a transaction cannot be written any more once these keys are: it is conditional on a version of one of them, or on the time that the
+    /// board last wrote, which it writes anew. Whoever has read so early that it loses begins again, and is where it was.
+    fn loses(&self, state: &State, ops: &[Op], keys: &[Key], writer: usize) -> bool {
+        let now = time(state.clock);
+        let has_old_time =
+            |task| self.machine.tasks.get(task).and_then(|task| task.updated_at).is_some_and(|at| at < now);
+        ops.iter().any(|op| match op {
+            Op::PutRow { pr, .. } | Op::CheckRow { pr, .. } => keys.contains(&Key::Row(*pr)),
+            Op::UpdateTask { task, before, .. } | Op::CheckTask { task, before } => {
+                keys.contains(&Key::Task(*task)) && (writer < RUNS || has_old_time(*before))
+            }
+            Op::CheckNoTask { .. } | Op::MoveBase { .. } => false,
+        })
+    }
+
     fn set_age(&mut self, state: &mut State, slot: usize) {
         if let Some(run) = self.run(state.runs[slot]).filter(|run| run.age.is_none() && self.scope.patience < u8::MAX) {
-            state.runs[slot] = self.runs.id(Run { age: Some(0), ..run });
+            state.runs[slot] = self.runs.id(Run { age: Some(0), ..(*run).clone() });
         }
     }
 
@@ -535,7 +565,7 @@ impl System {
         for slot in 0..RUNS {
             let Some(run) = self.run(state.runs[slot]) else { continue };
             let Some(age) = run.age.filter(|age| *age < self.scope.patience) else { continue };
-            state.runs[slot] = self.runs.id(Run { age: Some(age + 1), ..run });
+            state.runs[slot] = self.runs.id(Run { age: Some(age + 1), ..(*run).clone() });
             if age + 1 >= self.scope.patience && self.decide(state, slot).is_some() {
                 wrong = wrong.and(self.write(state, slot, Fate::Well));
             }
@@ -551,8 +581,15 @@ impl System {
         }
         state.left.duplicates -= u8::from(again);
         state.delivered |= 1 << event;
-        let facts = self.world(state.world).delivery(event)?;
-        let report = self.facts_report(facts, None);
+        let report = match self.deliveries.get(&(state.world, event)) {
+            Some(report) => *report,
+            None => {
+                let facts = self.world(state.world).delivery(event)?;
+                let report = self.facts_report(facts, None);
+                self.deliveries.insert((state.world, event), report);
+                report
+            }
+        };
         let node = self.machine.start(report, state.clock);
         Some(self.begin(
             state,
@@ -675,9 +712,17 @@ impl System {
             self.compare_report(pr as u8, Some((None, claimed)))
         } else {
             let world = self.world(state.world);
-            let Some(facts) = world.read(pr) else { return };
             let open = world.prs[pr].filter(|pr| pr.state == Stage::Open && !unknown);
-            self.looked_report(facts, open.map(|pr| pr.mergeability()), state.clock, claimed)
+            let key = (state.world, pr, open.map(|pr| pr.conflict), state.clock, claimed);
+            match self.looks.get(&key) {
+                Some(report) => *report,
+                None => {
+                    let Some(facts) = world.read(pr) else { return };
+                    let report = self.looked_report(facts, open.map(|pr| pr.mergeability()), state.clock, claimed);
+                    self.looks.insert(key, report);
+                    report
+                }
+            }
         };
         let node = self.machine.start(report, state.clock);
         self.begin(
@@ -751,7 +796,7 @@ impl System {
     }
 
     fn read(&mut self, state: &mut State, slot: usize, key: Key) {
-        let Some(mut run) = self.run(state.runs[slot]) else { return };
+        let Some(mut run) = self.run(state.runs[slot]).map(|run| (*run).clone()) else { return };
         let Some(node) = run.node else { return };
         let Wants::Read(keys) = self.machine.wants(node) else { return };
         run.got.push((key, self.look_up(state, key)));
@@ -767,7 +812,7 @@ impl System {
 
     /// Takes a run to its next write, and gives what is to be written; `None`: its protocol came to an end without one, or it did something else.
     fn decide(&mut self, state: &mut State, slot: usize) -> Option<Rc<[Op]>> {
-        let mut run = self.run(state.runs[slot])?;
+        let mut run = (*self.run(state.runs[slot])?).clone();
         if run.node.is_none() {
             run = self.act(state, slot, run)?;
         }
@@ -934,7 +979,7 @@ impl System {
             return checked;
         }
         let node = self.machine.written(node, holds && fate != Fate::LostAnswer);
-        self.go_on(state, slot, Run { node: Some(node), got: Vec::new(), age: None, ..run });
+        self.go_on(state, slot, Run { node: Some(node), got: Vec::new(), age: None, job: run.job.clone() });
         checked
     }
 
@@ -970,7 +1015,11 @@ impl System {
 
     fn apply(&mut self, state: &mut State, op: &Op, about: usize) -> Result<(), String> {
         match op {
-            Op::PutRow { pr, row, .. } => state.rows[usize::from(*pr)] = *row,
+            Op::PutRow { pr, row, .. } => {
+                let before = std::mem::replace(&mut state.rows[usize::from(*pr)], *row);
+                let version = |id| self.machine.rows.get(id).map(|row| row.version);
+                return if version(before) == version(*row) { Err(SAME_VERSION.to_owned()) } else { Ok(()) };
+            }
             Op::UpdateTask { task, before, after } => {
                 return self.update_task(state, usize::from(*task), *before, *after, about);
             }
@@ -1002,6 +1051,9 @@ impl System {
         };
         state.tasks[task] = id;
         let Some(written) = self.machine.tasks.get(id).cloned() else { return Ok(()) };
+        if written.version == stored.version {
+            return Err(SAME_VERSION.to_owned());
+        }
         let world = self.world(state.world);
         let past = state.past[task];
         if written.status != stored.status {
@@ -1026,9 +1078,9 @@ impl System {
             let Some(node) = run.node else { continue };
             let Wants::Write(ops) = self.machine.wants(node) else { continue };
             if ops.iter().any(|op| self.has_moved_on(state, op)) {
-                let run = (**run).clone();
+                let job = run.job.clone();
                 let node = self.machine.written(node, false);
-                self.go_on(state, slot, Run { node: Some(node), got: Vec::new(), age: None, ..run });
+                self.go_on(state, slot, Run { node: Some(node), got: Vec::new(), age: None, job });
             }
         }
         // A webhook that begins again is one that has not begun.
@@ -1064,7 +1116,8 @@ impl System {
     fn normalise(&mut self, state: &mut State) {
         state.runs.sort_unstable_by(|a, b| b.cmp(a));
         for row in &mut state.rows {
-            *row = self.machine.overdue(*row, state.clock);
+            let machine = &mut self.machine;
+            *row = *self.overdue.entry((*row, state.clock)).or_insert_with(|| machine.overdue(*row, state.clock));
         }
         self.forget(state);
     }
@@ -1083,7 +1136,7 @@ impl System {
         for row in &mut state.rows {
             let Some(known) = self.machine.rows.get(*row).cloned() else { continue };
             let machine = &mut self.machine;
-            *row = *self.plain.entry((*row, state.clock, state.left.ticks)).or_insert_with(|| {
+            *row = *self.plain_rows.entry((*row, state.clock, state.left.ticks)).or_insert_with(|| {
                 let mut plain = (*known).clone();
                 plain.version = plain.version.min(1);
                 plain.schedule.next_check_at = plain.schedule.next_check_at.map(|at| due(at, now, ticks));
@@ -1092,23 +1145,24 @@ impl System {
             });
         }
         for id in &mut state.tasks {
-            let Some(task) = self.machine.tasks.get(*id).filter(|task| task.version > 1) else { continue };
-            *id = self.machine.task(Task { version: 1, ..(**task).clone() });
+            let Some(task) = self.machine.tasks.get(*id).filter(|task| task.version > 1).cloned() else { continue };
+            let machine = &mut self.machine;
+            let plain = || machine.task(Task { version: 1, ..(*task).clone() });
+            *id = *self.plain_tasks.entry(*id).or_insert_with(plain);
         }
         state.base = self.plain_base(state, state.base);
     }
 
     fn plain_base(&mut self, state: &State, base: u32) -> u32 {
-        let Some(known) = self.machine.bases.get(base) else { return 0 };
-        let now = BEGIN + i64::from(state.clock);
-        let at = known.schedule.next_check_at.map(|at| due(at, now, state.left.ticks));
-        if known.version == 1 && known.schedule.next_check_at == at {
-            return base;
-        }
-        let mut plain = (**known).clone();
-        plain.version = 1;
-        plain.schedule.next_check_at = at;
-        self.machine.base(plain)
+        let Some(known) = self.machine.bases.get(base).cloned() else { return 0 };
+        let (machine, ticks) = (&mut self.machine, state.left.ticks);
+        *self.plain_bases.entry((base, state.clock, ticks)).or_insert_with(|| {
+            let mut plain = (*known).clone();
+            plain.version = 1;
+            let at = plain.schedule.next_check_at;
+            plain.schedule.next_check_at = at.map(|at| due(at, BEGIN + i64::from(state.clock), ticks));
+            machine.base(plain)
+        })
     }
 
     /// A run whose versions are those of [`Self::forget`]; `None`: it has read a table, so nothing may be forgotten.
@@ -1227,10 +1281,10 @@ impl System {
 
     pub(crate) fn tell_run(&self, id: u32) -> String {
         let Some(run) = self.run(id) else { return String::new() };
-        let job = match run.job {
+        let job = match &run.job {
             Job::Webhook { event, .. } => format!("webhook of event {event}"),
             Job::Look { pr, .. } | Job::Listed { pr, .. } => {
-                format!("reconcile of {}", world::number(pr.into()))
+                format!("reconcile of {}", world::number((*pr).into()))
             }
             Job::Base { .. } | Job::SettleBase { .. } => "reconcile of the base".to_owned(),
             Job::Resync { .. } => "resync".to_owned(),
