@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use domain::ids::TaskId;
+use domain::ids::{RepositoryName, TaskId};
 use domain::kid_tag::{KidTag, MIN_DIGITS};
 use domain::protocol::Stored;
 use domain::task::{Status, Task};
@@ -49,7 +49,7 @@ pub(super) struct NewTask {
     pub(super) status: Status,
     pub(super) priority: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) repository: Option<String>,
+    pub(super) repository: Option<RepositoryName>,
     pub(super) created_at: Timestamp,
 }
 
