@@ -106,6 +106,13 @@ pub struct Expression {
 }
 
 impl Expression {
+    /// Sets these attributes.
+    pub fn setting<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Self {
+        let mut expression = Self::default();
+        attributes.into_iter().for_each(|(name, value)| expression.set(name, value));
+        expression
+    }
+
     /// Sets an attribute.
     pub fn set(&mut self, name: &str, value: AttributeValue) {
         let (name, value) = (self.name(name), self.value(name, value));
@@ -116,15 +123,20 @@ impl Expression {
     pub fn set_or_remove(&mut self, name: &str, value: Option<AttributeValue>) {
         match value {
             Some(value) => self.set(name, value),
-            None => {
-                let name = self.name(name);
-                self.removes.push(name);
-            }
+            None => self.remove(&[name]),
+        }
+    }
+
+    /// Removes attributes.
+    pub fn remove(&mut self, names: &[&str]) {
+        for name in names {
+            let name = self.name(name);
+            self.removes.push(name);
         }
     }
 
     /// Adds to a number.
-    pub fn add(&mut self, name: &str, number: u64) {
+    pub fn add(&mut self, name: &str, number: impl ToString) {
         let (name, value) = (self.name(name), self.value(name, AttributeValue::N(number.to_string())));
         self.adds.push(format!("{name} {value}"));
     }
@@ -145,7 +157,12 @@ impl Expression {
         self.require("version", value.as_ref());
     }
 
-    /// On a condition in DynamoDB's words. A value of the condition is named `:name`.
+    /// What a placeholder in a condition of [`Self::require_that`] stands for, where it is not known before: the key of a map.
+    pub fn call(&mut self, placeholder: &str, name: &str) {
+        self.names.insert(placeholder.to_owned(), name.to_owned());
+    }
+
+    /// On a condition in DynamoDB's words. Its values are named `:name`, and are these or those that attributes are set to.
     pub fn require_that(&mut self, condition: &str, values: impl IntoIterator<Item = (&'static str, AttributeValue)>) {
         self.conditions.push(format!("({condition})"));
         self.values.extend(values.into_iter().map(|(name, value)| (name.to_owned(), value)));
@@ -187,6 +204,11 @@ impl Table {
     /// A table by its name.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
         Self { client, name: name.into() }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The item with this key, read consistently.
