@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use adapters::github::pull_request::{Observed, Pull};
 use adapters::github::{Client, Error, Installation};
 use adapters::secrets::{self, WebhookSecret};
-use aws_sdk_dynamodb::types::AttributeValue;
+use adapters::table::{Table, text};
 use domain::contract::token::{ErrorType, Level, Repositories, Scope};
 use domain::ids::{
     DeliveryGuid, InstallationId, PullRequestKey, PullRequestNumber, RepositoryId, RepositoryName, TaskId,
@@ -24,7 +24,6 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::deliveries::{self, Deliveries, Delivery};
-use crate::aws::Call;
 use crate::failure::Failure;
 use crate::github_app::{GitHubApp, once_known, refused};
 use crate::output::Progress;
@@ -184,7 +183,7 @@ pub(super) async fn gather(stack: &Stack, subject: &Subject, progress: Progress)
         stack,
         tasks,
         github,
-        dynamodb: aws_sdk_dynamodb::Client::new(&stack.session.config),
+        pull_requests: Table::new(aws_sdk_dynamodb::Client::new(&stack.session.config), &stack.pull_requests_table),
         token_function: TokenFunction::new(stack.session.clone(), stack.tokens().to_owned(), "explain"),
         client: Client::new(&stack.github_api_url),
     };
@@ -224,7 +223,7 @@ struct Reader<'a> {
     stack: &'a Stack,
     tasks: Tasks,
     github: Result<GitHubApp, Failure>,
-    dynamodb: aws_sdk_dynamodb::Client,
+    pull_requests: Table,
     token_function: TokenFunction,
     client: Client,
 }
@@ -448,27 +447,16 @@ impl Reader<'_> {
     }
 
     async fn item<T: DeserializeOwned>(&self, ItemKey { partition, item }: ItemKey) -> Result<Option<T>, Failure> {
-        let table = &self.stack.pull_requests_table;
-        let answer = self
-            .dynamodb
-            .get_item()
-            .table_name(table)
-            .key("repository_id", AttributeValue::S(partition.clone()))
-            .key("item", AttributeValue::S(item.clone()))
-            .consistent_read(true)
-            .send()
-            .await;
-        let call = Call {
-            service: "DynamoDB",
-            action: "dynamodb:GetItem",
-            resource: &format!("table {table}"),
-            if_missing: "deploy the stack again with `make deploy`",
-            session: &self.stack.session,
-        };
-        let found = answer.map_err(|error| call.failure(&error))?.item;
+        let key = [("repository_id", &partition), ("item", &item)];
+        let key = key.map(|(name, value)| (name.to_owned(), text(value)));
+        let found =
+            self.pull_requests.get(key.into()).await.map_err(|error| {
+                self.stack.session.table_failure(error, "deploy the stack again with `make deploy`")
+            })?;
         found.map(serde_dynamo::from_item).transpose().map_err(|error| {
             Failure::new(format!(
-                "the item {partition} {item} of the table {table} is not of the documented shape: {error}"
+                "the item {partition} {item} of the table {} is not of the documented shape: {error}",
+                self.pull_requests.name()
             ))
         })
     }
