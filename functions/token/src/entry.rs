@@ -38,7 +38,7 @@ struct Plain<'a> {
 impl Entry {
     pub(crate) fn minted(answer: InstallationToken, account: Option<String>, minted_at: Timestamp) -> Self {
         let repositories = answer.repositories.as_deref();
-        let owner = repositories.and_then(|all| Some(all.first()?.full_name.split_once('/')?.0.to_owned()));
+        let owner = repositories.and_then(|all| Some(all.first()?.full_name.owner().to_owned()));
         Self {
             account: owner.or(account),
             repositories: repositories.map(|all| all.iter().map(|repository| repository.name.clone()).collect()),

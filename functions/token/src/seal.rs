@@ -9,7 +9,7 @@ use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use aws_lc_rs::rand;
 use domain::contract::token::Permissions;
-use domain::ids::InstallationId;
+use domain::ids::{InstallationId, Issuer};
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 use serde_json::json;
@@ -26,7 +26,7 @@ pub(crate) struct CacheKey([u8; 32]);
 #[derive(Serialize)]
 struct Canonical<'a> {
     api_url: &'a str,
-    app_id: &'a str,
+    app_id: &'a Issuer,
     installation_id: InstallationId,
     repositories: &'a Option<BTreeSet<String>>,
     permissions: &'a Option<Permissions>,
@@ -35,7 +35,7 @@ struct Canonical<'a> {
 }
 
 impl CacheKey {
-    pub(crate) fn new(api_url: &str, app_id: &str, fingerprint: &str, scope: &Scope) -> Self {
+    pub(crate) fn new(api_url: &str, app_id: &Issuer, fingerprint: &str, scope: &Scope) -> Self {
         let canonical = json!(Canonical {
             api_url,
             app_id,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use adapters::github::app::{AppBearer, AppKey, KeyError};
 use adapters::secrets::AppSecret;
 use domain::contract::token::ErrorType;
-use domain::ids::InstallationId;
+use domain::ids::{InstallationId, Issuer};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
 
@@ -21,9 +21,9 @@ pub(crate) struct Signer {
     pub(crate) installation_id: Option<InstallationId>,
     pub(crate) seal: Seal,
     pub(crate) api_url: String,
-    pub(crate) app_id: String,
+    pub(crate) app_id: Issuer,
     /// What GitHub is told whose the JSON Web Token is: the client id or the App ID.
-    pub(crate) issuer: String,
+    pub(crate) issuer: Issuer,
     /// Where all this is stored.
     pub(crate) secret_id: String,
     key: AppKey,
@@ -33,13 +33,13 @@ impl Signer {
     fn new(secret: &AppSecret, secret_id: &str, api_url: &str) -> Result<Self, KeyError> {
         let key = AppKey::from_pem(&secret.private_key)?;
         // A GitHub Enterprise Server takes the App ID in every version, the client id only in late ones.
-        let issuer = secret.client_id.as_deref().filter(|_| !api_url.ends_with("/api/v3")).unwrap_or(&secret.app_id);
+        let client_id = secret.client_id.clone().filter(|_| !api_url.ends_with("/api/v3"));
         Ok(Self {
             installation_id: secret.installation_id,
             seal: Seal::derive(key.pkcs8_der()).map_err(|_| KeyError::Malformed)?,
             api_url: api_url.to_owned(),
             app_id: secret.app_id.clone(),
-            issuer: issuer.to_owned(),
+            issuer: client_id.map_or_else(|| secret.app_id.clone(), Issuer::Client),
             secret_id: secret_id.to_owned(),
             key,
         })

@@ -16,18 +16,15 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use adapters::aws::AwsError;
+use adapters::table::{Expression, Item, Operation, Table, number, text};
 use adapters::{Error, Result};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::RequestId;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::contract::token::ErrorType;
 use domain::policy::Profile;
+use domain::protocol::Written;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::json;
@@ -71,12 +68,16 @@ const MOST_CREDITS: u64 = 16;
 /// The longest list of installations that an item has room for.
 const LONGEST_LIST: usize = 300_000;
 
-type Item = HashMap<String, AttributeValue>;
+/// A sealed token, which leaves an item as a whole.
+const TOKEN: &[&str] = &["ciphertext", "nonce", "expires_at", "minted_at", "token_sha256"];
+
+const LEASED: &[&str] = &["lease_owner", "lease_until"];
+
+const FAILED: &[&str] = &["failure", "failure_until"];
 
 #[derive(Debug)]
 pub(crate) struct Store {
-    client: Client,
-    table: String,
+    table: Table,
 }
 
 /// The key of an item.
@@ -192,84 +193,73 @@ fn is_ahead(until: Timestamp, now: Timestamp) -> bool {
 /// Nobody else's lease, and none that its holder cannot have meant. The owner's own does not stand in its way: a write that was
 /// committed while its answer was lost is sent again by the SDK, and must not lose against itself.
 const NOT_LEASED: &str =
-    "(attribute_not_exists(lease_until) OR lease_until < :now OR lease_until > :farthest OR lease_owner = :me)";
+    "attribute_not_exists(lease_until) OR lease_until < :now OR lease_until > :farthest OR lease_owner = :lease_owner";
 
-/// Nothing that stands against a call: of the App as a whole, or of this key.
-const NOT_REFUSED: &str = "(attribute_not_exists(failure_until) OR failure_until <= :now OR failure_until > :longest) \
-     AND (attribute_not_exists(refused_keys.#key) OR refused_keys.#key <= :now OR refused_keys.#key > :longest)";
+/// Nothing that stands against a call of the App, or of the scope, as a whole.
+const NOT_FAILED: &str = "attribute_not_exists(failure_until) OR failure_until <= :now OR failure_until > :longest";
+
+/// Nothing that stands against a call with this key.
+const NOT_REFUSED: &str =
+    "attribute_not_exists(refused_keys.#key) OR refused_keys.#key <= :now OR refused_keys.#key > :longest";
 
 impl Store {
     pub(crate) fn new(client: Client, table: String) -> Self {
-        Self { client, table }
+        Self { table: Table::new(client, table) }
     }
 
     pub(crate) async fn get(&self, key: &RowKey) -> Result<Row> {
-        let call = self.client.get_item().table_name(&self.table).key("cache_key", text(&key.0)).consistent_read(true);
-        let answer = call.send().await.map_err(|error| self.failed("GetItem", error))?;
-        Ok(Row { item: answer.item.unwrap_or_default() })
+        Ok(Row { item: self.table.get(item_key(key)).await?.unwrap_or_default() })
     }
 
     /// Takes the lease if nobody holds it and the item still has the token of `seen`, if any.
     pub(crate) async fn take_lease(&self, key: &RowKey, owner: &str, seen: &Row, now: Timestamp) -> Result<bool> {
-        let call = self
-            .update(key)
-            .update_expression("SET lease_owner = :me, lease_until = :until, #ttl = :ttl REMOVE failure, failure_until")
-            .condition_expression(format!(
-                "{NOT_LEASED} AND (attribute_not_exists(nonce) OR nonce = :seen) \
-                 AND (attribute_not_exists(failure_until) OR failure_until <= :now OR failure_until > :longest)"
-            ))
-            .expression_attribute_values(":longest", milliseconds(now + LONGEST_FAILURE))
-            .expression_attribute_values(":seen", seen.nonce());
-        self.send(leasing(call, owner, now)).await
+        let mut change = leasing(owner, now);
+        change.remove(FAILED);
+        change.require_that("attribute_not_exists(nonce) OR nonce = :seen", [(":seen", seen.nonce())]);
+        change.require_that(NOT_FAILED, [(":longest", milliseconds(now + LONGEST_FAILURE))]);
+        self.update(key, change).await
     }
 
     pub(crate) async fn renew(&self, key: &RowKey, owner: &str, now: Timestamp) -> Result<()> {
-        let call = self
-            .update(key)
-            .update_expression("SET lease_until = :until")
-            .condition_expression("lease_owner = :me")
-            .expression_attribute_values(":me", text(owner))
-            .expression_attribute_values(":until", milliseconds(now + LEASE));
-        match tokio::time::timeout(RENEWAL_TIMEOUT, self.send(call)).await {
+        let mut change = Expression::setting([("lease_until", milliseconds(now + LEASE))]);
+        change.require("lease_owner", Some(&text(owner)));
+        match tokio::time::timeout(RENEWAL_TIMEOUT, self.update(key, change)).await {
             Ok(sent) => sent.map(drop),
-            Err(elapsed) => Err(self.error("UpdateItem", Box::new(elapsed))),
+            Err(elapsed) => {
+                let table = self.table.name().to_owned();
+                Err(Error::Table { table, operation: "UpdateItem", source: Box::new(elapsed) })
+            }
         }
     }
 
     /// Stores a token, unless one that expires later has come meanwhile, and ends whatever lease there is: waiters of
     /// another one are served too.
     pub(crate) async fn put(&self, key: &RowKey, entry: &Entry, sealed: Sealed, seen: &Row) -> Result<()> {
-        let call = self
-            .update(key)
-            .update_expression(
-                "SET ciphertext = :ciphertext, nonce = :nonce, expires_at = :expires, minted_at = :minted, \
-                 token_sha256 = :sha, #ttl = :ttl REMOVE lease_owner, lease_until, failure, failure_until",
-            )
-            .condition_expression(
-                "attribute_not_exists(expires_at) OR expires_at <= :expires OR nonce = :seen OR token_sha256 = :sha",
-            )
-            .expression_attribute_names("#ttl", "ttl")
-            .expression_attribute_values(":ciphertext", AttributeValue::B(Blob::new(sealed.ciphertext)))
-            .expression_attribute_values(":nonce", AttributeValue::B(Blob::new(sealed.nonce)))
-            .expression_attribute_values(":expires", seconds(entry.expires_at))
-            .expression_attribute_values(":minted", seconds(entry.minted_at))
-            .expression_attribute_values(":sha", text(entry.sha256()))
-            .expression_attribute_values(":seen", seen.nonce())
-            .expression_attribute_values(":ttl", seconds(after(entry.expires_at, KEPT)));
-        self.send(call).await.map(drop)
+        let mut change = Expression::setting([
+            ("ciphertext", AttributeValue::B(Blob::new(sealed.ciphertext))),
+            ("nonce", AttributeValue::B(Blob::new(sealed.nonce))),
+            ("expires_at", seconds(entry.expires_at)),
+            ("minted_at", seconds(entry.minted_at)),
+            ("token_sha256", text(entry.sha256())),
+            ("ttl", seconds(after(entry.expires_at, KEPT))),
+        ]);
+        change.remove(LEASED);
+        change.remove(FAILED);
+        change.require_that(
+            "attribute_not_exists(expires_at) OR expires_at <= :expires_at OR nonce = :seen OR token_sha256 = :token_sha256",
+            [(":seen", seen.nonce())],
+        );
+        self.update(key, change).await.map(drop)
     }
 
     /// Notes where the copy of a token is going to be.
     pub(crate) async fn point(&self, entry: &Entry, key: &CacheKey, profile: &Profile) -> Result<()> {
-        let call = self
-            .update(&RowKey::of_token(&entry.sha256()))
-            .update_expression("SET points_to = :key, #profile = :profile, #ttl = :ttl")
-            .expression_attribute_names("#profile", "profile")
-            .expression_attribute_names("#ttl", "ttl")
-            .expression_attribute_values(":key", text(key.hex()))
-            .expression_attribute_values(":profile", text(profile.as_str()))
-            .expression_attribute_values(":ttl", seconds(after(entry.expires_at, SignedDuration::from_hours(1))));
-        self.send(call).await.map(drop)
+        let change = Expression::setting([
+            ("points_to", text(key.hex())),
+            ("profile", text(profile.as_str())),
+            ("ttl", seconds(after(entry.expires_at, SignedDuration::from_hours(1)))),
+        ]);
+        self.update(&RowKey::of_token(&entry.sha256()), change).await.map(drop)
     }
 
     /// Where the copy of a token is, if this profile may have it taken out of service.
@@ -281,106 +271,83 @@ impl Store {
 
     /// Ends the owner's lease after a failed mint and lets the waiters know why, if that is worth keeping.
     pub(crate) async fn release(&self, key: &RowKey, owner: &str, failure: Option<Remembered>) -> Result<()> {
-        let call =
-            self.update(key).condition_expression("lease_owner = :me").expression_attribute_values(":me", text(owner));
-        let call = match failure {
-            None => call.update_expression("REMOVE lease_owner, lease_until"),
-            Some(failure) => call
-                .update_expression("SET failure = :failure, failure_until = :until REMOVE lease_owner, lease_until")
-                .expression_attribute_values(":failure", text(failure.error_type.name()))
-                .expression_attribute_values(":until", milliseconds(failure.until)),
-        };
-        self.send(call).await.map(drop)
+        let mut change = failure.map(failing).unwrap_or_default();
+        change.remove(LEASED);
+        change.require("lease_owner", Some(&text(owner)));
+        self.update(key, change).await.map(drop)
     }
 
     /// Remembers a refusal.
     pub(crate) async fn remember(&self, key: &RowKey, failure: Remembered, now: Timestamp) -> Result<()> {
-        let call = self
-            .update(key)
-            .update_expression("SET failure = :failure, failure_until = :until, #ttl = :ttl")
-            .expression_attribute_names("#ttl", "ttl")
-            .expression_attribute_values(":failure", text(failure.error_type.name()))
-            .expression_attribute_values(":until", milliseconds(failure.until))
-            .expression_attribute_values(":ttl", seconds(now + KEPT));
-        self.send(call).await.map(drop)
+        let mut change = failing(failure);
+        change.set("ttl", seconds(now + KEPT));
+        self.update(key, change).await.map(drop)
     }
 
     /// Drops the copy of a token that its holder revoked, and counts it. Whether it was there.
     pub(crate) async fn remove(&self, key: &RowKey, token_sha256: &str, now: Timestamp) -> Result<bool> {
-        let removal = |counting: &str, when: &str| {
-            self.update(key)
-                .update_expression(format!(
-                    "SET revoked_at = :now, revokes = {counting} \
-                     REMOVE ciphertext, nonce, expires_at, minted_at, token_sha256"
-                ))
-                .condition_expression(format!("token_sha256 = :sha{when}"))
-                .expression_attribute_values(":sha", text(token_sha256))
-                .expression_attribute_values(":now", milliseconds(now))
-                .expression_attribute_values(":one", number(1))
+        let removal = || {
+            let mut change = Expression::setting([("revoked_at", milliseconds(now))]);
+            change.remove(TOKEN);
+            change.require("token_sha256", Some(&text(token_sha256)));
+            change
         };
-        let counted = removal("revokes + :one", " AND revokes >= :one AND revoked_at BETWEEN :before AND :soon")
-            .expression_attribute_values(":before", milliseconds(now - REVOKES_WITHIN))
-            .expression_attribute_values(":soon", milliseconds(now + APART));
-        Ok(self.send(counted).await? || self.send(removal(":one", "")).await?)
+        let mut counted = removal();
+        counted.add("revokes", 1);
+        let within = [
+            (":before", milliseconds(now - REVOKES_WITHIN)),
+            (":soon", milliseconds(now + APART)),
+            (":one", number(1)),
+        ];
+        counted.require_that("revokes >= :one AND revoked_at BETWEEN :before AND :soon", within);
+        let mut first = removal();
+        first.set("revokes", number(1));
+        Ok(self.update(key, counted).await? || self.update(key, first).await?)
     }
 
     /// Drops the copy of a token that somebody reports as rejected: not a fresh one, and not again within 30 s, so
     /// that false reports cannot turn the cache off. Whether it was dropped.
     pub(crate) async fn invalidate(&self, key: &RowKey, token_sha256: &str, now: Timestamp) -> Result<bool> {
-        let call = self
-            .update(key)
-            .update_expression(
-                "SET invalidated_at = :now REMOVE ciphertext, nonce, expires_at, minted_at, token_sha256",
-            )
-            .condition_expression(
-                "token_sha256 = :sha AND (minted_at <= :before OR minted_at > :soon) \
-                 AND (attribute_not_exists(invalidated_at) OR invalidated_at <= :before OR invalidated_at > :soon)",
-            )
-            .expression_attribute_values(":sha", text(token_sha256))
-            .expression_attribute_values(":now", seconds(now))
-            .expression_attribute_values(":soon", seconds(now + FRESH))
-            .expression_attribute_values(":before", seconds(now - FRESH));
-        self.send(call).await
+        let mut change = Expression::setting([("invalidated_at", seconds(now))]);
+        change.remove(TOKEN);
+        change.require("token_sha256", Some(&text(token_sha256)));
+        let fresh = [(":before", seconds(now - FRESH)), (":soon", seconds(now + FRESH))];
+        change.require_that("minted_at <= :before OR minted_at > :soon", fresh);
+        change.require_that(
+            "attribute_not_exists(invalidated_at) OR invalidated_at <= :before OR invalidated_at > :soon",
+            [],
+        );
+        self.update(key, change).await
     }
 
     /// Spends a credit for one call with this key.
     pub(crate) async fn spend(&self, app: &RowKey, fingerprint: &str, now: Timestamp) -> Result<bool> {
-        let call = self
-            .update(app)
-            .update_expression("SET credits = credits - :one")
-            .condition_expression(format!(
-                "credits >= :one AND credited_at BETWEEN :recent AND :soon AND {NOT_REFUSED}"
-            ))
-            .expression_attribute_names("#key", fingerprint)
-            .expression_attribute_values(":one", number(1))
-            .expression_attribute_values(":recent", milliseconds(now - CREDITED))
-            .expression_attribute_values(":soon", milliseconds(now + CREDITED))
-            .expression_attribute_values(":now", milliseconds(now))
-            .expression_attribute_values(":longest", milliseconds(now + LONGEST_FAILURE));
-        self.send(call).await
+        let mut change = Expression::default();
+        change.add("credits", -1);
+        let recent = [
+            (":one", number(1)),
+            (":recent", milliseconds(now - CREDITED)),
+            (":soon", milliseconds(now + CREDITED)),
+            (":now", milliseconds(now)),
+        ];
+        change.require_that("credits >= :one AND credited_at BETWEEN :recent AND :soon", recent);
+        require_open(&mut change, fingerprint, now);
+        self.update(app, change).await
     }
 
     /// Takes the lease of the one call that may be made without a credit.
     pub(crate) async fn take_way(&self, app: &RowKey, owner: &str, fingerprint: &str, now: Timestamp) -> Result<bool> {
-        let call = self
-            .update(app)
-            .update_expression("SET lease_owner = :me, lease_until = :until, #ttl = :ttl")
-            .condition_expression(format!("{NOT_LEASED} AND {NOT_REFUSED}"))
-            .expression_attribute_names("#key", fingerprint)
-            .expression_attribute_values(":longest", milliseconds(now + LONGEST_FAILURE));
-        self.send(leasing(call, owner, now)).await
+        let mut change = leasing(owner, now);
+        require_open(&mut change, fingerprint, now);
+        self.update(app, change).await
     }
 
     /// Gives two credits for the one that was spent: while calls succeed, twice as many may be made at once.
     pub(crate) async fn credit(&self, app: &RowKey, now: Timestamp) -> Result<()> {
-        let call = self
-            .update(app)
-            .update_expression("SET credited_at = :now ADD credits :two")
-            .condition_expression("attribute_not_exists(credits) OR credits < :most")
-            .expression_attribute_values(":now", milliseconds(now))
-            .expression_attribute_values(":two", number(2))
-            .expression_attribute_values(":most", number(MOST_CREDITS));
-        self.send(call).await.map(drop)
+        let mut change = Expression::setting([("credited_at", milliseconds(now))]);
+        change.add("credits", 2);
+        change.require_that("attribute_not_exists(credits) OR credits < :most", [(":most", number(MOST_CREDITS))]);
+        self.update(app, change).await.map(drop)
     }
 
     /// Ends the lease of a call that was made without a credit, and gives one if it succeeded.
@@ -392,20 +359,18 @@ impl Store {
         worked: bool,
         now: Timestamp,
     ) -> Result<()> {
-        const END: &str = "REMOVE lease_owner, lease_until";
-        let call =
-            self.update(app).condition_expression("lease_owner = :me").expression_attribute_values(":me", text(owner));
-        let call = match (worked, seen.is_credited(now)) {
-            (false, _) => call.update_expression(END),
-            (true, true) => call.update_expression(format!("SET credited_at = :now {END} ADD credits :one")),
-            (true, false) => call.update_expression(format!("SET credited_at = :now, credits = :one {END}")),
-        };
-        let call = if worked {
-            call.expression_attribute_values(":now", milliseconds(now)).expression_attribute_values(":one", number(1))
-        } else {
-            call
-        };
-        self.send(call).await.map(drop)
+        let mut change = Expression::default();
+        change.remove(LEASED);
+        change.require("lease_owner", Some(&text(owner)));
+        if worked {
+            change.set("credited_at", milliseconds(now));
+            if seen.is_credited(now) {
+                change.add("credits", 1);
+            } else {
+                change.set("credits", number(1));
+            }
+        }
+        self.update(app, change).await.map(drop)
     }
 
     /// Closes the App's way to GitHub: for all, or for one key.
@@ -417,26 +382,20 @@ impl Store {
         seen: &Row,
         now: Timestamp,
     ) -> Result<()> {
-        const CLOSE: &str = "REMOVE credits, credited_at, lease_owner, lease_until";
-        let call = self
-            .update(app)
-            .expression_attribute_names("#ttl", "ttl")
-            .expression_attribute_values(":ttl", seconds(now + KEPT));
-        let call = match fingerprint {
-            None => call
-                .update_expression(format!("SET failure = :failure, failure_until = :until, #ttl = :ttl {CLOSE}"))
-                .expression_attribute_values(":failure", text(refusal.error_type.name()))
-                .expression_attribute_values(":until", milliseconds(refusal.until)),
+        let mut change = match fingerprint {
+            None => failing(refusal),
             Some(fingerprint) => {
                 let mut keys = seen.refused_keys();
                 keys.retain(|_, until| is_ahead(*until, now));
                 keys.insert(fingerprint.to_owned(), refusal.until);
                 let keys = keys.into_iter().map(|(key, until)| (key, milliseconds(until))).collect();
-                call.update_expression(format!("SET refused_keys = :keys, #ttl = :ttl {CLOSE}"))
-                    .expression_attribute_values(":keys", AttributeValue::M(keys))
+                Expression::setting([("refused_keys", AttributeValue::M(keys))])
             }
         };
-        self.send(call).await.map(drop)
+        change.set("ttl", seconds(now + KEPT));
+        change.remove(&["credits", "credited_at"]);
+        change.remove(LEASED);
+        self.update(app, change).await.map(drop)
     }
 
     /// Keeps the list of the App's installations, if there is room for it.
@@ -444,62 +403,49 @@ impl Store {
         if accounts.len() > LONGEST_LIST {
             return Ok(());
         }
-        let call = self
-            .update(key)
-            .update_expression("SET accounts = :accounts, listed_at = :at, #ttl = :ttl")
-            .expression_attribute_names("#ttl", "ttl")
-            .expression_attribute_values(":accounts", text(accounts))
-            .expression_attribute_values(":at", milliseconds(listed_at))
-            .expression_attribute_values(":ttl", seconds(listed_at + KEPT));
-        self.send(call).await.map(drop)
+        let change = Expression::setting([
+            ("accounts", text(accounts)),
+            ("listed_at", milliseconds(listed_at)),
+            ("ttl", seconds(listed_at + KEPT)),
+        ]);
+        self.update(key, change).await.map(drop)
     }
 
-    fn update(&self, key: &RowKey) -> UpdateItemFluentBuilder {
-        self.client.update_item().table_name(&self.table).key("cache_key", text(&key.0))
-    }
-
-    /// Whether the write's condition held.
-    async fn send(&self, call: UpdateItemFluentBuilder) -> Result<bool> {
-        let error = match call.send().await {
-            Ok(_) => return Ok(true),
-            Err(error) => error,
-        };
-        let refused = matches!(error.as_service_error(), Some(UpdateItemError::ConditionalCheckFailedException(_)));
-        if refused { Ok(false) } else { Err(self.failed("UpdateItem", error)) }
-    }
-
-    fn failed<E: ProvideErrorMetadata, R>(&self, operation: &'static str, error: SdkError<E, R>) -> Error
-    where
-        SdkError<E, R>: RequestId,
-    {
-        self.error(operation, AwsError::of(&error).into())
-    }
-
-    fn error(&self, operation: &'static str, source: adapters::error::Source) -> Error {
-        Error::Table { table: self.table.clone(), operation, source }
+    /// Whether the update's condition held.
+    async fn update(&self, key: &RowKey, change: Expression) -> Result<bool> {
+        Ok(self.table.write(Operation::update(item_key(key), change)).await? == Written::Done)
     }
 }
 
-/// The values of an update that takes a lease under [`NOT_LEASED`].
-fn leasing(call: UpdateItemFluentBuilder, owner: &str, now: Timestamp) -> UpdateItemFluentBuilder {
-    call.expression_attribute_names("#ttl", "ttl")
-        .expression_attribute_values(":me", text(owner))
-        .expression_attribute_values(":until", milliseconds(now + LEASE))
-        .expression_attribute_values(":farthest", milliseconds(now + LEASE + APART))
-        .expression_attribute_values(":now", milliseconds(now))
-        .expression_attribute_values(":ttl", seconds(now + KEPT))
+/// Takes a lease under [`NOT_LEASED`].
+fn leasing(owner: &str, now: Timestamp) -> Expression {
+    let mut change = Expression::setting([
+        ("lease_owner", text(owner)),
+        ("lease_until", milliseconds(now + LEASE)),
+        ("ttl", seconds(now + KEPT)),
+    ]);
+    let times = [(":now", milliseconds(now)), (":farthest", milliseconds(now + LEASE + APART))];
+    change.require_that(NOT_LEASED, times);
+    change
+}
+
+/// On condition that nothing stands against a call with this key. `:now` is given already.
+fn require_open(change: &mut Expression, fingerprint: &str, now: Timestamp) {
+    change.call("#key", fingerprint);
+    change.require_that(NOT_FAILED, [(":longest", milliseconds(now + LONGEST_FAILURE))]);
+    change.require_that(NOT_REFUSED, []);
+}
+
+fn failing(failure: Remembered) -> Expression {
+    Expression::setting([("failure", text(failure.error_type.name())), ("failure_until", milliseconds(failure.until))])
+}
+
+fn item_key(key: &RowKey) -> Item {
+    Item::from([("cache_key".to_owned(), text(&key.0))])
 }
 
 fn after(at: Timestamp, duration: SignedDuration) -> Timestamp {
     at.saturating_add(duration).unwrap_or(Timestamp::MAX)
-}
-
-fn text(text: impl Into<String>) -> AttributeValue {
-    AttributeValue::S(text.into())
-}
-
-fn number(number: u64) -> AttributeValue {
-    AttributeValue::N(number.to_string())
 }
 
 fn seconds(at: Timestamp) -> AttributeValue {

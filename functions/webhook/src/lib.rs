@@ -16,6 +16,7 @@ use adapters::board::Board;
 use adapters::config::Variables;
 use adapters::secrets::{Secret, WebhookSecret};
 use domain::contract::webhook::{Answer, Word};
+use domain::ids::DeliveryGuid;
 use domain::report::{Facts, Report};
 use domain::served::Served;
 use jiff::Timestamp;
@@ -99,7 +100,7 @@ impl Response {
 pub async fn handle(app: &App, delivery: UnverifiedDelivery, now: Timestamp) -> Response {
     let header = |name| text(&delivery.headers, name);
     let event = header("x-github-event");
-    let id = header("x-github-delivery");
+    let id = header("x-github-delivery").map(|id| DeliveryGuid::of_header(&id));
     let content_type = header("content-type");
     let (response, action) = match delivery::verify(delivery, &app.secret, now).await {
         Err(refusal) => (refused(refusal), None),
@@ -108,18 +109,18 @@ pub async fn handle(app: &App, delivery: UnverifiedDelivery, now: Timestamp) -> 
             let serves = |installation| served.serves(installation);
             let event = event::read(delivery.body(), event.as_deref(), content_type.as_deref(), serves);
             let (answered, ()) =
-                tokio::join!(answer(app, event, id.as_deref(), now), tell_reconcile(app, delivery.current(), &served));
+                tokio::join!(answer(app, event, id.clone(), now), tell_reconcile(app, delivery.current(), &served));
             answered
         }
     };
-    log(&response, event.as_deref(), action.as_deref(), id.as_deref());
+    log(&response, event.as_deref(), action.as_deref(), id.as_ref());
     response
 }
 
 async fn answer(
     app: &App,
     event: Result<Event, String>,
-    id: Option<&str>,
+    id: Option<DeliveryGuid>,
     now: Timestamp,
 ) -> (Response, Option<String>) {
     match event {
@@ -162,10 +163,10 @@ fn out_of_time() -> Response {
     response
 }
 
-async fn apply(app: &App, facts: Facts, id: Option<&str>, now: Timestamp) -> Response {
+async fn apply(app: &App, facts: Facts, id: Option<DeliveryGuid>, now: Timestamp) -> Response {
     let name = facts.snapshot.name();
     let base = facts.snapshot.base.clone();
-    match app.board.apply(Report::facts(facts).delivered_as(id.map(event::plain)), now).await {
+    match app.board.apply(Report::facts(facts).delivered_as(id), now).await {
         Ok(applied) => Response::ok(Answer::applied(&applied, name, &base)),
         Err(error) => {
             tracing::error!(error = error.chain(), pull_request = name, "the delivery could not be stored");
@@ -206,14 +207,14 @@ fn refused(refusal: Refusal) -> Response {
 }
 
 /// One line a delivery: what the dashboard counts and what an operator searches for.
-fn log(response: &Response, event: Option<&str>, action: Option<&str>, delivery: Option<&str>) {
+fn log(response: &Response, event: Option<&str>, action: Option<&str>, delivery: Option<&DeliveryGuid>) {
     let answer = &response.body;
     tracing::info!(
         outcome = answer.outcome.as_str(),
         status = response.status.as_u16(),
         event = event.map(event::plain),
         action = action.map(event::plain),
-        delivery = delivery.map(event::plain),
+        delivery = delivery.map(tracing::field::display),
         pull_request = answer.pull_request.as_deref(),
         tasks_moved = answer.tasks_moved(),
         reason = answer.reason.as_deref(),

@@ -3,12 +3,13 @@
 use std::error::Error;
 use std::time::Duration;
 
+use adapters::aws::AwsError;
 use adapters::config::Variables;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_lambda::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
 use clap::Args;
 
 use crate::failure::{Failure, chain, deepest};
@@ -83,7 +84,7 @@ fn no_region(profile: &str) -> Failure {
 pub(crate) struct Call<'a> {
     pub(crate) service: &'static str,
     /// The IAM action.
-    pub(crate) action: &'static str,
+    pub(crate) action: &'a str,
     /// What it acts on: `the table Tasks`.
     pub(crate) resource: &'a str,
     /// What to do where there is no such thing.
@@ -98,11 +99,15 @@ impl Call<'_> {
         E: ProvideErrorMetadata + Error + 'static,
         R: std::fmt::Debug + 'static,
     {
+        self.refused(error, error.as_service_error().map(ProvideErrorMetadata::meta))
+    }
+
+    fn refused(&self, error: &(dyn Error + 'static), refusal: Option<&ErrorMetadata>) -> Failure {
         if let Some(error) = credentials_error(error) {
             return self.session.no_credentials(error);
         }
         let Self { service, action, resource, if_missing, session: Session { region, .. } } = self;
-        let Some(refusal) = error.as_service_error() else {
+        let Some(refusal) = refusal else {
             let cause = deepest(error);
             return Failure::new(format!(
                 "{service} in {region} does not answer ({cause}): check the network and the region, and try again"
@@ -133,6 +138,15 @@ impl Call<'_> {
 }
 
 impl Session {
+    /// What went wrong with a table, and what to do about it: the text where there is no such table.
+    pub(crate) fn table_failure(&self, error: adapters::Error, if_missing: &'static str) -> Failure {
+        let adapters::Error::Table { table, operation, source } = &error else { return error.into() };
+        let Some(said) = source.downcast_ref::<AwsError>() else { return error.into() };
+        let (action, resource) = (format!("dynamodb:{operation}"), format!("table {table}"));
+        let call = Call { service: "DynamoDB", action: &action, resource: &resource, if_missing, session: self };
+        call.refused(said.whole(), said.refusal())
+    }
+
     /// What makes the AWS CLI work in the same account and region.
     pub(crate) fn flags(&self) -> String {
         let profile = self.profile.as_ref().map(|profile| format!(" --profile '{profile}'"));

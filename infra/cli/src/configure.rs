@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use adapters::github::Installation;
 use clap::{Args, ValueEnum};
-use domain::ids::InstallationId;
+use domain::ids::{InstallationId, Issuer};
 use serde_json::{Value, json};
 
 use crate::aws::Account;
@@ -52,8 +52,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     stack: stack::Name,
     /// The App ID, or the client id, from the App's settings
-    #[arg(long, value_name = "ID", value_parser = answers::app_id)]
-    app_id: Option<String>,
+    #[arg(long, value_name = "ID", value_parser = str::parse::<Issuer>)]
+    app_id: Option<Issuer>,
     /// The private key that GitHub let you download; - reads standard input
     #[arg(long, value_name = "FILE")]
     pem: Option<PathBuf>,
@@ -114,7 +114,7 @@ async fn configure(arguments: &Arguments, account: &Account) -> Result<(), Failu
     introduce(&github, progress);
     let installation = app::installation(&github, answers.installation_id, progress).await?;
 
-    let (id, called) = (github.app.id.to_string(), format!("the App {} ({})", github.app.id, github.app.name));
+    let (id, called) = (Issuer::App(github.app.id), format!("the App {} ({})", github.app.id, github.app.name));
     let app_secret = Secret::new(&stack.session, &stack.app_secret);
     let in_service = app_secret.current().await?;
     app::confirm_another_app(&in_service, Some(&id), &called, arguments.yes, progress)?;

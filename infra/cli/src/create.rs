@@ -20,6 +20,7 @@ use adapters::github::app::AppKey;
 use adapters::github::{App, Client, Error, NewApp};
 use adapters::secrets::AppSecret;
 use clap::Args;
+use domain::ids::Issuer;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
@@ -145,7 +146,7 @@ impl Creation {
     }
 
     /// The App's secret as it is now, if the App that is in service may be replaced by this one.
-    async fn confirm_another_app(&self, app_id: Option<&str>, called: &str) -> Result<Current, Failure> {
+    async fn confirm_another_app(&self, app_id: Option<&Issuer>, called: &str) -> Result<Current, Failure> {
         let current = self.app_secret().current().await?;
         configure::confirm_another_app(&current, app_id, called, self.arguments.yes, self.progress)?;
         Ok(current)
@@ -257,7 +258,7 @@ impl Creation {
             }
         }
         self.progress.say(&format!("Created the App {} and kept its key.", app.name));
-        let app_id = app.id.to_string();
+        let app_id = Issuer::App(app.id);
         Ok(AppSecret { app_id, client_id: app.client_id, installation_id: None, private_key: key.to_pem() })
     }
 

@@ -9,7 +9,7 @@ use adapters::github::{
     Installation,
 };
 use adapters::secrets::{self, AppSecret};
-use domain::ids::{InstallationId, RepositoryName};
+use domain::ids::{HookDeliveryId, InstallationId, Issuer, RepositoryName};
 use jiff::SignedDuration;
 use secrecy::SecretString;
 
@@ -70,7 +70,7 @@ fn level(name: &str) -> u8 {
 pub(crate) struct GitHubApp {
     client: Client,
     key: AppKey,
-    issuer: String,
+    issuer: Issuer,
     /// GitHub's clock minus ours.
     pub(crate) clock_offset: SignedDuration,
     pub(crate) app: App,
@@ -88,7 +88,7 @@ impl GitHubApp {
     /// Asks GitHub which App the key belongs to. `issuer` is the App ID or the client id.
     pub(crate) async fn identify(
         api_url: &str,
-        issuer: &str,
+        issuer: &Issuer,
         key: AppKey,
         progress: Progress,
     ) -> Result<Self, Failure> {
@@ -101,7 +101,7 @@ impl GitHubApp {
                 Ok(answer) => {
                     let measured = answer.date.map_or(SignedDuration::ZERO, |date| date.duration_since(clock::now()));
                     let clock_offset = if measured.abs() > USUAL_OFFSET { measured } else { SignedDuration::ZERO };
-                    return Ok(Self { client, key, issuer: issuer.to_owned(), clock_offset, app: answer.body });
+                    return Ok(Self { client, key, issuer: issuer.clone(), clock_offset, app: answer.body });
                 }
                 Err(error) => error,
             };
@@ -163,9 +163,7 @@ impl GitHubApp {
     }
 
     /// The installation that covers a repository. `None`: the App is not installed there, or there is no repository.
-    pub(crate) async fn installation_of(&self, repository: &str) -> Result<Option<Installation>, Failure> {
-        // Others write names into tasks, and this one becomes part of a URL.
-        let Ok(repository) = repository.parse::<RepositoryName>() else { return Ok(None) };
+    pub(crate) async fn installation_of(&self, repository: &RepositoryName) -> Result<Option<Installation>, Failure> {
         match self.client.repository_installation(&self.bearer(), repository.owner(), repository.name()).await {
             Ok(installation) => Ok(Some(installation)),
             Err(Error::InstallationNotFound(_)) => Ok(None),
@@ -216,12 +214,12 @@ impl GitHubApp {
         Ok(deliveries)
     }
 
-    pub(crate) async fn delivery(&self, id: u64) -> Result<HookDeliveryDetail, Failure> {
+    pub(crate) async fn delivery(&self, id: HookDeliveryId) -> Result<HookDeliveryDetail, Failure> {
         let detail = self.client.hook_delivery(&self.bearer(), id).await;
         detail.map_err(|error| self.failure("show a delivery", &error))
     }
 
-    pub(crate) async fn redeliver(&self, id: u64) -> Result<(), Failure> {
+    pub(crate) async fn redeliver(&self, id: HookDeliveryId) -> Result<(), Failure> {
         let asked = self.client.redeliver(&self.bearer(), id).await;
         asked.map_err(|error| self.failure("deliver again", &error))
     }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use adapters::github::Error;
 use clap::Args;
 use domain::contract::token::{Level, Repositories, Scope};
+use domain::ids::RepositoryName;
 use domain::kid_tag::KidTag;
 use domain::task::Status;
 use serde_json::json;
@@ -61,7 +62,7 @@ pub(crate) struct Arguments {
     head: Option<String>,
     /// The repository [default: the one that this branch is pushed to]
     #[arg(long, value_name = "OWNER/NAME", value_parser = task::repository)]
-    repository: Option<String>,
+    repository: Option<RepositoryName>,
     /// Open it as a draft
     #[arg(long)]
     draft: bool,
@@ -112,7 +113,7 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
     let head = arguments.head.clone().or_else(|| checkout.as_ref().map(|checkout| checkout.branch.clone()));
     let head = head.unwrap_or_default();
 
-    let repositories = Repositories::new(&[&name]).map_err(|invalid| Failure::new(invalid.to_string()))?;
+    let repositories = Repositories::new(&[name.as_str()]).map_err(|invalid| Failure::new(invalid.to_string()))?;
     let permissions = [("contents", Level::Read), ("pull_requests", Level::Write)];
     let scope = Scope {
         repositories: Some(repositories),

@@ -2,15 +2,13 @@
 
 use std::fmt;
 
-use domain::ids::PullRequestNumber;
+use domain::ids::{PullRequestNumber, RepositoryName};
 use domain::kid_tag::{KidTag, Tags};
-
-use crate::task::repository;
 
 /// What is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Subject {
-    PullRequest { repository: String, number: PullRequestNumber },
+    PullRequest { repository: RepositoryName, number: PullRequestNumber },
     Task(KidTag),
 }
 
@@ -34,7 +32,7 @@ impl Subject {
     pub(crate) fn is_page(&self, url: &str) -> bool {
         match (self, pull_request(url)) {
             (Self::PullRequest { repository, number }, Some(Self::PullRequest { repository: other, number: at })) => {
-                *number == at && repository.eq_ignore_ascii_case(&other)
+                *number == at && repository.is(other.as_str())
             }
             _ => false,
         }
@@ -61,8 +59,8 @@ fn pull_request(text: &str) -> Option<Subject> {
         }
         None => text.split_once('#')?,
     };
-    let number = number.parse().ok().filter(|number| *number > 0)?;
-    Some(Subject::PullRequest { repository: repository(name).ok()?, number: PullRequestNumber(number) })
+    let number = number.parse().ok().filter(|number| *number > PullRequestNumber(0))?;
+    Some(Subject::PullRequest { repository: name.parse().ok()?, number })
 }
 
 #[cfg(test)]

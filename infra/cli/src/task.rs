@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use adapters::config::Variables;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
+use domain::ids::RepositoryName;
 use domain::task::{Status, Task};
 use serde_json::Value;
 
@@ -78,7 +79,7 @@ pub(crate) struct Create {
     priority: String,
     /// owner/name; without one, the first pull request with its tag decides
     #[arg(long, value_parser = repository)]
-    repository: Option<String>,
+    repository: Option<RepositoryName>,
     /// Print the task as JSON
     #[arg(long)]
     json: bool,
@@ -253,12 +254,9 @@ fn title(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// `owner/name` as it can stand in a URL: `..` would climb there.
-pub(crate) fn repository(text: &str) -> Result<String, String> {
-    let plain = |part: &str| part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-    let named = |part: &str| !matches!(part, "" | "." | "..") && plain(part);
-    let valid = text.split_once('/').is_some_and(|(owner, name)| named(owner) && named(name));
-    if valid { Ok(text.to_owned()) } else { Err("write it as owner/name, such as acme/app".to_owned()) }
+/// `owner/name`, of an argument.
+pub(crate) fn repository(text: &str) -> Result<RepositoryName, String> {
+    text.parse().map_err(|_| "write it as owner/name, such as acme/app".to_owned())
 }
 
 #[cfg(test)]

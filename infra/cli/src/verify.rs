@@ -12,6 +12,7 @@ mod resources;
 mod task;
 
 use clap::Args;
+use domain::ids::RepositoryName;
 
 use crate::aws::Account;
 use crate::failure::Failure;
@@ -45,7 +46,7 @@ pub(crate) struct Arguments {
     webhook_url: Option<String>,
     /// The repository to clone [default: the first private one that the installation opens]
     #[arg(long, value_name = "OWNER/NAME", value_parser = repository)]
-    clone: Option<String>,
+    clone: Option<RepositoryName>,
     /// Also find this task
     #[arg(long, value_name = subject::NAME, value_parser = subject::parse)]
     task: Option<Subject>,
@@ -109,7 +110,7 @@ async fn all(report: &mut Report, stack: &Given<Stack>, arguments: &Arguments, a
     let told = told.unwrap_or(false);
     report.check("deliveries", async { deliveries::check(app?, stack?, url?, told, progress).await }).await;
 
-    let repository = arguments.clone.as_deref();
+    let repository = arguments.clone.as_ref();
     let token = async {
         // The function will say the same in other words.
         if let Err(lacking) = installations

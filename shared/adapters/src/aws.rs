@@ -1,12 +1,15 @@
 //! The one place that configures the AWS SDK, and that reads its errors for a log.
 
+use std::fmt;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::RequestId;
+
+use crate::error::Source;
 
 /// Codes and request ids are no longer than this, and of these characters; anything else is not one.
 const LONGEST_WORD: usize = 64;
@@ -15,22 +18,42 @@ const LONGEST_WORD: usize = 64;
 ///
 /// Nothing of AWS's own sentences: they name ARNs, accounts, roles and tables, and whoever may invoke a function may read the end of its log
 /// (`LogType=Tail`). <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#lambda-Invoke-request-LogType>
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("{}", self.words())]
 pub struct AwsError {
     kind: &'static str,
     code: Option<String>,
     request_id: Option<String>,
+    refusal: Option<ErrorMetadata>,
+    whole: Source,
+}
+
+impl fmt::Debug for AwsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words())
+    }
 }
 
 impl AwsError {
     /// What may be said of an error of the SDK.
-    pub fn of<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Self
+    pub fn of<E: ProvideErrorMetadata, R>(error: SdkError<E, R>) -> Self
     where
-        SdkError<E, R>: RequestId,
+        SdkError<E, R>: RequestId + Into<Source>,
     {
-        let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
-        Self { kind: kind(error), code: code.and_then(word), request_id: error.request_id().and_then(word) }
+        let refusal = error.as_service_error().map(|refusal| refusal.meta().clone());
+        let code = refusal.as_ref().and_then(ErrorMetadata::code).and_then(word);
+        let request_id = error.request_id().and_then(word);
+        Self { kind: kind(&error), code, request_id, refusal, whole: error.into() }
+    }
+
+    /// The SDK's error, for whoever made the call with credentials of their own. No function may log it.
+    pub fn whole(&self) -> &(dyn std::error::Error + 'static) {
+        self.whole.as_ref()
+    }
+
+    /// What AWS refused with, if it refused. As [`Self::whole`].
+    pub fn refusal(&self) -> Option<&ErrorMetadata> {
+        self.refusal.as_ref()
     }
 
     fn words(&self) -> String {
@@ -90,7 +113,7 @@ pub fn invocation_timeouts() -> TimeoutConfig {
 #[cfg(test)]
 mod tests {
     use aws_sdk_dynamodb::config::http::HttpResponse;
-    use aws_sdk_dynamodb::error::{ConnectorError, ErrorMetadata};
+    use aws_sdk_dynamodb::error::ConnectorError;
     use aws_sdk_dynamodb::operation::get_item::GetItemError;
 
     use super::*;
@@ -131,8 +154,9 @@ mod tests {
             (refused(CANARY), "AWS refused (request REQUEST-1)"),
         ];
         for (error, words) in cases {
-            let said = crate::error::chain(&AwsError::of(&error));
-            assert_eq!(said, words, "{error:?}");
+            let said = AwsError::of(error);
+            assert_eq!(crate::error::chain(&said), words);
+            assert_eq!(format!("{said:?}"), words);
         }
     }
 }

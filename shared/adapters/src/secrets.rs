@@ -168,7 +168,7 @@ impl<T: Stored> Secret<T> {
             Err(error) => match error.as_service_error() {
                 Some(GetSecretValueError::ResourceNotFoundException(_)) => return Ok(Version::None),
                 _ => {
-                    let source = AwsError::of(&error).into();
+                    let source = AwsError::of(error).into();
                     return Err(Error::SecretUnreadable { id: self.name().to_owned(), source });
                 }
             },

@@ -13,13 +13,15 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, KeysAndAttributes, Put, ReturnValue, TransactWriteItem, Update,
+    AttributeValue, ConditionCheck, KeysAndAttributes, Put, ReturnValue,
+    ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem, Update,
 };
 use domain::protocol::Written;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::aws::AwsError;
+use crate::error::Source;
 use crate::{Error, Result};
 
 /// An item as DynamoDB gives it.
@@ -106,6 +108,13 @@ pub struct Expression {
 }
 
 impl Expression {
+    /// Sets these attributes.
+    pub fn setting<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Self {
+        let mut expression = Self::default();
+        attributes.into_iter().for_each(|(name, value)| expression.set(name, value));
+        expression
+    }
+
     /// Sets an attribute.
     pub fn set(&mut self, name: &str, value: AttributeValue) {
         let (name, value) = (self.name(name), self.value(name, value));
@@ -116,15 +125,20 @@ impl Expression {
     pub fn set_or_remove(&mut self, name: &str, value: Option<AttributeValue>) {
         match value {
             Some(value) => self.set(name, value),
-            None => {
-                let name = self.name(name);
-                self.removes.push(name);
-            }
+            None => self.remove(&[name]),
+        }
+    }
+
+    /// Removes attributes.
+    pub fn remove(&mut self, names: &[&str]) {
+        for name in names {
+            let name = self.name(name);
+            self.removes.push(name);
         }
     }
 
     /// Adds to a number.
-    pub fn add(&mut self, name: &str, number: u64) {
+    pub fn add(&mut self, name: &str, number: impl ToString) {
         let (name, value) = (self.name(name), self.value(name, AttributeValue::N(number.to_string())));
         self.adds.push(format!("{name} {value}"));
     }
@@ -145,7 +159,12 @@ impl Expression {
         self.require("version", value.as_ref());
     }
 
-    /// On a condition in DynamoDB's words. A value of the condition is named `:name`.
+    /// What a placeholder in a condition of [`Self::require_that`] stands for, where it is not known before: the key of a map.
+    pub fn call(&mut self, placeholder: &str, name: &str) {
+        self.names.insert(placeholder.to_owned(), name.to_owned());
+    }
+
+    /// On a condition in DynamoDB's words. Its values are named `:name`, and are these or those that attributes are set to.
     pub fn require_that(&mut self, condition: &str, values: impl IntoIterator<Item = (&'static str, AttributeValue)>) {
         self.conditions.push(format!("({condition})"));
         self.values.extend(values.into_iter().map(|(name, value)| (name.to_owned(), value)));
@@ -187,6 +206,11 @@ impl Table {
     /// A table by its name.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
         Self { client, name: name.into() }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The item with this key, read consistently.
@@ -263,46 +287,70 @@ impl Table {
     /// # Errors
     /// [`Error::Table`].
     pub async fn write(&self, operation: Operation) -> Result<Written> {
-        let expression = operation.expression;
-        match operation.kind {
-            Kind::Put(item) => {
-                let call = self.client.put_item().table_name(&self.name).set_item(Some(item));
-                let call = call.set_condition_expression(expression.condition());
-                let call = call.set_expression_attribute_names(expression.names());
-                let Err(error) = call.set_expression_attribute_values(expression.values()).send().await else {
-                    return Ok(Written::Done);
-                };
-                match error.as_service_error() {
-                    Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(Written::Lost),
-                    Some(PutItemError::TransactionConflictException(_)) => Ok(Written::Busy),
-                    _ => Err(self.failed("PutItem", error)),
-                }
-            }
-            Kind::Update(key) => self.update(key, &expression, ReturnValue::None).await.map(|(written, _)| written),
-            Kind::Check(_) => Ok(Written::Done),
-        }
+        Ok(self.send(operation, ReturnValue::None, OnFailure::None).await?.0)
     }
 
     /// An update, and the item as it is then.
     ///
     /// # Errors
     /// [`Error::Table`].
-    pub async fn update_and_get(&self, key: Item, expression: &Expression) -> Result<(Written, Option<Item>)> {
-        self.update(key, expression, ReturnValue::AllNew).await
+    pub async fn update_and_get(&self, key: Item, expression: Expression) -> Result<(Written, Option<Item>)> {
+        self.send(Operation::update(key, expression), ReturnValue::AllNew, OnFailure::None).await
     }
 
-    async fn update(&self, key: Item, expression: &Expression, wanted: ReturnValue) -> Result<(Written, Option<Item>)> {
-        let call = self.client.update_item().table_name(&self.name).set_key(Some(key));
-        let call = call.update_expression(expression.change()).set_condition_expression(expression.condition());
-        let call = call.set_expression_attribute_names(expression.names());
-        let call = call.set_expression_attribute_values(expression.values()).return_values(wanted);
-        match call.send().await {
-            Ok(output) => Ok((Written::Done, output.attributes)),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok((Written::Lost, None)),
-                Some(UpdateItemError::TransactionConflictException(_)) => Ok((Written::Busy, None)),
-                _ => Err(self.failed("UpdateItem", error)),
-            },
+    /// One write, tried again while another transaction holds the item. `Some` if its condition failed: the item as it is, empty if there is
+    /// none.
+    ///
+    /// # Errors
+    /// [`Error::Table`], or [`Error::Contention`] when the item stayed held.
+    pub async fn write_or_get(&self, operation: Operation) -> Result<Option<Item>> {
+        for attempt in 0..TRIES {
+            match self.send(operation.clone(), ReturnValue::None, OnFailure::AllOld).await? {
+                (Written::Done, _) => return Ok(None),
+                (Written::Lost, item) => return Ok(Some(item.unwrap_or_default())),
+                (Written::Busy, _) => tokio::time::sleep(pause(attempt)).await,
+            }
+        }
+        Err(self.contention())
+    }
+
+    /// One write, and the item that DynamoDB gave with its answer.
+    async fn send(&self, write: Operation, done: ReturnValue, failed: OnFailure) -> Result<(Written, Option<Item>)> {
+        let Operation { kind, expression } = write;
+        match kind {
+            Kind::Put(item) => {
+                let call = self.client.put_item().table_name(&self.name).set_item(Some(item));
+                let call = call.set_condition_expression(expression.condition());
+                let call = call.set_expression_attribute_names(expression.names());
+                let call = call.set_expression_attribute_values(expression.values());
+                match call.return_values_on_condition_check_failure(failed).send().await {
+                    Ok(_) => Ok((Written::Done, None)),
+                    Err(error) => match error.as_service_error() {
+                        Some(PutItemError::ConditionalCheckFailedException(lost)) => {
+                            Ok((Written::Lost, lost.item.clone()))
+                        }
+                        Some(PutItemError::TransactionConflictException(_)) => Ok((Written::Busy, None)),
+                        _ => Err(self.failed("PutItem", error)),
+                    },
+                }
+            }
+            Kind::Update(key) => {
+                let call = self.client.update_item().table_name(&self.name).set_key(Some(key)).return_values(done);
+                let call = call.update_expression(expression.change()).set_condition_expression(expression.condition());
+                let call = call.set_expression_attribute_names(expression.names());
+                let call = call.set_expression_attribute_values(expression.values());
+                match call.return_values_on_condition_check_failure(failed).send().await {
+                    Ok(output) => Ok((Written::Done, output.attributes)),
+                    Err(error) => match error.as_service_error() {
+                        Some(UpdateItemError::ConditionalCheckFailedException(lost)) => {
+                            Ok((Written::Lost, lost.item.clone()))
+                        }
+                        Some(UpdateItemError::TransactionConflictException(_)) => Ok((Written::Busy, None)),
+                        _ => Err(self.failed("UpdateItem", error)),
+                    },
+                }
+            }
+            Kind::Check(_) => Ok((Written::Done, None)),
         }
     }
 
@@ -419,9 +467,9 @@ impl Table {
 
     fn failed<E: ProvideErrorMetadata, R>(&self, operation: &'static str, error: SdkError<E, R>) -> Error
     where
-        SdkError<E, R>: RequestId,
+        SdkError<E, R>: RequestId + Into<Source>,
     {
-        Error::Table { table: self.name.clone(), operation, source: AwsError::of(&error).into() }
+        Error::Table { table: self.name.clone(), operation, source: AwsError::of(error).into() }
     }
 
     fn not_built(&self, operation: &'static str, error: BuildError) -> Error {

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::contract::webhook::{Word, task_answer};
+use crate::ids::DeliveryGuid;
 use crate::outcome::{Change, Freshness, Outcome, TaskOutcome};
 use crate::report::{Report, Source};
 use crate::task::Task;
@@ -27,7 +28,7 @@ pub struct Entry {
     pub pull_request: String,
     /// GitHub's id of the delivery that told of it (`X-GitHub-Delivery`), if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delivery: Option<String>,
+    pub delivery: Option<DeliveryGuid>,
     /// The function that did it.
     pub by: String,
 }

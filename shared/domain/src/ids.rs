@@ -79,6 +79,11 @@ number! {
     /// GitHub's id of the App.
     AppId
 }
+number! {
+    /// GitHub's id of one attempt to deliver an event to the App's webhook.
+    /// <https://docs.github.com/en/rest/apps/webhooks#list-deliveries-for-an-app-webhook>
+    HookDeliveryId
+}
 
 /// A text that is no id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +96,102 @@ impl fmt::Display for NotAnId {
 }
 
 impl std::error::Error for NotAnId {}
+
+/// The App's client id, such as `Iv23liAbCdEf0123456789`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClientId(String);
+
+impl FromStr for ClientId {
+    type Err = NotAnIssuer;
+
+    /// Takes any text that is not blank: GitHub documents no shape. The blanks around it are not part of it.
+    fn from_str(text: &str) -> Result<Self, NotAnIssuer> {
+        let text = text.trim();
+        if text.is_empty() { Err(NotAnIssuer) } else { Ok(Self(text.to_owned())) }
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How the App names itself to GitHub, as `iss` of its JSON Web Token.
+/// <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app>
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Issuer {
+    /// By its App ID.
+    App(AppId),
+    /// By its client id.
+    Client(ClientId),
+}
+
+impl FromStr for Issuer {
+    type Err = NotAnIssuer;
+
+    /// Takes an App ID, or a client id as GitHub gives them out: `Iv23liAbCdEf0123456789`, `lv1.0123456789abcdef`.
+    fn from_str(text: &str) -> Result<Self, NotAnIssuer> {
+        let text = text.trim();
+        if let Ok(id) = text.parse::<AppId>() {
+            return if id.0 > 0 { Ok(Self::App(id)) } else { Err(NotAnIssuer) };
+        }
+        let begins = text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("iv"));
+        if begins && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.') {
+            text.parse().map(Self::Client)
+        } else {
+            Err(NotAnIssuer)
+        }
+    }
+}
+
+impl fmt::Display for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::App(id) => id.fmt(f),
+            Self::Client(id) => id.fmt(f),
+        }
+    }
+}
+
+impl Serialize for Issuer {
+    /// As a text, which an `iss` has to be. The token cache's keys are made of it too: a number would lose every cached token.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A text that is neither an App ID nor a client id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotAnIssuer;
+
+impl fmt::Display for NotAnIssuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the App ID is the number near the top of the App's settings, such as 123456")
+    }
+}
+
+impl std::error::Error for NotAnIssuer {}
+
+/// GitHub's id of an event that it delivers (`X-GitHub-Delivery`): the same for a delivery and its redeliveries.
+/// <https://docs.github.com/en/webhooks/webhook-events-and-payloads#delivery-headers>
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeliveryGuid(String);
+
+impl DeliveryGuid {
+    /// What a header says, without what no GUID has: it reaches the log and the board, whoever sent it.
+    pub fn of_header(text: &str) -> Self {
+        Self(text.chars().filter(|c| c.is_ascii_alphanumeric() || "_-.".contains(*c)).take(64).collect())
+    }
+}
+
+impl fmt::Display for DeliveryGuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// A repository's full name, `owner/name`. It becomes part of URLs, so nothing else is one.
 /// <https://docs.github.com/en/rest/repos/repos#get-a-repository>
@@ -258,7 +359,7 @@ pub mod repository_id_as_text {
 
 #[cfg(test)]
 mod tests {
-    use super::{InstallationId, RepositoryName, TaskId};
+    use super::{AppId, DeliveryGuid, InstallationId, Issuer, RepositoryName, TaskId};
 
     #[test]
     fn an_id_is_digits_with_blanks_around_them() {
@@ -267,6 +368,28 @@ mod tests {
         for text in ["", " ", "+7", "-7", "7.0", "0x7", "7 8", "99999999999999999999"] {
             assert!(text.parse::<InstallationId>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_issuer_is_an_app_id_or_a_client_id() {
+        assert_eq!(" 123456\n".parse(), Ok(Issuer::App(AppId(123_456))));
+        for text in ["Iv23liAbCdEf0123456789", "lv1.0123456789abcdef".replace('l', "I").as_str(), "iv1.a"] {
+            let read = text.parse::<Issuer>();
+            assert!(matches!(read, Ok(Issuer::Client(_))), "{text:?}");
+            assert_eq!(read.map(|issuer| issuer.to_string()).as_deref(), Ok(text));
+        }
+        for text in ["", " ", "0", "-7", "konduktor", "Iv1 a", "i"] {
+            assert!(text.parse::<Issuer>().is_err(), "{text:?}");
+        }
+        let as_json = serde_json::to_string(&Issuer::App(AppId(7))).unwrap();
+        assert_eq!(as_json, "\"7\"", "the keys of the token cache have it as a text");
+    }
+
+    #[test]
+    fn a_delivery_header_leaves_nothing_that_a_log_could_take_for_more() {
+        let guid = DeliveryGuid::of_header("72d3162e-cc78\u{1b}[31m \"x\":1");
+        assert_eq!(guid.to_string(), "72d3162e-cc7831mx1");
+        assert_eq!(DeliveryGuid::of_header(&"a".repeat(100)).to_string().len(), 64);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::base::BaseMove;
-use crate::ids::{PullRequestNumber, RepositoryId, TaskId};
+use crate::ids::{DeliveryGuid, PullRequestNumber, RepositoryId, TaskId};
 use crate::pull_request::{Mergeability, Snapshot, State};
 
 /// Where facts come from.
@@ -93,7 +93,7 @@ pub struct Report {
     /// Tasks that say they have this pull request though it may not name them.
     pub claimed_by: BTreeSet<TaskId>,
     /// GitHub's id of the delivery that it came with, for the tasks' history alone.
-    pub delivery: Option<String>,
+    pub delivery: Option<DeliveryGuid>,
 }
 
 impl Report {
@@ -137,7 +137,7 @@ impl Report {
 
     /// The same, as GitHub delivered it under this id.
     #[must_use]
-    pub fn delivered_as(self, delivery: Option<String>) -> Self {
+    pub fn delivered_as(self, delivery: Option<DeliveryGuid>) -> Self {
         Self { delivery, ..self }
     }
 

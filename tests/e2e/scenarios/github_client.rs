@@ -18,7 +18,7 @@ fn jwt(github: &GitHub) -> SecretString {
     let app = github.app();
     let key = AppKey::from_pem(&SecretString::from(app.pem)).unwrap();
     assert_eq!(key.fingerprint(), app.fingerprint);
-    key.jwt(&app.client_id, now(), SignedDuration::ZERO).unwrap()
+    key.jwt(&app.client_id.parse().unwrap(), now(), SignedDuration::ZERO).unwrap()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the fake GitHub lives by the real clock")]
@@ -47,7 +47,7 @@ async fn a_listing_is_read_to_its_last_page() {
     assert_eq!(first.body.len(), 30);
     assert!(first.date.is_some());
     let key = AppKey::from_pem(&SecretString::from(github.app().pem)).unwrap();
-    let client_id = github.app().client_id;
+    let client_id = github.app().client_id.parse().unwrap();
     let app = key.bearer(&client_id, now(), SignedDuration::ZERO);
     let all = client.get_all::<Value>("/app/installations?per_page=30", &app).await.unwrap();
     assert_eq!(all.len(), 70);
@@ -60,7 +60,7 @@ async fn the_installation_of_a_renamed_repository_is_found() {
     let id = github.install("acme", Selection::All);
     github.rename_repository("acme/app", "acme/application");
     let key = AppKey::from_pem(&SecretString::from(github.app().pem)).unwrap();
-    let client_id = github.app().client_id;
+    let client_id = github.app().client_id.parse().unwrap();
     let app = key.bearer(&client_id, now(), SignedDuration::ZERO);
     assert_eq!(client.repository_installation(&app, "acme", "app").await.unwrap().id.0, id);
 }

@@ -186,6 +186,16 @@ async fn a_write_whose_answer_is_lost_is_not_taken_for_somebody_elses() {
 }
 
 #[tokio::test]
+async fn a_task_that_a_transaction_holds_is_written_once_it_is_free() {
+    let stack = Stack::start().await;
+    let agent = Agent::new(&stack);
+    stack.create_task(TASK, "Fix login", "to_do");
+    stack.dynamodb.fail(Rule::new(Fault::TransactionConflict).operation("UpdateItem").times(2));
+    agent.cli(&["task", "move", TASK, "done"]).await.printed();
+    assert_eq!(stack.read(TASK)["status"], "done");
+}
+
+#[tokio::test]
 async fn the_tag_is_as_long_as_other_tasks_make_it() {
     let stack = Stack::start().await;
     let agent = Agent::new(&stack);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use adapters::config::Variables;
 use adapters::github::app::AppKey;
 use domain::contract::secrets::{self, SelfHosted};
-use domain::ids::InstallationId;
+use domain::ids::{InstallationId, Issuer, NotAnIssuer};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -20,7 +20,7 @@ use crate::prompt;
 const LARGEST_FILE: u64 = 65_536;
 
 pub(super) struct Answers {
-    pub(super) app_id: String,
+    pub(super) app_id: Issuer,
     pub(super) key: AppKey,
     /// `None`: the one that the stack generated.
     pub(super) webhook_secret: Option<SecretString>,
@@ -43,7 +43,10 @@ pub(super) fn gather(arguments: &Arguments, progress: Progress) -> Result<Answer
     }
     let app_id = match &arguments.app_id {
         Some(app_id) => app_id.clone(),
-        None => app_id(&prompt::line("  App ID:", progress)?).map_err(Failure::new)?,
+        None => {
+            let typed = prompt::line("  App ID:", progress)?;
+            typed.parse().map_err(|error: NotAnIssuer| Failure::new(error.to_string()))?
+        }
     };
     let webhook_secret = match &arguments.webhook_secret_file {
         Some(file) => Some(webhook_secret(&read(file)?)?),
@@ -72,20 +75,11 @@ fn from_self_hosted(folder: Option<PathBuf>, installation_id: Option<Installatio
         ))
     })?;
     Ok(Answers {
-        app_id: app_id(&set_up.app_id).map_err(Failure::new)?,
+        app_id: set_up.app_id,
         key: key(&read(&folder.join("github-app.pem"))?)?,
         webhook_secret: Some(webhook_secret(&set_up.webhook_secret)?),
         installation_id: installation_id.or(set_up.installation_id),
     })
-}
-
-pub(super) fn app_id(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    let number = text.parse::<u64>().is_ok_and(|number| number > 0);
-    if number || secrets::is_client_id(text) {
-        return Ok(text.to_owned());
-    }
-    Err("the App ID is the number near the top of the App's settings, such as 123456".to_owned())
 }
 
 pub(crate) fn key(pem: &SecretString) -> Result<AppKey, Failure> {

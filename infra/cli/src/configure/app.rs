@@ -2,7 +2,7 @@
 
 use adapters::github::{App, Installation, RepositorySelection};
 use adapters::secrets::{self, AppSecret};
-use domain::ids::InstallationId;
+use domain::ids::{InstallationId, Issuer};
 use secrecy::SecretString;
 
 use crate::failure::Failure;
@@ -17,7 +17,7 @@ pub(crate) struct AppSecretValue(SecretString);
 
 impl AppSecretValue {
     pub(crate) fn new(app: &App, pem: &SecretString, installation_id: Option<InstallationId>) -> Self {
-        let (app_id, client_id) = (app.id.to_string(), app.client_id.clone());
+        let (app_id, client_id) = (Issuer::App(app.id), app.client_id.clone());
         Self(AppSecret { app_id, client_id, installation_id, private_key: pem.clone() }.to_json())
     }
 
@@ -123,14 +123,14 @@ fn table(installations: &[Installation]) -> Vec<String> {
 /// made, and `called` is how to speak of it.
 pub(crate) fn confirm_another_app(
     current: &Current,
-    app_id: Option<&str>,
+    app_id: Option<&Issuer>,
     called: &str,
     yes: bool,
     progress: Progress,
 ) -> Result<(), Failure> {
     // What the functions cannot read is not in service.
     match current.value.as_ref().and_then(|value| secrets::parse::<AppSecret>(value).ok()) {
-        Some(current) if Some(current.app_id.as_str()) != app_id => {
+        Some(current) if Some(&current.app_id) != app_id => {
             let question = format!("The stack serves the App {}. Shall {called} take its place?", current.app_id);
             prompt::confirm(&question, yes, progress)
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use adapters::config::check_https;
 use adapters::github::{HookConfig, HookConfigUpdate, Installation};
 use domain::contract::secrets::{self, WebhookSecret};
+use domain::ids::HookDeliveryId;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -207,7 +208,7 @@ pub(crate) async fn ping(github: &GitHubApp, progress: Progress) -> Result<Ping,
 async fn ping_once(github: &GitHubApp) -> Result<Ping, Failure> {
     let known = github.deliveries(LOOKED_THROUGH).await?;
     let Some(recorded) = known.iter().find(|delivery| delivery.event == "ping") else { return Ok(Ping::NoneOnRecord) };
-    let before: BTreeSet<u64> = known.iter().map(|delivery| delivery.id).collect();
+    let before: BTreeSet<HookDeliveryId> = known.iter().map(|delivery| delivery.id).collect();
     github.redeliver(recorded.id).await?;
     let mut waited = Duration::ZERO;
     while waited < REDELIVERED_WITHIN {

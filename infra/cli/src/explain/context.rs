@@ -1,5 +1,6 @@
 //! The phrases that sentences about a pull request and a task are made of.
 
+use domain::ids::RepositoryName;
 use domain::kid_tag::KidTag;
 use domain::pull_request::{PullRequest, Snapshot, State};
 use domain::task::Task;
@@ -48,7 +49,8 @@ impl<'a> Context<'a> {
     }
 
     pub(super) fn repository(&self) -> &str {
-        self.pull_request().map_or("", |pull_request| &pull_request.repository)
+        let known = self.pull_request().and_then(|pull_request| pull_request.repository.as_ref());
+        known.map_or("its repository", RepositoryName::as_str)
     }
 
     pub(super) fn title(&self) -> &str {

@@ -6,7 +6,7 @@
 use adapters::github::pull_request::Repository;
 use adapters::github::{HookDelivery, HookDeliveryDetail};
 use domain::contract::webhook::Answer;
-use domain::ids::{PullRequestNumber, RepositoryId};
+use domain::ids::{DeliveryGuid, HookDeliveryId, PullRequestNumber, RepositoryId, RepositoryName};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -36,8 +36,8 @@ pub(super) struct Deliveries {
 /// One attempt.
 #[derive(Debug, Serialize)]
 pub(super) struct Delivery {
-    pub(super) id: u64,
-    pub(super) guid: String,
+    pub(super) id: HookDeliveryId,
+    pub(super) guid: DeliveryGuid,
     pub(super) delivered_at: Timestamp,
     pub(super) redelivery: bool,
     pub(super) action: Option<String>,
@@ -46,7 +46,7 @@ pub(super) struct Delivery {
     pub(super) status_code: u16,
     /// What the webhook said; absent where something else answered, or nothing.
     pub(super) answer: Option<Answer>,
-    pub(super) repository: String,
+    pub(super) repository: RepositoryName,
     pub(super) repository_id: RepositoryId,
     pub(super) number: PullRequestNumber,
     pub(super) title: String,
@@ -86,7 +86,7 @@ impl Delivery {
             status: listed.status.clone(),
             status_code: listed.status_code,
             answer: serde_json::from_str(&body).ok(),
-            repository: payload.repository.full_name.to_string(),
+            repository: payload.repository.full_name,
             repository_id: payload.repository.id,
             number: payload.number,
             title: payload.pull_request.title.unwrap_or_default(),
@@ -102,7 +102,7 @@ pub(super) async fn look(
     wanted: impl Fn(&Delivery) -> bool,
 ) -> Result<Deliveries, Failure> {
     let listed = github.deliveries(MOST_LISTED).await?;
-    let of_repository = |delivery: &HookDelivery| repository.is_none_or(|id| delivery.repository_id == Some(id.0));
+    let of_repository = |delivery: &HookDelivery| repository.is_none_or(|id| delivery.repository_id == Some(id));
     let mut candidates: Vec<_> =
         listed.iter().filter(|delivery| delivery.event == "pull_request" && of_repository(delivery)).collect();
     let complete = listed.len() < MOST_LISTED && candidates.len() <= MOST_READ;

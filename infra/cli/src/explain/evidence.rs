@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use adapters::github::pull_request::{Observed, Pull};
 use adapters::github::{Client, Error, Installation};
 use adapters::secrets::{self, WebhookSecret};
-use aws_sdk_dynamodb::types::AttributeValue;
+use adapters::table::{Table, text};
 use domain::contract::token::{ErrorType, Level, Repositories, Scope};
-use domain::ids::{InstallationId, PullRequestKey, PullRequestNumber, RepositoryId, RepositoryName, TaskId};
+use domain::ids::{
+    DeliveryGuid, InstallationId, PullRequestKey, PullRequestNumber, RepositoryId, RepositoryName, TaskId,
+};
 use domain::item::ItemKey;
 use domain::kid_tag::{KidTag, Tags};
 use domain::protocol::Stored;
@@ -22,7 +24,6 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::deliveries::{self, Deliveries, Delivery};
-use crate::aws::Call;
 use crate::failure::Failure;
 use crate::github_app::{GitHubApp, once_known, refused};
 use crate::output::Progress;
@@ -49,8 +50,8 @@ pub(super) struct Evidence {
 
 /// What is known about one pull request.
 pub(super) struct PullRequestEvidence {
-    /// `owner/name`.
-    pub(super) repository: String,
+    /// Not known where only its id is, and what others wrote into the task is no name.
+    pub(super) repository: Option<RepositoryName>,
     pub(super) number: PullRequestNumber,
     pub(super) stored: Option<PullRequest>,
     /// When reconcile reads the repository again.
@@ -114,7 +115,7 @@ impl Tagged {
 
 impl PullRequestEvidence {
     pub(super) fn name(&self) -> String {
-        format!("{}#{}", self.repository, self.number)
+        format!("{}#{}", self.repository.as_ref().map_or("", RepositoryName::as_str), self.number)
     }
 
     pub(super) fn page(&self) -> Option<&str> {
@@ -142,9 +143,9 @@ impl PullRequestEvidence {
         differs.into_iter().filter(|(_, differs)| *differs).map(|(what, _)| what).collect()
     }
 
-    pub(super) fn installation_id(&self) -> Option<u64> {
-        let stored = || self.stored.as_ref()?.snapshot.installation_id.map(|id| id.0);
-        self.installation.as_ref().map(|installation| installation.id.0).or_else(stored)
+    pub(super) fn installation_id(&self) -> Option<InstallationId> {
+        let stored = || self.stored.as_ref()?.snapshot.installation_id;
+        self.installation.as_ref().map(|installation| installation.id).or_else(stored)
     }
 }
 
@@ -152,7 +153,7 @@ impl Evidence {
     /// Makes reconcile look at the pull request at once.
     pub(super) fn reconcile_command(&self) -> Option<String> {
         let pull_request = self.pull_request.as_ref()?;
-        let mut event = json!({"repository": pull_request.repository, "number": pull_request.number});
+        let mut event = json!({"repository": pull_request.repository.as_ref()?, "number": pull_request.number});
         if let Some(id) = pull_request.installation_id() {
             event["installation_id"] = json!(id);
         }
@@ -163,7 +164,7 @@ impl Evidence {
     pub(super) fn failed_delivery(&self) -> Option<&Delivery> {
         let deliveries = &self.deliveries.as_ref().ok()?.about;
         let known = self.pull_request.as_ref()?.stored.as_ref().map(|stored| stored.snapshot.updated_at);
-        let taken = |guid: &str| deliveries.iter().any(|other| other.guid == guid && other.is_ok());
+        let taken = |guid: &DeliveryGuid| deliveries.iter().any(|other| other.guid == *guid && other.is_ok());
         deliveries.iter().find(|delivery| {
             !delivery.is_ok() && known.is_none_or(|known| delivery.updated_at > known) && !taken(&delivery.guid)
         })
@@ -182,7 +183,7 @@ pub(super) async fn gather(stack: &Stack, subject: &Subject, progress: Progress)
         stack,
         tasks,
         github,
-        dynamodb: aws_sdk_dynamodb::Client::new(&stack.session.config),
+        pull_requests: Table::new(aws_sdk_dynamodb::Client::new(&stack.session.config), &stack.pull_requests_table),
         token_function: TokenFunction::new(stack.session.clone(), stack.tokens().to_owned(), "explain"),
         client: Client::new(&stack.github_api_url),
     };
@@ -222,7 +223,7 @@ struct Reader<'a> {
     stack: &'a Stack,
     tasks: Tasks,
     github: Result<GitHubApp, Failure>,
-    dynamodb: aws_sdk_dynamodb::Client,
+    pull_requests: Table,
     token_function: TokenFunction,
     client: Client,
 }
@@ -242,20 +243,24 @@ struct Items {
 
 impl Items {
     /// The repository's name when last heard.
-    fn repository(&self) -> Option<String> {
+    fn repository(&self) -> Option<RepositoryName> {
         let listed = self.sync.as_ref().map(|sync| &sync.repository);
-        listed.or_else(|| self.stored.as_ref().map(|stored| &stored.snapshot.repository)).map(ToString::to_string)
+        listed.or_else(|| self.stored.as_ref().map(|stored| &stored.snapshot.repository)).cloned()
     }
 
-    fn installation_id(&self) -> Option<u64> {
-        self.stored.as_ref()?.snapshot.installation_id.map(|id| id.0)
+    fn installation_id(&self) -> Option<InstallationId> {
+        self.stored.as_ref()?.snapshot.installation_id
     }
 }
 
 impl Reader<'_> {
     /// A pull request that was named: what its repository's id is, GitHub knows, or a task that is linked to it.
-    async fn named(&self, repository: &str, number: PullRequestNumber) -> Result<PullRequestEvidence, Failure> {
-        let seen = self.see(repository, number, None).await;
+    async fn named(
+        &self,
+        repository: &RepositoryName,
+        number: PullRequestNumber,
+    ) -> Result<PullRequestEvidence, Failure> {
+        let seen = self.see(Some(repository), number, None).await;
         let id = match &seen.observed {
             Ok(observed) => Some(observed.facts.snapshot.repository_id),
             Err(_) => self.linked_page(repository, number).await?,
@@ -266,11 +271,11 @@ impl Reader<'_> {
         };
         match items.repository() {
             // It has another name by now, which GitHub gives a token for.
-            Some(name) if seen.observed.is_err() && !name.eq_ignore_ascii_case(repository) => {
-                let seen = self.see(&name, number, items.installation_id()).await;
-                self.put_together(name, number, items, seen).await
+            Some(name) if seen.observed.is_err() && !name.is(repository.as_str()) => {
+                let seen = self.see(Some(&name), number, items.installation_id()).await;
+                self.put_together(Some(name), number, items, seen).await
             }
-            _ => self.put_together(repository.to_owned(), number, items, seen).await,
+            _ => self.put_together(Some(repository.clone()), number, items, seen).await,
         }
     }
 
@@ -281,20 +286,20 @@ impl Reader<'_> {
         let page = linked.and_then(|linked| subject::parse(&linked.url).ok());
         let name = match page {
             Some(Subject::PullRequest { repository, .. }) => Some(repository),
-            _ => task.repository.clone(),
+            _ => task.repository.as_ref().and_then(|name| name.parse().ok()),
         };
-        self.keyed(id, number, name.unwrap_or_default()).await.map(Some)
+        self.keyed(id, number, name).await.map(Some)
     }
 
     async fn keyed(
         &self,
         id: RepositoryId,
         number: PullRequestNumber,
-        name: String,
+        name: Option<RepositoryName>,
     ) -> Result<PullRequestEvidence, Failure> {
         let items = self.items(id, number).await?;
-        let name = items.repository().unwrap_or(name);
-        let seen = self.see(&name, number, items.installation_id()).await;
+        let name = items.repository().or(name);
+        let seen = self.see(name.as_ref(), number, items.installation_id()).await;
         self.put_together(name, number, items, seen).await
     }
 
@@ -310,7 +315,7 @@ impl Reader<'_> {
         let Some((id, number)) = newest.map(|newest| (newest.repository_id, newest.number)) else {
             return Ok((None, deliveries));
         };
-        let name = newest.map(|newest| newest.repository.clone()).unwrap_or_default();
+        let name = newest.map(|newest| newest.repository.clone());
         if let Ok(found) = &mut deliveries {
             found.about.retain(|delivery| (delivery.repository_id, delivery.number) == (id, number));
         }
@@ -319,13 +324,13 @@ impl Reader<'_> {
 
     async fn put_together(
         &self,
-        repository: String,
+        repository: Option<RepositoryName>,
         number: PullRequestNumber,
         Items { stored, sync }: Items,
         Shown { installation, observed }: Shown,
     ) -> Result<PullRequestEvidence, Failure> {
         // GitHub follows an old name.
-        let repository = observed.as_ref().map_or(repository, |seen| seen.facts.snapshot.repository.to_string());
+        let repository = observed.as_ref().map_or(repository, |seen| Some(seen.facts.snapshot.repository.clone()));
         let facts = match (&observed, &stored) {
             // A read may come from a replica that is behind.
             (Ok(seen), stored)
@@ -361,7 +366,15 @@ impl Reader<'_> {
         })
     }
 
-    async fn see(&self, repository: &str, number: PullRequestNumber, known: Option<u64>) -> Shown {
+    async fn see(
+        &self,
+        repository: Option<&RepositoryName>,
+        number: PullRequestNumber,
+        known: Option<InstallationId>,
+    ) -> Shown {
+        let Some(repository) = repository else {
+            return Shown { installation: None, observed: Err(NotShown::NotInstalled) };
+        };
         let installation = match &self.github {
             Ok(github) => github.installation_of(repository).await.map_err(|failure| failure.to_string()),
             // The token function may know one all the same.
@@ -374,7 +387,7 @@ impl Reader<'_> {
             Ok(None) => (None, Err(NotShown::NotInstalled)),
             Ok(Some(found)) if found.suspended_at.is_some() => (Some(found), Err(NotShown::Suspended)),
             Ok(Some(found)) => {
-                let observed = self.observe(repository, number, Some(found.id.0)).await;
+                let observed = self.observe(repository, number, Some(found.id)).await;
                 (Some(found), observed)
             }
         };
@@ -383,19 +396,17 @@ impl Reader<'_> {
 
     async fn observe(
         &self,
-        repository: &str,
+        repository: &RepositoryName,
         number: PullRequestNumber,
-        installation_id: Option<u64>,
+        installation_id: Option<InstallationId>,
     ) -> Result<Observed, NotShown> {
         let read = |name: &str| (name.to_owned(), Level::Read);
-        // Others write names into tasks, and this one becomes part of a URL.
-        let repository = repository.parse::<RepositoryName>().map_err(|error| NotShown::NotRead(error.to_string()))?;
         let repositories =
             Repositories::new(&[repository.as_str()]).map_err(|invalid| NotShown::NotRead(invalid.to_string()))?;
         let scope = Scope {
             repositories: Some(repositories),
             permissions: Some(BTreeMap::from([read("metadata"), read("pull_requests")])),
-            installation_id: installation_id.map(InstallationId),
+            installation_id,
             min_ttl_seconds: None,
         };
         let token = self.token_function.token(&scope).await.map_err(|refusal| match refusal {
@@ -406,7 +417,7 @@ impl Reader<'_> {
         let path = format!("/repos/{repository}/pulls/{number}");
         let pull = once_known(async || self.client.get::<Pull>(&path, &token.token.token).await).await;
         match pull {
-            Ok(answer) => Ok(answer.body.observed(installation_id.map(InstallationId))),
+            Ok(answer) => Ok(answer.body.observed(installation_id)),
             Err(Error::NotFound(_)) => Err(NotShown::NoSuchPullRequest),
             Err(Error::InstallationSuspended(_)) => Err(NotShown::Suspended),
             Err(error) => {
@@ -417,7 +428,11 @@ impl Reader<'_> {
     }
 
     /// The repository's id, from a task that is linked to this page.
-    async fn linked_page(&self, repository: &str, number: PullRequestNumber) -> Result<Option<RepositoryId>, Failure> {
+    async fn linked_page(
+        &self,
+        repository: &RepositoryName,
+        number: PullRequestNumber,
+    ) -> Result<Option<RepositoryId>, Failure> {
         let end = format!("/{repository}/pull/{number}").to_ascii_lowercase();
         let (cards, _) = self.tasks.all().await?;
         let mut links = cards.iter().flat_map(|card| &card.task.pull_requests);
@@ -432,27 +447,16 @@ impl Reader<'_> {
     }
 
     async fn item<T: DeserializeOwned>(&self, ItemKey { partition, item }: ItemKey) -> Result<Option<T>, Failure> {
-        let table = &self.stack.pull_requests_table;
-        let answer = self
-            .dynamodb
-            .get_item()
-            .table_name(table)
-            .key("repository_id", AttributeValue::S(partition.clone()))
-            .key("item", AttributeValue::S(item.clone()))
-            .consistent_read(true)
-            .send()
-            .await;
-        let call = Call {
-            service: "DynamoDB",
-            action: "dynamodb:GetItem",
-            resource: &format!("table {table}"),
-            if_missing: "deploy the stack again with `make deploy`",
-            session: &self.stack.session,
-        };
-        let found = answer.map_err(|error| call.failure(&error))?.item;
+        let key = [("repository_id", &partition), ("item", &item)];
+        let key = key.map(|(name, value)| (name.to_owned(), text(value)));
+        let found =
+            self.pull_requests.get(key.into()).await.map_err(|error| {
+                self.stack.session.table_failure(error, "deploy the stack again with `make deploy`")
+            })?;
         found.map(serde_dynamo::from_item).transpose().map_err(|error| {
             Failure::new(format!(
-                "the item {partition} {item} of the table {table} is not of the documented shape: {error}"
+                "the item {partition} {item} of the table {} is not of the documented shape: {error}",
+                self.pull_requests.name()
             ))
         })
     }
@@ -461,7 +465,7 @@ impl Reader<'_> {
         let id = pull_request.repository_id();
         let of_repository = |delivery: &Delivery| match id {
             Some(id) => delivery.repository_id == id,
-            None => delivery.repository.eq_ignore_ascii_case(&pull_request.repository),
+            None => pull_request.repository.as_ref().is_some_and(|name| delivery.repository.is(name.as_str())),
         };
         self.deliveries(id, |delivery| delivery.number == pull_request.number && of_repository(delivery)).await
     }
@@ -485,7 +489,7 @@ impl Reader<'_> {
         })
     }
 
-    async fn served(&self, installation: Option<u64>) -> Served {
+    async fn served(&self, installation: Option<InstallationId>) -> Served {
         let secret = Secret::new(&self.stack.session, &self.stack.webhook_secret);
         let value = match secret.at(CURRENT).await {
             Ok(value) => value.unwrap_or_default(),
@@ -493,11 +497,7 @@ impl Reader<'_> {
         };
         match (secrets::parse::<WebhookSecret>(&value), installation) {
             (Err(reason), _) => Served::NotConfigured(reason),
-            (Ok(WebhookSecret { installations: Some(served), .. }), Some(id))
-                if !served.contains(&InstallationId(id)) =>
-            {
-                Served::No
-            }
+            (Ok(WebhookSecret { installations: Some(served), .. }), Some(id)) if !served.contains(&id) => Served::No,
             _ => Served::Yes,
         }
     }

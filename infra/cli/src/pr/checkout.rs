@@ -2,6 +2,8 @@
 
 use std::process::{Command, Stdio};
 
+use domain::ids::RepositoryName;
+
 use crate::failure::Failure;
 
 /// A branch, and the repository that it is pushed to.
@@ -43,7 +45,7 @@ impl Checkout {
     }
 
     /// The repository on GitHub that it is pushed to.
-    pub(super) fn repository(&self, host: &str) -> Result<String, Failure> {
+    pub(super) fn repository(&self, host: &str) -> Result<RepositoryName, Failure> {
         let found = parse(&self.url);
         match found {
             Some((at, repository)) if at.eq_ignore_ascii_case(host) => Ok(repository),
@@ -78,7 +80,7 @@ fn git(arguments: &[&str]) -> Result<Option<String>, Failure> {
 }
 
 /// Host and `owner/name` of a remote's URL. The host has its port where the URL is HTTP's.
-fn parse(url: &str) -> Option<(String, String)> {
+fn parse(url: &str) -> Option<(String, RepositoryName)> {
     let (at, path, http) = match url.split_once("://") {
         Some((scheme, rest)) => {
             let (at, path) = rest.split_once('/')?;
@@ -94,7 +96,7 @@ fn parse(url: &str) -> Option<(String, String)> {
     let host = if http { host.strip_suffix(":443").unwrap_or(host) } else { host.split(':').next()? };
     let path = path.trim_matches('/');
     let name = path.strip_suffix(".git").unwrap_or(path);
-    crate::task::repository(name).ok().map(|name| (host.to_owned(), name))
+    name.parse().ok().map(|name| (host.to_owned(), name))
 }
 
 #[cfg(test)]
@@ -113,7 +115,7 @@ mod tests {
             "git@github.com:acme/app.git",
             "github.com:/acme/app",
         ] {
-            assert_eq!(parse(url), Some(("github.com".to_owned(), "acme/app".to_owned())), "{url:?}");
+            assert_eq!(parse(url), Some(("github.com".to_owned(), "acme/app".parse().unwrap())), "{url:?}");
         }
         assert_eq!(
             parse("http://127.0.0.1:8080/acme/app.git").map(|(host, _)| host).as_deref(),

@@ -87,7 +87,7 @@ pub(super) struct GitHub {
 
 impl GitHub {
     /// Finds the repository by the name that it has or had.
-    pub(super) async fn of(api_url: &str, token: SecretString, name: &str) -> Result<Self, Failure> {
+    pub(super) async fn of(api_url: &str, token: SecretString, name: &RepositoryName) -> Result<Self, Failure> {
         let client = Client::new(api_url);
         let path = format!("/repos/{name}");
         let read = once_known(async || client.get(&path, &token).await).await;

@@ -3,15 +3,9 @@
 //! Every write names the attributes that the board owns and is conditional on what was read, so that it neither takes
 //! back what the functions wrote meanwhile nor makes a task out of a deleted one.
 
-use std::collections::HashMap;
-
-use adapters::table::Item;
+use adapters::table::{Expression, Item, Operation, Page, Query, Table, text};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use domain::ids::TaskId;
+use domain::ids::{RepositoryName, TaskId};
 use domain::kid_tag::{KidTag, MIN_DIGITS};
 use domain::protocol::Stored;
 use domain::task::{Status, Task};
@@ -20,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::aws::{Call, Session};
+use crate::aws::Session;
 use crate::failure::Failure;
 use crate::subject::Subject;
 
@@ -49,7 +43,7 @@ pub(super) struct NewTask {
     pub(super) status: Status,
     pub(super) priority: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) repository: Option<String>,
+    pub(super) repository: Option<RepositoryName>,
     pub(super) created_at: Timestamp,
 }
 
@@ -83,14 +77,13 @@ impl Card {
 
 /// The table.
 pub(crate) struct Tasks {
-    client: Client,
     session: Session,
-    table: String,
+    table: Table,
 }
 
 impl Tasks {
     pub(crate) fn new(session: Session, table: String) -> Self {
-        Self { client: Client::new(&session.config), session, table }
+        Self { table: Table::new(Client::new(&session.config), table), session }
     }
 
     /// Puts a new task on the board.
@@ -98,47 +91,38 @@ impl Tasks {
     /// Its id is random from the first digit on: the ids of UUID version 7 begin alike for a minute, and so would the
     /// tags of the tasks created in it.
     pub(super) async fn create(&self, new: &NewTask) -> Result<Card, Failure> {
-        let id = Uuid::new_v4().simple().to_string();
+        let id = TaskId::try_from(Uuid::new_v4().simple().to_string())
+            .map_err(|error| Failure::new(format!("a new id cannot be made: {error}")))?;
         let mut item: Item =
             serde_dynamo::to_item(new).map_err(|error| Failure::new(format!("the task cannot be written: {error}")))?;
         item.extend(key(&id));
         item.insert("updated_at".to_owned(), text(new.created_at.to_string()));
-        let answer = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(item.clone()))
-            .condition_expression("attribute_not_exists(id)")
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        if let Err(error) = answer {
-            let there = match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(failure)) => failure.item(),
-                _ => None,
-            };
-            // A write whose answer was lost is sent again by the SDK, and then meets itself.
-            if there != Some(&item) {
-                return Err(self.failure("dynamodb:PutItem", &error));
-            }
+        let mut new = Expression::default();
+        new.require("id", None);
+        let there = self.write(Operation::put(item.clone(), new)).await?;
+        // A write whose answer was lost is sent again by the SDK, and then meets itself.
+        if there.is_some_and(|there| there != item) {
+            return Err(Failure::new(format!("there is a task {id} already: try again")));
         }
         Card::read(item).ok_or_else(|| Failure::new("the new task is not of the documented shape"))
     }
 
     /// Every task, and how many items are none.
     pub(crate) async fn all(&self) -> Result<(Vec<Card>, usize), Failure> {
-        let mut pages = self.client.scan().table_name(&self.table).into_paginator().send();
-        let (mut cards, mut unreadable) = (Vec::new(), 0);
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| self.failure("dynamodb:Scan", &error))?;
-            for item in page.items.unwrap_or_default() {
+        let (mut cards, mut unreadable, mut after) = (Vec::new(), 0, None);
+        loop {
+            let Page { items, next } = self.table.scan(after).await.map_err(|error| self.failure(error))?;
+            for item in items {
                 match Card::read(item) {
                     Some(card) => cards.push(card),
                     None => unreadable += 1,
                 }
             }
+            after = next;
+            if after.is_none() {
+                return Ok((cards, unreadable));
+            }
         }
-        Ok((cards, unreadable))
     }
 
     /// The one task that is named so.
@@ -180,7 +164,7 @@ impl Tasks {
         let found = self.beginning_with(tag.prefix(), tag.as_str(), Some(2)).await?;
         let cards = found.into_iter().map(|item| {
             Card::read(item).ok_or_else(|| {
-                Failure::new(format!("the item {tag} of the table {} is not of a task's shape", self.table))
+                Failure::new(format!("the item {tag} of the table {} is not of a task's shape", self.table.name()))
             })
         });
         cards.collect()
@@ -198,35 +182,20 @@ impl Tasks {
     /// Moves a task out of the column that it was read in. The condition makes sure of that: a merge may have moved it
     /// to `done` meanwhile, and whoever moves it out of there should know.
     pub(crate) async fn move_task(&self, task: &Task, to: &Status, now: Timestamp) -> Result<(), Failure> {
-        let call = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(key(task.id.as_str())))
-            .update_expression("SET #status = :to, updated_at = :now")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":to", text(to.as_str()))
-            .expression_attribute_values(":now", text(now.to_string()))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let call = match task.status.as_str() {
-            // As tasks without the attribute are read.
-            "" => call.condition_expression("attribute_exists(id) AND attribute_not_exists(#status)"),
-            from => call
-                .condition_expression("attribute_exists(id) AND #status = :from")
-                .expression_attribute_values(":from", text(from)),
-        };
-        let Err(error) = call.send().await else { return Ok(()) };
-        let Some(UpdateItemError::ConditionalCheckFailedException(failure)) = error.as_service_error() else {
-            return Err(self.failure("dynamodb:UpdateItem", &error));
-        };
-        let there = failure.item();
+        let change = [("status", text(to.as_str())), ("updated_at", text(now.to_string()))];
+        let mut change = Expression::setting(change);
+        change.require_that("attribute_exists(id)", []);
+        // Tasks without the attribute are read as in the column "".
+        let from = Some(task.status.as_str()).filter(|from| !from.is_empty()).map(text);
+        change.require("status", from.as_ref());
+        let Some(there) = self.write(Operation::update(key(&task.id), change)).await? else { return Ok(()) };
         // A write whose answer was lost is sent again by the SDK, and then meets itself. It is told by its time, to the nanosecond: in one
         // millisecond two agents took the same task, and both believed that it was theirs.
-        let is = |name: &str, value: &str| attribute(there, name) == Some(value);
+        let is = |name: &str, value: &str| attribute(&there, name) == Some(value);
         if is("status", to.as_str()) && is("updated_at", &now.to_string()) {
             return Ok(());
         }
-        Err(Failure::new(match attribute(there, "status") {
+        Err(Failure::new(match attribute(&there, "status") {
             Some(status) => {
                 format!("{} was moved to {status} meanwhile: look again before you move it", task.id.prefix())
             }
@@ -235,56 +204,37 @@ impl Tasks {
     }
 
     /// The items whose id begins so, read consistently.
-    async fn beginning_with(&self, prefix: &str, start: &str, limit: Option<i32>) -> Result<Vec<Item>, Failure> {
-        let mut found = Vec::new();
-        let mut pages = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("prefix = :prefix AND begins_with(id, :start)")
-            .expression_attribute_values(":prefix", text(prefix))
-            .expression_attribute_values(":start", text(start))
-            .consistent_read(true)
-            .set_limit(limit)
-            .into_paginator()
-            .send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| self.failure("dynamodb:Query", &error))?;
-            found.extend(page.items.unwrap_or_default());
-            if limit.is_some_and(|limit| usize::try_from(limit).is_ok_and(|limit| found.len() >= limit)) {
-                break;
+    async fn beginning_with(&self, prefix: &str, start: &str, limit: Option<usize>) -> Result<Vec<Item>, Failure> {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let keys = "prefix = :prefix AND begins_with(id, :start)";
+            let values = vec![(":prefix", text(prefix)), (":start", text(start))];
+            let query = Query { keys, values, limit, after, ..Query::default() };
+            let page = self.table.query(query).await.map_err(|error| self.failure(error))?;
+            found.extend(page.items);
+            after = page.next;
+            if after.is_none() || limit.is_some_and(|limit| found.len() >= limit) {
+                return Ok(found);
             }
         }
-        Ok(found)
     }
 
-    fn failure<E, R>(&self, action: &'static str, error: &SdkError<E, R>) -> Failure
-    where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
-        R: std::fmt::Debug + 'static,
-    {
-        let call = Call {
-            service: "DynamoDB",
-            action,
-            resource: &format!("table {}", self.table),
-            if_missing: "name the stack's table with --tasks-table or TASKS_TABLE, and check the region",
-            session: &self.session,
-        };
-        call.failure(error)
+    async fn write(&self, operation: Operation) -> Result<Option<Item>, Failure> {
+        self.table.write_or_get(operation).await.map_err(|error| self.failure(error))
+    }
+
+    fn failure(&self, error: adapters::Error) -> Failure {
+        let if_missing = "name the stack's table with --tasks-table or TASKS_TABLE, and check the region";
+        self.session.table_failure(error, if_missing)
     }
 }
 
-fn key(id: &str) -> Item {
-    let prefix = id.chars().take(MIN_DIGITS).collect::<String>();
-    HashMap::from([("prefix".to_owned(), text(prefix)), ("id".to_owned(), text(id))])
+fn key(id: &TaskId) -> Item {
+    Item::from([("prefix".to_owned(), text(id.prefix())), ("id".to_owned(), text(id.as_str()))])
 }
 
-fn text(text: impl Into<String>) -> AttributeValue {
-    AttributeValue::S(text.into())
-}
-
-fn attribute<'a>(item: Option<&'a Item>, name: &str) -> Option<&'a str> {
-    item?.get(name)?.as_s().ok().map(String::as_str)
+fn attribute<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
+    item.get(name)?.as_s().ok().map(String::as_str)
 }
 
 fn digits_in_common(one: &str, other: &str) -> usize {

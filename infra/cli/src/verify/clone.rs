@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use adapters::github::{Client, Error, Repository};
 use domain::contract::token::{Level, Repositories, Scope};
+use domain::ids::RepositoryName;
 use secrecy::SecretString;
 use tokio::process::Command;
 
@@ -36,9 +37,13 @@ const GET_THROUGH: &str = "the token itself is good: see that git gets through t
                            account's list of allowed addresses)";
 
 /// A token that reads code, as git's helper asks for.
-pub(super) async fn token(stack: &Stack, repository: Option<&str>, progress: Progress) -> Found<SecretString> {
+pub(super) async fn token(
+    stack: &Stack,
+    repository: Option<&RepositoryName>,
+    progress: Progress,
+) -> Found<SecretString> {
     progress.say("Asking the token function for a token...");
-    let repositories = repository.map(|name| Repositories::new(&[name])).transpose();
+    let repositories = repository.map(|name| Repositories::new(&[name.as_str()])).transpose();
     let scope = Scope {
         repositories: repositories.map_err(|invalid| Failed::new(invalid.to_string(), "name it with --clone"))?,
         permissions: Some(BTreeMap::from([("contents".to_owned(), Level::Read)])),
@@ -61,7 +66,7 @@ pub(super) async fn token(stack: &Stack, repository: Option<&str>, progress: Pro
 pub(super) async fn check(
     stack: &Stack,
     token: &SecretString,
-    named: Option<&str>,
+    named: Option<&RepositoryName>,
     account: &Account,
     progress: Progress,
 ) -> Result<String, Failed> {
@@ -86,12 +91,16 @@ pub(super) async fn check(
 }
 
 /// The repository of this name, or the first private one.
-async fn repository(client: &Client, token: &SecretString, named: Option<&str>) -> Result<Option<Repository>, Error> {
+async fn repository(
+    client: &Client,
+    token: &SecretString,
+    named: Option<&RepositoryName>,
+) -> Result<Option<Repository>, Error> {
     let mut next: Option<String> = None;
     loop {
         let page = once_known(async || client.installation_repositories(token, next.as_deref()).await).await?;
         let wanted = |found: &Repository| match named {
-            Some(named) => found.full_name.eq_ignore_ascii_case(named),
+            Some(named) => found.full_name.is(named.as_str()),
             None => found.private,
         };
         let found = page.body.repositories.into_iter().find(wanted);
@@ -102,7 +111,7 @@ async fn repository(client: &Client, token: &SecretString, named: Option<&str>) 
     }
 }
 
-async fn clone(stack: &Stack, repository: &str, by_path: bool, account: &Account) -> Result<(), Failed> {
+async fn clone(stack: &Stack, repository: &RepositoryName, by_path: bool, account: &Account) -> Result<(), Failed> {
     let Some((protocol, host)) = web_host(&stack.github_api_url) else {
         return Err(Failed::new(
             format!("{} has no host", stack.github_api_url),

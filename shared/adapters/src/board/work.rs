@@ -113,7 +113,7 @@ impl Board {
         }
         expression.add("version", 1);
         // A transaction that holds the item is about to change it: whoever does leaves it owed or settled.
-        let (_, found) = self.pull_requests.update_and_get(key(item), &expression).await?;
+        let (_, found) = self.pull_requests.update_and_get(key(item), expression).await?;
         found.map(|found| self.read_item(item, found)).transpose().map(Option::flatten)
     }
 

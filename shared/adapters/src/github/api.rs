@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::ids::InstallationId;
+use domain::ids::{AppId, ClientId, DeliveryGuid, HookDeliveryId, InstallationId, RepositoryId, RepositoryName};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -57,7 +57,7 @@ pub struct Repository {
     /// The name without its owner.
     pub name: String,
     /// `owner/name`.
-    pub full_name: String,
+    pub full_name: RepositoryName,
     /// Whether it takes a token to read it.
     #[serde(default)]
     pub private: bool,
@@ -125,10 +125,10 @@ pub struct Installation {
 #[derive(Debug, Clone, Deserialize)]
 pub struct App {
     /// The App ID.
-    pub id: u64,
+    pub id: AppId,
     /// What GitHub prefers as `iss`; servers of before 2024 have none.
     #[serde(default)]
-    pub client_id: Option<String>,
+    pub client_id: Option<ClientId>,
     /// Its name in URLs.
     #[serde(default)]
     pub slug: String,
@@ -200,9 +200,9 @@ pub struct HookConfigUpdate<'a> {
 #[derive(Debug, Clone, Deserialize)]
 pub struct HookDelivery {
     /// Names this attempt.
-    pub id: u64,
+    pub id: HookDeliveryId,
     /// The same for a delivery and its redeliveries.
-    pub guid: String,
+    pub guid: DeliveryGuid,
     /// When it was sent.
     pub delivered_at: Timestamp,
     /// Whether somebody asked for it to be sent again.
@@ -221,10 +221,10 @@ pub struct HookDelivery {
     pub action: Option<String>,
     /// The installation it is about.
     #[serde(default)]
-    pub installation_id: Option<u64>,
+    pub installation_id: Option<InstallationId>,
     /// The repository it is about.
     #[serde(default)]
-    pub repository_id: Option<u64>,
+    pub repository_id: Option<RepositoryId>,
 }
 
 /// What was sent in one delivery and what was answered.
@@ -378,7 +378,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn hook_delivery(&self, app: &dyn Bearer, id: u64) -> Result<HookDeliveryDetail, Error> {
+    pub async fn hook_delivery(&self, app: &dyn Bearer, id: HookDeliveryId) -> Result<HookDeliveryDetail, Error> {
         Ok(self.get(&format!("/app/hook/deliveries/{id}"), app).await?.body)
     }
 
@@ -387,7 +387,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn redeliver(&self, app: &dyn Bearer, id: u64) -> Result<(), Error> {
+    pub async fn redeliver(&self, app: &dyn Bearer, id: HookDeliveryId) -> Result<(), Error> {
         let answer: Result<Answer<serde_json::Value>, Error> =
             self.post(&format!("/app/hook/deliveries/{id}/attempts"), app, &serde_json::json!({})).await;
         answer.map(drop)

@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::prelude::BASE64_STANDARD;
+use domain::ids::Issuer;
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::zeroize::Zeroizing;
@@ -113,7 +114,7 @@ impl AppKey {
     }
 
     /// Authenticates requests as the App, each with a JSON Web Token of its own. Arguments as for [`Self::jwt`].
-    pub fn bearer<'a>(&'a self, issuer: &'a str, now: Timestamp, offset: SignedDuration) -> AppBearer<'a> {
+    pub fn bearer<'a>(&'a self, issuer: &'a Issuer, now: Timestamp, offset: SignedDuration) -> AppBearer<'a> {
         AppBearer { key: self, issuer, now, offset }
     }
 
@@ -123,7 +124,7 @@ impl AppKey {
     ///
     /// # Errors
     /// [`KeyError::Malformed`] when the key cannot sign.
-    pub fn jwt(&self, issuer: &str, now: Timestamp, offset: SignedDuration) -> Result<SecretString, KeyError> {
+    pub fn jwt(&self, issuer: &Issuer, now: Timestamp, offset: SignedDuration) -> Result<SecretString, KeyError> {
         let now = now.saturating_add(offset).unwrap_or(now);
         let claims = Claims {
             iss: issuer,
@@ -140,7 +141,7 @@ impl AppKey {
 #[derive(Debug)]
 pub struct AppBearer<'a> {
     key: &'a AppKey,
-    issuer: &'a str,
+    issuer: &'a Issuer,
     now: Timestamp,
     offset: SignedDuration,
 }
@@ -153,7 +154,7 @@ impl Bearer for AppBearer<'_> {
 
 #[derive(Serialize)]
 struct Claims<'a> {
-    iss: &'a str,
+    iss: &'a Issuer,
     iat: i64,
     exp: i64,
     /// Without it two environments that sign in the same second send the same token, which was reported to fail.
@@ -330,7 +331,7 @@ mod tests {
             let key = parse(shape).unwrap();
             assert_eq!(key.pkcs8_der(), pkcs8.as_ref());
             assert_eq!(format!("{key:?}"), format!("AppKey {{ fingerprint: {:?}, .. }}", key.fingerprint()));
-            assert!(key.jwt("Iv1.abc", Timestamp::UNIX_EPOCH, SignedDuration::ZERO).is_ok());
+            assert!(key.jwt(&"Iv1.abc".parse().unwrap(), Timestamp::UNIX_EPOCH, SignedDuration::ZERO).is_ok());
             assert_eq!(key.to_pem().expose_secret(), pem("PRIVATE KEY", pkcs8.as_ref()));
         }
     }

@@ -6,7 +6,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
-use crate::ids::{AppId, InstallationId};
+use crate::ids::{AppId, ClientId, InstallationId, Issuer};
 
 /// What the webhook secret holds: `{"webhook_secret": "…", "installations"?: [ids]}`.
 #[derive(Debug)]
@@ -21,9 +21,9 @@ pub struct WebhookSecret {
 #[derive(Debug)]
 pub struct AppSecret {
     /// The App ID, or a client id where somebody stored that.
-    pub app_id: String,
+    pub app_id: Issuer,
     /// The client id, which GitHub prefers as `iss`.
-    pub client_id: Option<String>,
+    pub client_id: Option<ClientId>,
     /// The installation that tokens are minted for unless a request names another.
     pub installation_id: Option<InstallationId>,
     /// The App's private key, PEM.
@@ -97,20 +97,18 @@ impl Stored for AppSecret {
         if is_placeholder(&private_key) {
             return Err("private_key is empty or a placeholder".into());
         }
-        let client_id = text(fields, "client_id")?.map(|id| id.expose_secret().trim().to_owned());
-        Ok(Self {
-            app_id: app_id(fields)?,
-            client_id: client_id.filter(|id| !id.is_empty()),
-            installation_id: installation_id(fields)?,
-            private_key,
-        })
+        let client_id = text(fields, "client_id")?.and_then(|id| id.expose_secret().parse().ok());
+        Ok(Self { app_id: app_id(fields)?, client_id, installation_id: installation_id(fields)?, private_key })
     }
 }
 
 impl AppSecret {
     /// The value as it is stored.
     pub fn to_json(&self) -> SecretString {
-        let app_id = self.app_id.parse::<AppId>().map_or_else(|_| json!(self.app_id), |id| json!(id));
+        let app_id = match &self.app_id {
+            Issuer::App(id) => json!(id),
+            Issuer::Client(id) => json!(id),
+        };
         let mut value = json!({"app_id": app_id, "private_key": self.private_key.expose_secret()});
         if let Some(client_id) = &self.client_id {
             value["client_id"] = json!(client_id);
@@ -125,8 +123,8 @@ impl AppSecret {
 /// What `configure-github-app` of the self-hosted server wrote into `github-app.json`.
 #[derive(Debug)]
 pub struct SelfHosted {
-    /// The App ID.
-    pub app_id: String,
+    /// The App ID, or a client id where somebody stored that.
+    pub app_id: Issuer,
     /// The installation, where it was found.
     pub installation_id: Option<InstallationId>,
     /// The secret GitHub signs deliveries with.
@@ -140,20 +138,15 @@ impl Stored for SelfHosted {
     }
 }
 
-/// The App ID, or a client id, as GitHub takes it for the issuer: without the blanks around it.
-fn app_id(fields: &Map<String, Value>) -> Result<String, String> {
+fn app_id(fields: &Map<String, Value>) -> Result<Issuer, String> {
     match fields.get("app_id") {
         None | Some(Value::Null) => Err("app_id is missing".into()),
         Some(Value::String(text)) if text.trim().is_empty() => Err("app_id is empty".into()),
-        Some(Value::String(text)) if is_client_id(text.trim()) => Ok(text.trim().to_owned()),
-        Some(value) => id(value, "app_id").map(|id| id.to_string()),
+        Some(value) => {
+            let client_id = value.as_str().and_then(|text| text.parse().ok());
+            client_id.map_or_else(|| id(value, "app_id").map(|id| Issuer::App(AppId(id))), Ok)
+        }
     }
-}
-
-/// Whether a text is a client id, such as `Iv23liAbCdEf0123456789` or `lv1.0123456789abcdef`.
-pub fn is_client_id(text: &str) -> bool {
-    text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("iv"))
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.')
 }
 
 fn installation_id(fields: &Map<String, Value>) -> Result<Option<InstallationId>, String> {
@@ -276,7 +269,11 @@ mod tests {
     fn an_id_is_taken_in_every_shape_that_can_mean_one_number() {
         for shape in [json!(42), json!("42"), json!(" 42\n"), json!("\u{a0}42\r\n"), json!(42.0), json!("42.0")] {
             let read = app(&shape, &shape).unwrap();
-            assert_eq!((read.app_id.as_str(), read.installation_id), ("42", Some(InstallationId(42))), "{shape}");
+            assert_eq!(
+                (read.app_id, read.installation_id),
+                (Issuer::App(AppId(42)), Some(InstallationId(42))),
+                "{shape}"
+            );
             let listed = webhook(&json!({"webhook_secret": "s3cret", "installations": [shape, 7]})).unwrap();
             assert_eq!(listed.installations, Some(vec![InstallationId(42), InstallationId(7)]), "{shape}");
         }
@@ -285,7 +282,7 @@ mod tests {
         for none in [json!(null), json!(""), json!(" \n")] {
             assert_eq!(app(&json!(1), &none).unwrap().installation_id, None);
         }
-        assert_eq!(app(&json!(" Iv23liAbC\n"), &json!(1)).unwrap().app_id, "Iv23liAbC");
+        assert_eq!(app(&json!(" Iv23liAbC\n"), &json!(1)).unwrap().app_id.to_string(), "Iv23liAbC");
     }
 
     #[test]
@@ -326,8 +323,8 @@ mod tests {
     fn what_is_written_is_read_again() {
         let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
         let written = AppSecret {
-            app_id: "42".into(),
-            client_id: Some("Iv1.a".into()),
+            app_id: Issuer::App(AppId(42)),
+            client_id: "Iv1.a".parse().ok(),
             installation_id: Some(InstallationId(7)),
             private_key: key.into(),
         };
@@ -337,7 +334,7 @@ mod tests {
         assert_eq!(read.private_key.expose_secret(), key);
         assert_eq!(
             (read.app_id, read.client_id, read.installation_id),
-            ("42".into(), Some("Iv1.a".into()), Some(InstallationId(7)))
+            (Issuer::App(AppId(42)), "Iv1.a".parse().ok(), Some(InstallationId(7)))
         );
         let lines = json!({"app_id": 42, "private_key": key.lines().collect::<Vec<_>>()});
         let read: AppSecret = parse(&format!("\u{feff}{lines}\n").into()).unwrap();

@@ -247,20 +247,15 @@ impl Scope {
     fn parse(fields: &mut Map<String, Value>) -> Result<Self, Invalid> {
         let repositories = take::<Vec<String>>(fields, "repositories", "a list of names")?;
         let repositories = repositories.map(|texts| Repositories::new(&texts)).transpose()?;
-        let installation_id = take::<u64>(fields, "installation_id", "a number")?;
-        if installation_id == Some(0) {
+        let installation_id = take(fields, "installation_id", "a number")?;
+        if installation_id == Some(InstallationId(0)) {
             return Err(Invalid::new("installation_id must be a positive number"));
         }
         let min_ttl_seconds = take::<u32>(fields, "min_ttl_seconds", "a number of seconds")?;
         if min_ttl_seconds.is_some_and(|seconds| seconds > MOST_TTL_SECONDS) {
             return Err(Invalid::new(format!("min_ttl_seconds must be at most {MOST_TTL_SECONDS}")));
         }
-        Ok(Self {
-            installation_id: installation_id.map(InstallationId),
-            repositories,
-            permissions: permissions(fields)?,
-            min_ttl_seconds,
-        })
+        Ok(Self { installation_id, repositories, permissions: permissions(fields)?, min_ttl_seconds })
     }
 }
 

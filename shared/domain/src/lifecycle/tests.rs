@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{AWAIT_TASK, is_news};
 use crate::base::BaseMove;
 use crate::history;
-use crate::ids::{InstallationId, PullRequestKey, PullRequestNumber, RepositoryId, TaskId};
+use crate::ids::{DeliveryGuid, InstallationId, PullRequestKey, PullRequestNumber, RepositoryId, TaskId};
 use crate::outcome::{Applied, Freshness, Outcome};
 use crate::protocol::{Found, Next, Protocol, RESTS_ON, Read, Stored, TRIES, Write, Written};
 use crate::pull_request::{Mergeability, PullRequest, Snapshot, State};
@@ -1334,7 +1334,7 @@ fn entry(what: &str, why: &str, by: &str) -> (String, String, String) {
 fn each_change_of_a_card_is_told_once_with_its_delivery() {
     let mut tables = Tables::with_task(TASK, Status::PrSubmitted, Some(0));
     let pr = Pr::new(1, TAG, 10);
-    let delivered = |report: Report, id: &str| report.delivered_as(Some(id.to_owned()));
+    let delivered = |report: Report, id: &str| report.delivered_as(Some(DeliveryGuid::of_header(id)));
     tables.apply(delivered(pr.delivery(), "d-1"), 11);
     tables.apply(pr.answered(Mergeability::Conflicting), 12);
     tables.apply(pr.answered(Mergeability::Mergeable), 13);
@@ -1349,8 +1349,9 @@ fn each_change_of_a_card_is_told_once_with_its_delivery() {
     let history = &tables.task(TASK).history;
     let first = history.first().unwrap();
     assert_eq!((first.at, first.pull_request.as_str()), (EPOCH + 11, "acme/app#1"));
-    let deliveries: Vec<_> = history.iter().map(|entry| entry.delivery.as_deref()).collect();
-    assert_eq!(deliveries, [Some("d-1"), None, None, Some("d-2")]);
+    let deliveries: Vec<_> = history.iter().map(|entry| entry.delivery.clone()).collect();
+    let guid = |id| Some(DeliveryGuid::of_header(id));
+    assert_eq!(deliveries, [guid("d-1"), None, None, guid("d-2")]);
 }
 
 #[test]

@@ -279,7 +279,7 @@ impl TokenFunction {
     async fn mint(&self, installation: u64, permissions: &Value) -> Value {
         let app = self.github.app();
         let key = adapters::github::app::AppKey::from_pem(&SecretString::from(app.pem)).unwrap();
-        let jwt = key.jwt(&app.client_id, Timestamp::now(), SignedDuration::ZERO).unwrap();
+        let jwt = key.jwt(&app.client_id.parse().unwrap(), Timestamp::now(), SignedDuration::ZERO).unwrap();
         let request = adapters::github::AccessTokenRequest {
             repositories: None,
             permissions: serde_json::from_value(permissions.clone()).unwrap(),

@@ -1,5 +1,7 @@
 //! GitHub shows something that is not stored, and why nobody told.
 
+use domain::ids::InstallationId;
+
 use super::super::context::Context;
 use super::super::evidence::{PullRequestEvidence, Served};
 use super::Explanation;
@@ -36,7 +38,7 @@ pub(super) fn not_served(context: &Context<'_>) -> Explanation {
          add it there, and make up for what was missed with",
         context.difference(),
         context.evidence.webhook_secret,
-        context.pull_request().and_then(PullRequestEvidence::installation_id).unwrap_or_default()
+        context.pull_request().and_then(PullRequestEvidence::installation_id).unwrap_or(InstallationId(0))
     );
     Explanation::with_command(context, &sentence)
 }
