@@ -16,7 +16,7 @@ def pytest_addoption(parser):
     parser.addoption("--functions", metavar="DIR", help="deploy the real functions built by `cargo lambda build` into DIR as well")
     parser.addoption("--binaries", metavar="DIR", default="target/debug", help="where `cargo build` put the command line and the local stack")
     parser.addoption("--calls", metavar="FILE", help="compare the template's grants with the calls that `make test` recorded in FILE")
-    parser.addoption("--terraform", metavar="DIR", help="apply the Terraform example as well, with the providers in DIR (needs terraform)")
+    parser.addoption("--terraform", metavar="DIR", help="apply the Terraform example by terraform as well, with the providers in DIR")
     parser.addoption("--every-catch", action="store_true", help="ask every check about every planted mistake, not only until one catches it (3 min)")
 
 

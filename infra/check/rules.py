@@ -81,7 +81,7 @@ ALARMED = {
     ("AWS/Lambda", "Errors", "TokenFunction"),
 }
 # Where a parameter asks for it, a function has these as well, and a role may do these.
-OPTIONAL_VARIABLES = {"ReconcileFunction": {"SSL_CERT_FILE"}, "TokenFunction": {"SSL_CERT_FILE"}}
+OPTIONAL_VARIABLES = {"SSL_CERT_FILE": ("HasCaBundle", "/opt/ca-bundle.pem"), "HTTPS_PROXY": ("HasProxy", {"Ref": "HttpsProxy"}), "NO_PROXY": ("HasProxy", {"Ref": "NoProxy"})}
 OPTIONAL_GRANTS = {
     "WebhookRole": {"HasKey": {"kms:Decrypt"}, "IsTraced": {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}},
     "OperatorPolicy": {"HasKey": {"kms:Decrypt", "kms:GenerateDataKey"}},
@@ -309,10 +309,16 @@ def every_alias_of_the_token_function_is_a_profile(template):
 @rule
 def the_token_functions_variables_fit(template):
     """Lambda takes 4 KB for all of them together."""
-    most = {"TOKEN_POLICY": template["Parameters"]["TokenPolicy"].get("MaxLength", 4096), "GITHUB_API_URL": template["Parameters"]["GitHubApiUrl"].get("MaxLength", 4096)}
+    def longest(value):
+        if isinstance(value, str):
+            return len(value)
+        if "Fn::If" in value:
+            return longest(value["Fn::If"][1])
+        # Names and ARNs that AWS makes of our names are below 200.
+        return int(template["Parameters"].get(value.get("Ref"), {"MaxLength": 200}).get("MaxLength", 4096))
+
     variables = properties(template, "TokenFunction")["Environment"]["Variables"]
-    # Names and ARNs that AWS makes of our names are below 200.
-    size = sum(len(name) + int(most.get(name, 200)) for name in variables)
+    size = sum(len(name) + longest(value) for name, value in variables.items())
     if size > 4096:
         yield f"TokenFunction: {size} bytes of variables are too many for Lambda"
 
@@ -431,8 +437,9 @@ def functions_are_what_is_built_and_read_what_they_need(template):
         if (inner.get("Runtime"), inner.get("Handler"), inner.get("Architectures")) != ("provided.al2023", "bootstrap", [{"Ref": "Architecture"}]):
             yield f"{name}: runtime, handler or architecture"
         variables = dict(inner.get("Environment", {}).get("Variables", {}))
-        for variable in OPTIONAL_VARIABLES.get(name, ()):
-            if "AWS::NoValue" not in json.dumps(variables.pop(variable, None)):
+        # The webhook calls AWS alone, from where no proxy of a subnet is reached.
+        for variable, (condition, value) in OPTIONAL_VARIABLES.items() if name != "WebhookFunction" else ():
+            if variables.pop(variable, None) != {"Fn::If": [condition, value, {"Ref": "AWS::NoValue"}]}:
                 yield f"{name}: {variable} is not as a parameter asks"
         if variables.keys() != ENVIRONMENT[name]:
             yield f"{name}: variables {sorted(variables)}"
@@ -448,6 +455,8 @@ def no_parameter_carries_a_secret(template):
     for name, parameter in template["Parameters"].items():
         if parameter.get("NoEcho") or re.search("secret|password|private|pem", name, re.IGNORECASE):
             yield f"{name}: a secret would be read back from the stack"
+    if re.fullmatch(template["Parameters"]["HttpsProxy"]["AllowedPattern"], "http://user:password@proxy.example.com:3128"):
+        yield "HttpsProxy: a password would be read back from the stack"
 
 
 @rule

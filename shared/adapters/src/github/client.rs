@@ -175,7 +175,7 @@ impl Client {
         match self.http.get() {
             Some(http) => Ok(http),
             None => {
-                let http = http::client()?;
+                let http = http::client(&self.base)?;
                 Ok(self.http.get_or_init(|| http))
             }
         }

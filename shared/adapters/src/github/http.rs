@@ -24,29 +24,31 @@ const MOST_REDIRECTS: usize = 3;
 const USER_AGENT: &str = concat!("konduktor-github-app/", env!("CARGO_PKG_VERSION"));
 const API_VERSION: HeaderName = HeaderName::from_static("x-github-api-version");
 
-/// Builds the client: time-outs, GitHub's headers, no proxy, and no redirect followed by itself.
+/// Builds the client for a base URL: time-outs, GitHub's headers, and no redirect followed by itself.
+///
+/// HTTPS goes through the proxy that `HTTPS_PROXY` names, but for what `NO_PROXY` names, as the AWS SDK's own client does. Plain HTTP, which is
+/// loopback's, goes through none: the App's JSON Web Token could be read there.
 ///
 /// It reads the trust roots, which takes milliseconds, so [`super::Client`] builds it at the first request: a cold
 /// start that finds its token in the table never does.
 ///
 /// # Errors
 /// [`Error::Unexpected`] when no trust roots can be loaded.
-pub fn client() -> Result<reqwest::Client, Error> {
+pub fn client(base: &str) -> Result<reqwest::Client, Error> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
     // <https://docs.github.com/en/rest/about-the-rest-api/api-versions>
     headers.insert(API_VERSION, HeaderValue::from_static("2022-11-28"));
     #[expect(clippy::disallowed_methods, reason = "the one place that builds the HTTP client")]
-    reqwest::Client::builder()
+    let builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
         .default_headers(headers)
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(REQUEST_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .build()
-        .map_err(|error| Error::Unexpected(Box::new(error)))
+        .redirect(reqwest::redirect::Policy::none());
+    let builder = if base.starts_with("https://") { builder } else { builder.no_proxy() };
+    builder.build().map_err(|error| Error::Unexpected(Box::new(error)))
 }
 
 /// What a request proves itself with.
