@@ -8,9 +8,11 @@ use crate::{NAME, output};
 
 const EXAMPLES: &str = "\
 Examples:
-  konduktor-github-app completions bash > ~/.local/share/bash-completion/completions/konduktor-github-app
+  konduktor-github-app completions bash \\
+    > ~/.local/share/bash-completion/completions/konduktor-github-app
   konduktor-github-app completions zsh > \"${fpath[1]}/_konduktor-github-app\"
-  konduktor-github-app completions fish > ~/.config/fish/completions/konduktor-github-app.fish";
+  konduktor-github-app completions fish \\
+    > ~/.config/fish/completions/konduktor-github-app.fish";
 
 /// Print the completions of a shell
 #[derive(Debug, clap::Args)]

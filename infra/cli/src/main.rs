@@ -11,6 +11,7 @@ mod create;
 mod credential;
 mod explain;
 mod failure;
+mod git;
 mod github_app;
 mod history;
 mod last_account;
@@ -41,7 +42,8 @@ Examples:
   konduktor-github-app configure
   konduktor-github-app verify
   konduktor-github-app setup-git
-  GH_TOKEN=$(konduktor-github-app token --repository app --permission pull_requests=write) gh pr list
+  GH_TOKEN=$(konduktor-github-app token --repository app \\
+    --permission pull_requests=write) gh pr list --repo acme/app
   konduktor-github-app task create 'Fix login timeout' --priority p1
   konduktor-github-app task list
   konduktor-github-app board

@@ -3,6 +3,7 @@
 //! It writes as the board does: `title`, `status`, `priority`, `repository` and the two times, never an attribute that the
 //! functions own.
 
+mod list;
 mod start;
 mod table;
 mod view;
@@ -34,11 +35,12 @@ const PRIORITIES: [&str; 5] = ["p0", "p1", "p2", "p3", "p4"];
 
 const EXAMPLES: &str = "\
 Examples:
-  konduktor-github-app task create 'Fix login timeout' --priority p1 --repository acme/app
+  konduktor-github-app task create 'Fix login' --repository acme/app
   konduktor-github-app task tag 4d9d444d
   git switch -c $(konduktor-github-app task start 4d9d444d)
   konduktor-github-app task move 4d9d444d in_progress
   konduktor-github-app task wait 4d9d444d --until done --timeout 2h
+  konduktor-github-app task list --repository acme/app --conflict
   konduktor-github-app task list --status pr_submitted --json";
 
 /// Work the board
@@ -88,15 +90,31 @@ pub(crate) struct Create {
 
 /// Show the board, the most urgent and oldest tasks first
 ///
-/// Into a pipe it goes as one line a task: id, status, priority, repository, conflict and title, separated by tabs.
+/// Into a pipe it goes as one line a task: id, status, priority, repository, conflict and title, separated by tabs. What is
+/// longer than the terminal goes through PAGER, less unless set. With --watch a pipe gets the line of each task that changed.
 #[derive(Debug, Args)]
 pub(crate) struct List {
     /// Only this column
     #[arg(long, value_parser = status())]
     status: Option<Status>,
-    /// Also the trash, and every task that is done
+    /// Only tasks of this repository
+    #[arg(long, value_name = "OWNER/NAME", value_parser = repository)]
+    repository: Option<String>,
+    /// Only tasks that a branch of this clone is named after, as `task start` names it
+    #[arg(long)]
+    mine: bool,
+    /// Only tasks whose pull request conflicts with its base
+    #[arg(long)]
+    conflict: bool,
+    /// At most so many tasks of each column [default at a terminal: 20, and 10 that are done]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "all")]
+    limit: Option<u32>,
+    /// Also the trash, and every task of each column
     #[arg(long)]
     all: bool,
+    /// Show what changes as it does, until Ctrl-C
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
     /// Print the tasks as JSON, with everything that the table holds
     #[arg(long)]
     json: bool,
@@ -173,23 +191,19 @@ async fn create(arguments: Create, account: &Account) -> Result<(), Failure> {
 
 async fn list(arguments: List, account: &Account) -> Result<(), Failure> {
     let tasks = open(&arguments.table, account).await?;
-    let (mut cards, unreadable) = tasks.all().await?;
-    if unreadable > 0 {
-        eprintln!("{}: {unreadable} items of the table are no tasks and were left out", crate::NAME);
+    let wanted = list::Wanted::of(&arguments)?;
+    if arguments.watch {
+        return list::watch(&tasks, &wanted, &arguments).await;
     }
-    cards.retain(|card| match &arguments.status {
-        Some(status) => card.task.status == *status,
-        None => arguments.all || card.task.status != Status::Trash,
-    });
-    cards.sort_by(|one, other| one.rank().cmp(&other.rank()));
+    let cards = list::read(&tasks, &wanted, true).await?;
     if arguments.json {
         let cards = cards.iter().map(Card::json).collect::<Result<Vec<_>, _>>()?;
         return output::write_json(Value::Array(cards).to_string());
     }
-    output::write(match Terminal::of_stdout() {
-        Some(terminal) => view::board(&cards, &arguments, terminal),
-        None => view::lines(&cards),
-    })
+    match Terminal::of_stdout() {
+        Some(terminal) => output::page(&view::board(&cards, &arguments, terminal), terminal),
+        None => output::write(view::lines(&cards)),
+    }
 }
 
 async fn show(arguments: Show, account: &Account) -> Result<(), Failure> {

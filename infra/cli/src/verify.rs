@@ -27,9 +27,11 @@ Examples:
   Why did this card not move?
     konduktor-github-app verify --task 4d9d444d
   A webhook behind a tunnel, and a repository of choice to clone:
-    konduktor-github-app verify --webhook-url https://tunnel.example.com/api/webhooks/github --clone acme/app
+    konduktor-github-app verify --clone acme/app \\
+      --webhook-url https://tunnel.example.com/api/webhooks/github
   For scripts:
-    konduktor-github-app verify --json | jq '.checks[] | select(.verdict == \"failed\")'";
+    konduktor-github-app verify --json |
+      jq '.checks[] | select(.verdict == \"failed\")'";
 
 /// Check that everything holds: stack, functions, tables, secrets, App, installation, webhook, tokens, clone
 ///

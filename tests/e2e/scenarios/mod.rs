@@ -8,6 +8,7 @@ mod create;
 mod credential;
 mod explain;
 mod github_client;
+mod help;
 mod lifecycle;
 mod migration;
 mod pr;

@@ -8,15 +8,21 @@ use super::List;
 use super::table::Card;
 use crate::history;
 use crate::output::{Style, Terminal};
-use crate::text::{beginning, printable, split_at_width, width};
+use crate::text::{beginning, printable, split_at_width, when, width};
 
 /// A column narrower than this wraps every other word: then fewer columns stand side by side.
 const NARROWEST: usize = 20;
 const GAP: usize = 2;
 const MOST_TITLE_LINES: usize = 3;
 
-/// How many of the tasks that are done a board shows, the latest: it is about what is to be done.
+/// How many tasks of a column a board shows: it is to be looked at.
+const MOST: usize = 20;
+
+/// How many of those that are done, the latest: it is about what is to be done.
 const MOST_DONE: usize = 10;
+
+/// The names of a task's facts and the space behind the longest of them.
+const FACT: usize = "pull request".len() + 2;
 
 type Line = (String, Style);
 
@@ -27,7 +33,8 @@ pub(super) fn board(cards: &[Card], asked: &List, terminal: Terminal) -> String 
     let width = ((terminal.columns + GAP) / side_by_side).saturating_sub(GAP).max(1);
     let mut text = String::new();
     for row in statuses.chunks(side_by_side) {
-        let columns: Vec<Vec<Line>> = row.iter().map(|status| column(cards, status, asked.all, width)).collect();
+        let columns: Vec<Vec<Line>> =
+            row.iter().map(|status| column(cards, status, most(status, asked), width)).collect();
         text.push_str(&beside(&columns, width, terminal));
         text.push('\n');
     }
@@ -48,15 +55,24 @@ fn statuses(cards: &[Card], asked: &List) -> Vec<Status> {
     statuses
 }
 
-fn column(cards: &[Card], status: &Status, all: bool, width: usize) -> Vec<Line> {
+fn most(status: &Status, asked: &List) -> usize {
+    let usual = if *status == Status::Done { MOST_DONE } else { MOST };
+    match asked.limit {
+        _ if asked.all => usize::MAX,
+        Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
+        None => usual,
+    }
+}
+
+fn column(cards: &[Card], status: &Status, most: usize, width: usize) -> Vec<Line> {
     let mut cards: Vec<&Card> = cards.iter().filter(|card| card.task.status == *status).collect();
     let name = if status.as_str().is_empty() { "no status".to_owned() } else { printable(status.as_str()) };
     let mut lines = vec![(format!("{name} ({})", cards.len()), Style::Strong), (String::new(), Style::Plain)];
-    let left_out = if *status == Status::Done && !all { cards.len().saturating_sub(MOST_DONE) } else { 0 };
-    if left_out > 0 {
+    let left_out = cards.len().saturating_sub(most);
+    if left_out > 0 && *status == Status::Done {
         cards.sort_by(|one, other| other.board.updated_at.cmp(&one.board.updated_at));
-        cards.truncate(MOST_DONE);
     }
+    cards.truncate(most);
     for card in cards {
         lines.extend(short(card, width));
         lines.push((String::new(), Style::Plain));
@@ -156,43 +172,30 @@ pub(super) fn lines(cards: &[Card]) -> String {
 
 /// All of a task, for people.
 pub(super) fn card(card: &Card, tag: &str, now: Timestamp) -> String {
-    let task = &card.task;
-    let board = &card.board;
-    let mut text = format!("{}\n\n", title(card));
+    let (task, board) = (&card.task, &card.board);
+    let mut facts = vec![("id", task.id.to_string()), ("tag", tag.to_owned()), ("status", task.status.to_string())];
+    let time = |at: &Option<String>| at.as_ref().map(|at| at.parse().map_or_else(|_| at.clone(), |at| when(at, now)));
     for (name, value) in [
-        ("id", Some(task.id.as_str())),
-        ("tag", Some(tag)),
-        ("status", Some(task.status.as_str())),
-        ("priority", board.priority.as_deref()),
-        ("repository", task.repository.as_deref()),
-        ("created", board.created_at.as_deref()),
-        ("updated", board.updated_at.as_deref()),
+        ("priority", board.priority.clone()),
+        ("repository", task.repository.clone()),
+        ("created", time(&board.created_at)),
+        ("updated", time(&board.updated_at)),
     ] {
-        if let Some(value) = value {
-            text.push_str(&format!("{name:<12}{}\n", printable(value)));
-        }
+        facts.extend(value.map(|value| (name, value)));
     }
     for (key, linked) in &task.pull_requests {
         let current = if task.pull_request.as_ref() == Some(key) { " (current)" } else { "" };
-        text.push_str(&format!(
-            "{:<12}{} {}{current}\n",
-            "pull request",
-            printable(&linked.url),
-            linked.state.as_str()
-        ));
+        facts.push(("pull request", format!("{} {}{current}", linked.url, linked.state.as_str())));
     }
     if task.has_merge_conflict == Some(true) {
-        let cause = task.conflict_caused_by.as_deref().map(|url| format!(", since {} was merged", printable(url)));
-        text.push_str(&format!("{:<12}with its base branch{}\n", "conflict", cause.unwrap_or_default()));
+        let cause = task.conflict_caused_by.as_deref().map(|url| format!(", since {url} was merged"));
+        facts.push(("conflict", format!("with its base branch{}", cause.unwrap_or_default())));
     }
-    let timeline = history::timeline(task, now);
-    if !timeline.is_empty() {
-        text.push_str("\nhistory\n");
-    }
-    for line in timeline {
-        text.push_str(&format!("  {}\n", printable(&line)));
-    }
-    text
+    let facts: String =
+        facts.into_iter().map(|(name, value)| format!("{name:<FACT$}{}\n", printable(&value))).collect();
+    let timeline: String = history::timeline(task, now).iter().map(|line| format!("  {}\n", printable(line))).collect();
+    let history = if timeline.is_empty() { "" } else { "\nhistory\n" };
+    format!("{}\n\n{facts}{history}{timeline}", title(card))
 }
 
 fn current(card: &Card) -> Option<(&PullRequestKey, &LinkedPullRequest)> {
@@ -225,7 +228,7 @@ mod tests {
 
     #[test]
     fn columns_stand_below_each_other_whatever_their_text() {
-        let terminal = Terminal { columns: 80, colours: false };
+        let terminal = Terminal { columns: 80, rows: 24, colours: false };
         let cell = |text: &str| vec![(text.to_owned(), Style::Plain)];
         let shown = beside(&[cell("ログイン"), cell("e\u{301}"), cell("end")], 10, terminal);
         assert_eq!(shown, "ログイン    e\u{301}           end\n");
