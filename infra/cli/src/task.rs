@@ -66,6 +66,13 @@ pub(crate) struct Table {
     stack: String,
 }
 
+impl Table {
+    /// The stack, whether the table is found by it or named otherwise.
+    pub(crate) fn stack(&self) -> &str {
+        &self.stack
+    }
+}
+
 /// Put a task on the board, and print its id and its tag
 #[derive(Debug, Args)]
 pub(crate) struct Create {
@@ -213,7 +220,8 @@ async fn show(arguments: Show, account: &Account) -> Result<(), Failure> {
         return output::write_json(card.json()?.to_string());
     }
     let tag = tasks.shortest_tag(&card.task.id).await?;
-    output::write(view::card(&card, &written(&tag), clock::now()))
+    let columns = Terminal::of_stdout().map(|terminal| terminal.columns);
+    output::write(view::card(&card, &written(&tag), columns, clock::now()))
 }
 
 async fn move_task(arguments: Move, account: &Account) -> Result<(), Failure> {

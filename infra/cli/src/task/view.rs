@@ -8,7 +8,7 @@ use super::List;
 use super::table::Card;
 use crate::history;
 use crate::output::{Style, Terminal};
-use crate::text::{beginning, printable, split_at_width, when, width};
+use crate::text::{beginning, hanging, printable, when, width, wrapped};
 
 /// A column narrower than this wraps every other word: then fewer columns stand side by side.
 const NARROWEST: usize = 20;
@@ -89,7 +89,7 @@ fn short(card: &Card, width: usize) -> Vec<Line> {
     let urgent = matches!(priority.as_str(), "p0" | "p1");
     let head = format!("{priority} {}", card.task.id.prefix());
     let mut lines = vec![(head.trim().to_owned(), if urgent { Style::Strong } else { Style::Faint })];
-    lines.extend(wrapped(&title(card), width).into_iter().map(|line| (line, Style::Plain)));
+    lines.extend(title_lines(&title(card), width).into_iter().map(|line| (line, Style::Plain)));
     if let Some((key, linked)) = current(card) {
         let number = number(key);
         lines.push(match card.task.has_merge_conflict {
@@ -100,24 +100,9 @@ fn short(card: &Card, width: usize) -> Vec<Line> {
     lines
 }
 
-/// Breaks at spaces, and inside a word only where it is longer than a line.
-fn wrapped(text: &str, columns: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        let (first, mut rest) = split_at_width(word, columns);
-        match lines.last_mut() {
-            Some(line) if width(line) + 1 + width(first) <= columns => {
-                line.push(' ');
-                line.push_str(first);
-            }
-            _ => lines.push(first.to_owned()),
-        }
-        while !rest.is_empty() {
-            let (part, after) = split_at_width(rest, columns);
-            lines.push(part.to_owned());
-            rest = after;
-        }
-    }
+/// As many lines of a title as there is room for.
+fn title_lines(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = wrapped(text, columns);
     if lines.len() > MOST_TITLE_LINES {
         lines.truncate(MOST_TITLE_LINES);
         if let Some(last) = lines.last_mut() {
@@ -171,7 +156,7 @@ pub(super) fn lines(cards: &[Card]) -> String {
 }
 
 /// All of a task, for people.
-pub(super) fn card(card: &Card, tag: &str, now: Timestamp) -> String {
+pub(super) fn card(card: &Card, tag: &str, columns: Option<usize>, now: Timestamp) -> String {
     let (task, board) = (&card.task, &card.board);
     let mut facts = vec![("id", task.id.to_string()), ("tag", tag.to_owned()), ("status", task.status.to_string())];
     let time = |at: &Option<String>| at.as_ref().map(|at| at.parse().map_or_else(|_| at.clone(), |at| when(at, now)));
@@ -191,11 +176,14 @@ pub(super) fn card(card: &Card, tag: &str, now: Timestamp) -> String {
         let cause = task.conflict_caused_by.as_deref().map(|url| format!(", since {url} was merged"));
         facts.push(("conflict", format!("with its base branch{}", cause.unwrap_or_default())));
     }
-    let facts: String =
-        facts.into_iter().map(|(name, value)| format!("{name:<FACT$}{}\n", printable(&value))).collect();
-    let timeline: String = history::timeline(task, now).iter().map(|line| format!("  {}\n", printable(line))).collect();
+    let facts: String = facts
+        .into_iter()
+        .map(|(name, value)| hanging(&format!("{name:<FACT$}"), &printable(&value), columns))
+        .collect();
+    let timeline = history::timeline(task, now);
+    let timeline: String = timeline.iter().map(|line| hanging("  ", &printable(line), columns)).collect();
     let history = if timeline.is_empty() { "" } else { "\nhistory\n" };
-    format!("{}\n\n{facts}{history}{timeline}", title(card))
+    format!("{}\n{facts}{history}{timeline}", hanging("", &title(card), columns))
 }
 
 fn current(card: &Card) -> Option<(&PullRequestKey, &LinkedPullRequest)> {
@@ -218,12 +206,12 @@ mod tests {
 
     #[test]
     fn a_title_breaks_where_the_terminal_would() {
-        assert_eq!(wrapped("ログインの時間切れを直す", 10), ["ログインの", "時間切れを", "直す"]);
+        assert_eq!(title_lines("ログインの時間切れを直す", 10), ["ログインの", "時間切れを", "直す"]);
         // A combining mark takes no column of its own.
-        assert_eq!(wrapped("re\u{301}sume\u{301} the upload", 10), ["re\u{301}sume\u{301} the", "upload"]);
+        assert_eq!(title_lines("re\u{301}sume\u{301} the upload", 10), ["re\u{301}sume\u{301} the", "upload"]);
         // Of a wide character no half is shown.
-        assert_eq!(wrapped("豈豈豈豈", 2), ["豈", "豈", "…"]);
-        assert_eq!(wrapped("a  word ofmorethantencharacters", 10), ["a word", "ofmorethan", "tencharac…"]);
+        assert_eq!(title_lines("豈豈豈豈", 2), ["豈", "豈", "…"]);
+        assert_eq!(title_lines("a  word ofmorethantencharacters", 10), ["a word", "ofmorethan", "tencharac…"]);
     }
 
     #[test]
@@ -236,7 +224,7 @@ mod tests {
 
     #[test]
     fn an_emoji_of_two_characters_fits_into_its_column_or_is_cut() {
-        for line in wrapped("aΣaA𐝀aA!00A0\u{fe0f}!0𖼀a0", 12) {
+        for line in title_lines("aΣaA𐝀aA!00A0\u{fe0f}!0𖼀a0", 12) {
             assert!(width(&line) <= 12, "{line:?}");
         }
     }
@@ -245,7 +233,7 @@ mod tests {
         #[test]
         fn no_line_is_wider_than_its_column_and_no_word_is_lost(text in any::<String>(), columns in 2_usize..40) {
             let text = printable(&text);
-            let lines = wrapped(&text, columns);
+            let lines = title_lines(&text, columns);
             for line in &lines {
                 prop_assert!(width(line) <= columns, "{line:?} in {columns}");
             }
