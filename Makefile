@@ -42,7 +42,7 @@ test: ## The whole test suite
 	@mkdir -p $(dir $(CALLS)) && rm -f $(CALLS)
 	RECORDED_CALLS="$(CURDIR)/$(CALLS)" $(CARGO) test --workspace
 
-browser: ## The page of `create` in headless Chromium (needs chromium and chromedriver)
+browser: ## The pages of `create` and `board` in headless Chromium (needs chromium and chromedriver)
 	$(CARGO) test --package e2e --test e2e -- --ignored chromium | $(SOME)
 
 shells: ## The completions in zsh (needs zsh)
