@@ -10,6 +10,7 @@ mod explain;
 mod github_client;
 mod help;
 mod lifecycle;
+mod local_stack;
 mod migration;
 mod pr;
 mod reconcile;
