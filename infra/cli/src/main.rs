@@ -101,7 +101,7 @@ async fn run(Arguments { account, command }: Arguments) -> Result<ExitCode, Fail
         Command::Pr(arguments) => pr::run(arguments, &account).await,
         Command::SetupGit(arguments) => setup_git::run(&arguments, &account),
         Command::Token(arguments) => token::run(arguments, &account).await,
-        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments, &account).await,
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -23,6 +23,7 @@ use crate::failure::Failure;
 use crate::output::{self, Terminal};
 use crate::stack::{self, Stack};
 use crate::subject::{self, Subject};
+use crate::text::printable;
 use start::Start;
 use table::NewTask;
 use wait::Wait;
@@ -227,7 +228,7 @@ async fn show(arguments: Show, account: &Account) -> Result<(), Failure> {
 async fn move_task(arguments: Move, account: &Account) -> Result<(), Failure> {
     let tasks = open(&arguments.table, account).await?;
     let Card { task, .. } = tasks.one(&arguments.task).await?;
-    let (id, from, to) = (task.id.prefix(), crate::text::printable(task.status.as_str()), &arguments.status);
+    let (id, from, to) = (task.id.prefix(), printable(task.status.as_str()), &arguments.status);
     if task.status == *to {
         return output::write(format!("{id} is in {to} already\n"));
     }
@@ -256,6 +257,20 @@ pub(crate) async fn open(table: &Table, account: &Account) -> Result<Tasks, Fail
             Tasks::new(session, tasks_table)
         }
     })
+}
+
+/// The tasks that are not done, the most urgent first, by the digits that name them alone, each with its title behind a tab.
+pub(crate) async fn named(account: &Account) -> Result<String, Failure> {
+    let usual = Table { tasks_table: None, stack: stack::DEFAULT_STACK.to_owned() };
+    let (mut cards, _) = open(&usual, account).await?.all().await?;
+    cards.sort_by(|one, other| one.rank().cmp(&other.rank()));
+    let shared = |card: &Card| cards.iter().filter(|other| other.task.id.prefix() == card.task.id.prefix()).count() > 1;
+    let open = cards.iter().filter(|card| !matches!(card.task.status, Status::Done | Status::Trash));
+    let line = |card: &Card| {
+        let id = if shared(card) { card.task.id.as_str() } else { card.task.id.prefix() };
+        format!("{id}\t{}\n", printable(card.task.title.as_deref().unwrap_or_default()))
+    };
+    Ok(open.map(line).collect())
 }
 
 /// As people write it in a title.

@@ -28,7 +28,7 @@ const EXAMPLES: &str = "\
 Examples:
   konduktor-github-app verify
   With a pull request that has a kid tag, as the guide's last step:
-    konduktor-github-app verify --pull-request https://github.com/acme/app/pull/42
+    konduktor-github-app verify --pull-request acme/app#42
   A webhook behind a tunnel, and a repository of choice to clone:
     konduktor-github-app verify --clone acme/app \\
       --webhook-url https://tunnel.example.com/api/webhooks/github
