@@ -42,10 +42,10 @@ test: ## The whole test suite
 	@mkdir -p $(dir $(CALLS)) && rm -f $(CALLS)
 	RECORDED_CALLS="$(CURDIR)/$(CALLS)" $(CARGO) test --workspace
 
-browser: ## The page of `create` in headless Chromium (needs chromium and chromedriver)
+browser: ## The pages of `create` and `board` in headless Chromium (needs chromium and chromedriver)
 	$(CARGO) test --package e2e --test e2e -- --ignored chromium | $(SOME)
 
-shells: ## The completions in zsh (needs zsh)
+shells: ## The completions in zsh and fish (needs both)
 	$(CARGO) test --package e2e --test e2e -- --ignored completions | $(SOME)
 
 histories: ## Two thousand true histories whose deliveries are lost, doubled and swapped, optimised (some minutes to build)

@@ -173,6 +173,7 @@ fn failure(said: &Said, now: Timestamp) -> Failure {
         | ErrorType::ClockSkew
         | ErrorType::InstallationSuspended
         | ErrorType::PermissionNotGranted
+        | ErrorType::RepositoryNotFound
         | ErrorType::IpAllowList
         | ErrorType::SamlEnforced
         | ErrorType::Blocked

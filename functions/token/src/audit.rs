@@ -84,7 +84,9 @@ impl Audit {
     pub(crate) fn write(&self, context: &RequestContext, profile: &Profile, result: &Result<Answer, Failure>) {
         let failure = result.as_ref().err();
         let outcome = match (self.outcome, failure.map(|failure| failure.error_type)) {
-            (_, Some(ErrorType::InvalidRequest | ErrorType::PermissionNotGranted)) => "refused",
+            (_, Some(ErrorType::InvalidRequest | ErrorType::PermissionNotGranted | ErrorType::RepositoryNotFound)) => {
+                "refused"
+            }
             (_, Some(_)) => "failed",
             (outcome, None) => outcome.unwrap_or("refused"),
         };

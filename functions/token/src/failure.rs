@@ -60,6 +60,7 @@ impl Failure {
             E::InstallationNotFound(_) | E::NotFound(_) => ErrorType::InstallationNotFound,
             E::InstallationSuspended(_) => ErrorType::InstallationSuspended,
             E::PermissionNotGranted(_) | E::NotAccessible(_) | E::Unprocessable(_) => ErrorType::PermissionNotGranted,
+            E::RepositoryNotFound(_) => ErrorType::RepositoryNotFound,
             E::Barred { barrier: Barrier::IpAllowList, .. } => ErrorType::IpAllowList,
             E::Barred { barrier: Barrier::Saml, .. } => ErrorType::SamlEnforced,
             E::Barred { barrier: Barrier::Blocked, .. } => ErrorType::Blocked,
@@ -126,6 +127,11 @@ impl Subject<'_> {
                 "installation {id} does not grant {scope}: grant it in the App's settings, let an owner of the account \
                  accept, or ask for less"
             ),
+            ErrorType::RepositoryNotFound => format!(
+                "{} not among the repositories of installation {id}: see that the name is right, or add it in the account's \
+                 settings under GitHub Apps",
+                missing(scope)
+            ),
             ErrorType::IpAllowList => format!("installation {id}: {}", Barrier::IpAllowList),
             ErrorType::SamlEnforced => format!("installation {id}: {}", Barrier::Saml),
             ErrorType::Blocked => format!("installation {id}: {}", Barrier::Blocked),
@@ -156,6 +162,15 @@ impl Subject<'_> {
             ErrorType::InvalidRequest => error_type.name().to_owned(),
         };
         Failure { retry_after: after, ..Failure::new(error_type, message) }
+    }
+}
+
+/// GitHub does not say which of several it is.
+fn missing(scope: &Scope) -> String {
+    let names: Vec<&str> = scope.repositories.iter().flatten().map(String::as_str).collect();
+    match names.as_slice() {
+        [name] => format!("{name} is"),
+        names => format!("of {} at least one is", names.join(", ")),
     }
 }
 

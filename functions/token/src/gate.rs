@@ -151,6 +151,7 @@ pub(crate) fn remembered_for(failure: &Failure) -> SignedDuration {
         ErrorType::InstallationNotFound
         | ErrorType::InstallationSuspended
         | ErrorType::PermissionNotGranted
+        | ErrorType::RepositoryNotFound
         | ErrorType::IpAllowList
         | ErrorType::SamlEnforced
         | ErrorType::Blocked

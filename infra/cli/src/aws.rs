@@ -16,6 +16,7 @@ use crate::failure::{Failure, chain, deepest};
 
 /// Which account and region to work in; both are found as the AWS CLI finds them.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "AWS")]
 pub(crate) struct Account {
     /// AWS profile [default: AWS_PROFILE]
     #[arg(long, global = true, value_name = "NAME")]

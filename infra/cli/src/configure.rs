@@ -33,14 +33,14 @@ Examples:
   Ask for everything:
     konduktor-github-app configure
   For scripts (the secret that the stack generated is kept):
-    konduktor-github-app configure --app-id 123456 --pem konduktor.private-key.pem --yes --json
+    konduktor-github-app configure --app-id 123456 --pem app.pem --yes --json
   Take over a self-hosted server, from ~/.konduktor, KONDUKTOR_DIR or a folder:
     konduktor-github-app configure --from /opt/konduktor/data
   A new webhook secret, and a day later the old one out of service:
     konduktor-github-app configure --rotate webhook-secret
     konduktor-github-app configure --rotate webhook-secret --retire-previous
   A new private key, generated in the App's settings:
-    konduktor-github-app configure --rotate key --pem konduktor.2026-11-24.private-key.pem";
+    konduktor-github-app configure --rotate key --pem app.2026-11-24.pem";
 
 /// Set the GitHub App up: store its key and the webhook's secret, point GitHub at the webhook, and prove both
 ///
@@ -105,11 +105,13 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
 
 async fn configure(arguments: &Arguments, account: &Account) -> Result<(), Failure> {
     let progress = Progress::new(arguments.json);
-    let answers = answers::gather(arguments, progress)?;
-    progress.say(&format!("Key fingerprint: SHA256:{}", answers.key.fingerprint()));
+    let given = answers::Given::of(arguments)?;
+    // Who has no credentials, or no stack, is told before typing anything.
     let stack = Stack::find(&arguments.stack, account).await?;
     last_account::confirm(&stack, arguments.yes, progress)?;
     let webhook_url = webhook::url(arguments.webhook_url.as_deref(), &stack)?;
+    let answers = given.ask(progress)?;
+    progress.say(&format!("Key fingerprint: SHA256:{}", answers.key.fingerprint()));
     let github = GitHubApp::identify(&stack.github_api_url, &answers.app_id, answers.key, progress).await?;
     introduce(&github, progress);
     let installation = app::installation(&github, answers.installation_id, progress).await?;

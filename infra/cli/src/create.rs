@@ -65,7 +65,11 @@ Examples:
     konduktor-github-app create
   For an organization, under a name of your choice:
     konduktor-github-app create --organization acme --name konduktor-acme
-  On a machine without a browser (forward the port of the URL that is printed, ssh -L PORT:127.0.0.1:PORT):
+  With agents that push (they need the stack's PusherPolicy, and git set up by
+  `konduktor-github-app setup-git --push --function konduktor-token:pushers`):
+    konduktor-github-app create --agents-push
+  On a machine without a browser (forward the port of the URL that is printed,
+  ssh -L PORT:127.0.0.1:PORT):
     konduktor-github-app create --no-browser";
 
 /// Make the GitHub App, with the right permissions, events and webhook, and set it up
@@ -85,6 +89,9 @@ pub(crate) struct Arguments {
     /// The organization that the App belongs to [default: your own account]
     #[arg(long, value_name = "LOGIN", value_parser = login)]
     organization: Option<String>,
+    /// Let agents push too, with contents: write in place of read; only the token function's alias pushers hands it out
+    #[arg(long)]
+    agents_push: bool,
     /// Let other accounts install the App too
     #[arg(long)]
     public: bool,
@@ -277,7 +284,7 @@ impl Creation {
         }
         // GitHub adds this one to any other.
         let beside = |(name, _): &(&str, &str)| *name != "metadata";
-        let asked = BTreeMap::from(PERMISSIONS).into_iter().filter(beside);
+        let asked = permissions(&self.arguments).into_iter().filter(beside);
         let has = app.permissions.iter().map(|(name, level)| (name.as_str(), level.as_str())).filter(beside);
         if !asked.eq(has) {
             let has = app.permissions.iter().map(|(name, level)| format!("{name}: {level}")).collect::<Vec<_>>();
@@ -456,9 +463,17 @@ fn manifest(arguments: &Arguments, webhook_url: &str, redirect_url: &str) -> Val
         "hook_attributes": {"url": webhook_url, "active": true},
         "redirect_url": redirect_url,
         "public": arguments.public,
-        "default_permissions": BTreeMap::from(PERMISSIONS),
+        "default_permissions": permissions(arguments),
         "default_events": EVENTS,
     })
+}
+
+fn permissions(arguments: &Arguments) -> BTreeMap<&'static str, &'static str> {
+    let mut permissions = BTreeMap::from(PERMISSIONS);
+    if arguments.agents_push {
+        permissions.insert("contents", "write");
+    }
+    permissions
 }
 
 /// Names are taken across the whole of GitHub: one that says the same for everybody is free once.

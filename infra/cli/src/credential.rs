@@ -39,19 +39,24 @@ const LONGEST_DESCRIPTION: u64 = 64 * 1024;
 const EXAMPLES: &str = "\
 Examples:
   Clone and fetch what the App may read:
-    git config --global credential.https://github.com.helper '!konduktor-github-app credential'
+    git config --global credential.https://github.com.helper \\
+      '!konduktor-github-app credential'
   A token for just the repository at hand:
     git config --global credential.https://github.com.useHttpPath true
   Push:
-    git config --global credential.https://github.com.helper '!konduktor-github-app credential --write'
-  Another function, region and profile:
     git config --global credential.https://github.com.helper \\
-      '!TOKEN_FUNCTION=acme-token AWS_PROFILE=agents AWS_REGION=eu-west-1 konduktor-github-app credential'
+      '!konduktor-github-app credential --write'
+  Another function and profile:
+    git config --global credential.https://github.com.helper \\
+      '!konduktor-github-app --profile agents credential --function acme-token'
 
-git offers a working password to every helper of the host, and some write it to disk. An empty helper before this one
-leaves the others out:
+`konduktor-github-app setup-git` writes such lines, and takes them out again.
+
+git offers a working password to every helper of the host, and some write it to
+disk. An empty helper before this one leaves the others out:
     git config --global credential.https://github.com.helper ''
-    git config --global --add credential.https://github.com.helper '!konduktor-github-app credential'";
+    git config --global --add credential.https://github.com.helper \\
+      '!konduktor-github-app credential'";
 
 /// Give git the token it asks for (git's credential helper protocol)
 ///

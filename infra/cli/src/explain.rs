@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::output::{self, Progress, Terminal};
 use crate::stack::{self, Stack};
 use crate::subject::{self, Subject};
-use cause::Cause;
+use cause::{Cause, Explanation};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -59,4 +59,28 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
         output::write(view::sections(&evidence, &verdict, Terminal::of_stdout(), now))?;
     }
     if verdict.cause == Cause::Unexplained { Err(Failure::new(verdict.explanation.sentence)) } else { Ok(()) }
+}
+
+/// What is to be expected of a pull request, for `verify`.
+pub(crate) enum Outlook {
+    /// Everything is known, and nothing is in its card's way.
+    Well(String),
+    /// Something is still being asked.
+    Pending(String),
+    /// Something stands between it and its card.
+    Wrong { cause: String, next: String },
+}
+
+/// The explanation of a pull request, or of a task's, as an answer to whether it works.
+pub(crate) async fn outlook(stack: &Stack, subject: &Subject, progress: Progress) -> Result<Outlook, Failure> {
+    let evidence = evidence::gather(stack, subject, progress).await?;
+    let verdict = verdict::decide(&evidence, clock::now());
+    let Explanation { sentence, command } = verdict.explanation;
+    let next = command.map_or(sentence.clone(), |command| format!("{sentence} {command}"));
+    Ok(match verdict.cause {
+        // That it conflicts was found out, which is what is asked here.
+        Cause::Open | Cause::Done | Cause::DoneOtherwise | Cause::Conflict => Outlook::Well(sentence),
+        Cause::TitleAsked | Cause::Owed | Cause::ConflictOutdated | Cause::ConflictUnknown => Outlook::Pending(next),
+        cause => Outlook::Wrong { cause: cause.word(), next },
+    })
 }

@@ -11,6 +11,7 @@ mod create;
 mod credential;
 mod explain;
 mod failure;
+mod git;
 mod github_app;
 mod history;
 mod last_account;
@@ -41,7 +42,8 @@ Examples:
   konduktor-github-app configure
   konduktor-github-app verify
   konduktor-github-app setup-git
-  GH_TOKEN=$(konduktor-github-app token --repository app --permission pull_requests=write) gh pr list
+  GH_TOKEN=$(konduktor-github-app token --repository app \\
+    --permission pull_requests=write) gh pr list --repo acme/app
   konduktor-github-app task create 'Fix login timeout' --priority p1
   konduktor-github-app task list
   konduktor-github-app board
@@ -99,7 +101,7 @@ async fn run(Arguments { account, command }: Arguments) -> Result<ExitCode, Fail
         Command::Pr(arguments) => pr::run(arguments, &account).await,
         Command::SetupGit(arguments) => setup_git::run(&arguments, &account),
         Command::Token(arguments) => token::run(arguments, &account).await,
-        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments, &account).await,
     }?;
     Ok(ExitCode::SUCCESS)
 }

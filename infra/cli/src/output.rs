@@ -1,6 +1,7 @@
 //! Standard output: what may be written there, how wide it is and whether it takes colours.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::process::{Command, Stdio};
 
 use adapters::config::Variables;
 use secrecy::zeroize::Zeroizing;
@@ -8,13 +9,14 @@ use secrecy::zeroize::Zeroizing;
 use crate::failure::Failure;
 use crate::text::{is_directional, printable};
 
-/// Where a terminal does not say how wide it is.
-const USUAL_WIDTH: usize = 80;
+/// Where a terminal does not say how big it is.
+const USUAL_SIZE: (usize, usize) = (80, 24);
 
 /// The terminal that standard output is, if it is one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terminal {
     pub(crate) columns: usize,
+    pub(crate) rows: usize,
     pub(crate) colours: bool,
 }
 
@@ -35,11 +37,12 @@ impl Terminal {
             return None;
         }
         let size = rustix::termios::tcgetwinsize(&stdout).ok();
-        let columns = size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0);
+        let size = size.map(|size| (usize::from(size.ws_col), usize::from(size.ws_row)));
+        let (columns, rows) = size.filter(|(columns, rows)| *columns > 0 && *rows > 0).unwrap_or(USUAL_SIZE);
         let mut variables = Variables::default();
         let dumb = variables.optional("TERM").is_some_and(|terminal| terminal == "dumb");
         let colours = !dumb && variables.optional("NO_COLOR").is_none();
-        Some(Self { columns: columns.unwrap_or(USUAL_WIDTH), colours })
+        Some(Self { columns, rows, colours })
     }
 
     pub(crate) fn paint(self, text: &str, style: Style) -> String {
@@ -93,6 +96,29 @@ pub(crate) fn write(text: impl AsRef<[u8]>) -> Result<(), Failure> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::new(format!("standard output cannot be written: {error}")))
         }
+        _ => Ok(()),
+    }
+}
+
+/// Writes what may be longer than the terminal, through the pager that `PAGER` names (`less` unless set) where somebody is
+/// there to turn its pages.
+pub(crate) fn page(text: &str, terminal: Terminal) -> Result<(), Failure> {
+    let pager = Variables::default().optional("PAGER").unwrap_or_else(|| "less".to_owned());
+    if text.lines().count() < terminal.rows || pager.trim().is_empty() || !io::stdin().is_terminal() {
+        return write(text);
+    }
+    let mut command = Command::new("sh");
+    command.args(["-c", &pager]).stdin(Stdio::piped());
+    if Variables::default().optional("LESS").is_none() {
+        // Colours, no pager for what fits, and what was read stays on the screen: as git starts it.
+        command.env("LESS", "FRX");
+    }
+    let Ok(mut pages) = command.spawn() else { return write(text) };
+    // Who quits before the end has seen enough.
+    let _ = pages.stdin.take().map(|mut stdin| stdin.write_all(text.as_bytes()));
+    match pages.wait() {
+        // The shell's word for a command that is not there.
+        Ok(status) if status.code() == Some(127) => write(text),
         _ => Ok(()),
     }
 }

@@ -35,8 +35,8 @@ const LONGEST_BODY: usize = 65_536;
 const EXAMPLES: &str = "\
 Examples:
   git push -u origin HEAD && konduktor-github-app pr 4d9d444d
-  konduktor-github-app pr '[kid: #4d9d444d]' --title 'Fix login timeout' --body-file notes.md --draft
-  konduktor-github-app pr 4d9d444d --base release --reviewer octocat --reviewer acme/core --json";
+  konduktor-github-app pr '[kid: #4d9d444d]' --title 'Fix it' --body-file a.md
+  konduktor-github-app pr 4d9d444d --base release --reviewer acme/core --draft";
 
 /// Open the pull request of a task, with the task's tag in its title
 ///

@@ -25,6 +25,19 @@ pub(crate) fn line(question: &str, progress: Progress) -> Result<String, Failure
     }
 }
 
+/// Asks until the answer is one; the end of all answers ends it.
+pub(crate) fn answer<T>(
+    progress: Progress,
+    ask: impl Fn() -> Result<Result<T, Failure>, Failure>,
+) -> Result<T, Failure> {
+    loop {
+        match ask()? {
+            Ok(answer) => return Ok(answer),
+            Err(wrong) => progress.say(&format!("  {wrong}")),
+        }
+    }
+}
+
 /// One line that is not shown while it is typed.
 pub(crate) fn hidden(question: &str, progress: Progress) -> Result<SecretString, Failure> {
     progress.ask(question);

@@ -3,6 +3,7 @@
 //! It writes as the board does: `title`, `status`, `priority`, `repository` and the two times, never an attribute that the
 //! functions own.
 
+mod list;
 mod start;
 mod table;
 mod view;
@@ -23,6 +24,7 @@ use crate::failure::Failure;
 use crate::output::{self, Terminal};
 use crate::stack::{self, Stack};
 use crate::subject::{self, Subject};
+use crate::text::printable;
 use start::Start;
 use table::NewTask;
 use wait::Wait;
@@ -35,11 +37,12 @@ const PRIORITIES: [&str; 5] = ["p0", "p1", "p2", "p3", "p4"];
 
 const EXAMPLES: &str = "\
 Examples:
-  konduktor-github-app task create 'Fix login timeout' --priority p1 --repository acme/app
+  konduktor-github-app task create 'Fix login' --repository acme/app
   konduktor-github-app task tag 4d9d444d
   git switch -c $(konduktor-github-app task start 4d9d444d)
   konduktor-github-app task move 4d9d444d in_progress
   konduktor-github-app task wait 4d9d444d --until done --timeout 2h
+  konduktor-github-app task list --repository acme/app --conflict
   konduktor-github-app task list --status pr_submitted --json";
 
 /// Work the board
@@ -63,6 +66,13 @@ pub(crate) struct Table {
     /// The CloudFormation stack that has the table
     #[arg(long, value_name = "NAME", default_value = stack::DEFAULT_STACK, conflicts_with = "tasks_table")]
     stack: String,
+}
+
+impl Table {
+    /// The stack, whether the table is found by it or named otherwise.
+    pub(crate) fn stack(&self) -> &str {
+        &self.stack
+    }
 }
 
 /// Put a task on the board, and print its id and its tag
@@ -89,15 +99,31 @@ pub(crate) struct Create {
 
 /// Show the board, the most urgent and oldest tasks first
 ///
-/// Into a pipe it goes as one line a task: id, status, priority, repository, conflict and title, separated by tabs.
+/// Into a pipe it goes as one line a task: id, status, priority, repository, conflict and title, separated by tabs. What is
+/// longer than the terminal goes through PAGER, less unless set. With --watch a pipe gets the line of each task that changed.
 #[derive(Debug, Args)]
 pub(crate) struct List {
     /// Only this column
     #[arg(long, value_parser = status())]
     status: Option<Status>,
-    /// Also the trash, and every task that is done
+    /// Only tasks of this repository
+    #[arg(long, value_name = "OWNER/NAME", value_parser = repository)]
+    repository: Option<String>,
+    /// Only tasks that a branch of this clone is named after, as `task start` names it
+    #[arg(long)]
+    mine: bool,
+    /// Only tasks whose pull request conflicts with its base
+    #[arg(long)]
+    conflict: bool,
+    /// At most so many tasks of each column [default at a terminal: 20, and 10 that are done]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "all")]
+    limit: Option<u32>,
+    /// Also the trash, and every task of each column
     #[arg(long)]
     all: bool,
+    /// Show what changes as it does, until Ctrl-C
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
     /// Print the tasks as JSON, with everything that the table holds
     #[arg(long)]
     json: bool,
@@ -174,23 +200,19 @@ async fn create(arguments: Create, account: &Account) -> Result<(), Failure> {
 
 async fn list(arguments: List, account: &Account) -> Result<(), Failure> {
     let tasks = open(&arguments.table, account).await?;
-    let (mut cards, unreadable) = tasks.all().await?;
-    if unreadable > 0 {
-        eprintln!("{}: {unreadable} items of the table are no tasks and were left out", crate::NAME);
+    let wanted = list::Wanted::of(&arguments)?;
+    if arguments.watch {
+        return list::watch(&tasks, &wanted, &arguments).await;
     }
-    cards.retain(|card| match &arguments.status {
-        Some(status) => card.task.status == *status,
-        None => arguments.all || card.task.status != Status::Trash,
-    });
-    cards.sort_by(|one, other| one.rank().cmp(&other.rank()));
+    let cards = list::read(&tasks, &wanted, true).await?;
     if arguments.json {
         let cards = cards.iter().map(Card::json).collect::<Result<Vec<_>, _>>()?;
         return output::write_json(Value::Array(cards).to_string());
     }
-    output::write(match Terminal::of_stdout() {
-        Some(terminal) => view::board(&cards, &arguments, terminal),
-        None => view::lines(&cards),
-    })
+    match Terminal::of_stdout() {
+        Some(terminal) => output::page(&view::board(&cards, &arguments, terminal), terminal),
+        None => output::write(view::lines(&cards)),
+    }
 }
 
 async fn show(arguments: Show, account: &Account) -> Result<(), Failure> {
@@ -200,13 +222,14 @@ async fn show(arguments: Show, account: &Account) -> Result<(), Failure> {
         return output::write_json(card.json()?.to_string());
     }
     let tag = tasks.shortest_tag(&card.task.id).await?;
-    output::write(view::card(&card, &written(&tag), clock::now()))
+    let columns = Terminal::of_stdout().map(|terminal| terminal.columns);
+    output::write(view::card(&card, &written(&tag), columns, clock::now()))
 }
 
 async fn move_task(arguments: Move, account: &Account) -> Result<(), Failure> {
     let tasks = open(&arguments.table, account).await?;
     let Card { task, .. } = tasks.one(&arguments.task).await?;
-    let (id, from, to) = (task.id.prefix(), crate::text::printable(task.status.as_str()), &arguments.status);
+    let (id, from, to) = (task.id.prefix(), printable(task.status.as_str()), &arguments.status);
     if task.status == *to {
         return output::write(format!("{id} is in {to} already\n"));
     }
@@ -235,6 +258,20 @@ pub(crate) async fn open(table: &Table, account: &Account) -> Result<Tasks, Fail
             Tasks::new(session, tasks_table)
         }
     })
+}
+
+/// The tasks that are not done, the most urgent first, by the digits that name them alone, each with its title behind a tab.
+pub(crate) async fn named(account: &Account) -> Result<String, Failure> {
+    let usual = Table { tasks_table: None, stack: stack::DEFAULT_STACK.to_owned() };
+    let (mut cards, _) = open(&usual, account).await?.all().await?;
+    cards.sort_by(|one, other| one.rank().cmp(&other.rank()));
+    let shared = |card: &Card| cards.iter().filter(|other| other.task.id.prefix() == card.task.id.prefix()).count() > 1;
+    let open = cards.iter().filter(|card| !matches!(card.task.status, Status::Done | Status::Trash));
+    let line = |card: &Card| {
+        let id = if shared(card) { card.task.id.as_str() } else { card.task.id.prefix() };
+        format!("{id}\t{}\n", printable(card.task.title.as_deref().unwrap_or_default()))
+    };
+    Ok(open.map(line).collect())
 }
 
 /// As people write it in a title.

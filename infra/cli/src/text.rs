@@ -4,6 +4,9 @@ use adapters::github::redact;
 use jiff::Timestamp;
 use unicode_width::UnicodeWidthStr;
 
+/// Text is not wrapped into less than this.
+const NARROWEST: usize = 16;
+
 /// Other people's text on one line: without what would move the cursor, recolour the terminal or reverse the reading.
 pub(crate) fn printable(text: &str) -> String {
     let harmless = |c: char| if c.is_control() || is_directional(c) { ' ' } else { c };
@@ -52,4 +55,50 @@ pub(crate) fn beginning(text: &str, columns: usize) -> &str {
 pub(crate) fn split_at_width(text: &str, columns: usize) -> (&str, &str) {
     let first = text.chars().next().map_or(0, char::len_utf8);
     text.split_at(beginning(text, columns).len().max(first))
+}
+
+/// Lines of so many columns, broken at spaces, and inside a word only where it is longer than a line.
+pub(crate) fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let (first, mut rest) = split_at_width(word, columns);
+        match lines.last_mut() {
+            Some(line) if width(line) + 1 + width(first) <= columns => {
+                line.push(' ');
+                line.push_str(first);
+            }
+            _ => lines.push(first.to_owned()),
+        }
+        while !rest.is_empty() {
+            let (part, after) = split_at_width(rest, columns);
+            lines.push(part.to_owned());
+            rest = after;
+        }
+    }
+    lines
+}
+
+/// Text behind its beginning, and whatever does not fit into the columns below it. Without columns, as into a pipe, it stays one line.
+pub(crate) fn hanging(beginning: &str, text: &str, columns: Option<usize>) -> String {
+    let indent = width(beginning);
+    // Where there is hardly room beside the beginning, wrapping helps nobody.
+    let Some(room) = columns.and_then(|columns| columns.checked_sub(indent)).filter(|room| *room >= NARROWEST) else {
+        return format!("{beginning}{text}\n");
+    };
+    let lines = wrapped(text, room);
+    format!("{beginning}{}\n", lines.join(&format!("\n{}", " ".repeat(indent))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hanging;
+
+    #[test]
+    fn what_does_not_fit_stands_below_its_beginning() {
+        let text = "it conflicts with its base since 12 was merged";
+        assert_eq!(hanging("why   ", text, None), format!("why   {text}\n"));
+        let narrow = "why   it conflicts with its\n      base since 12 was merged\n";
+        assert_eq!(hanging("why   ", text, Some(30)), narrow);
+        assert_eq!(hanging("why   ", text, Some(10)), format!("why   {text}\n"));
+    }
 }

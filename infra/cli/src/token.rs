@@ -12,8 +12,10 @@ use crate::token_function::{Function, TokenFunction};
 
 const EXAMPLES: &str = "\
 Examples:
-  GH_TOKEN=$(konduktor-github-app token --repository app --permission pull_requests=write) gh pr list
-  konduktor-github-app token --repository acme/app --repository acme/api --permission contents=read --json";
+  GH_TOKEN=$(konduktor-github-app token --repository app \\
+    --permission pull_requests=write) gh pr list --repo acme/app
+  konduktor-github-app token --repository acme/app --repository acme/api \\
+    --permission contents=read --json";
 
 /// Print an installation token, valid for an hour at most
 ///

@@ -157,7 +157,7 @@ pub(crate) fn explanation(error_type: ErrorType) -> &'static str {
         ErrorType::ClockSkew => "GitHub refuses the token function's clock",
         ErrorType::InstallationNotFound => "the App is not installed",
         ErrorType::InstallationSuspended => "the App is suspended",
-        ErrorType::PermissionNotGranted => "this is not granted",
+        ErrorType::PermissionNotGranted | ErrorType::RepositoryNotFound => "this is not granted",
         ErrorType::IpAllowList | ErrorType::SamlEnforced => "the account keeps the App out",
         ErrorType::Blocked => "GitHub keeps this closed",
         ErrorType::RateLimited => "GitHub's rate limit is reached",

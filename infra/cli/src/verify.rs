@@ -7,6 +7,7 @@
 mod app;
 mod clone;
 mod deliveries;
+mod pull_request;
 mod report;
 mod resources;
 mod task;
@@ -22,20 +23,24 @@ use crate::subject::{self, Subject};
 use crate::task::repository;
 use report::{Given, Report};
 
+pub(crate) use report::{Check, counted};
+
 const EXAMPLES: &str = "\
 Examples:
   konduktor-github-app verify
-  Why did this card not move?
-    konduktor-github-app verify --task 4d9d444d
+  With a pull request that has a kid tag, as the guide's last step:
+    konduktor-github-app verify --pull-request acme/app#42
   A webhook behind a tunnel, and a repository of choice to clone:
-    konduktor-github-app verify --webhook-url https://tunnel.example.com/api/webhooks/github --clone acme/app
+    konduktor-github-app verify --clone acme/app \\
+      --webhook-url https://tunnel.example.com/api/webhooks/github
   For scripts:
-    konduktor-github-app verify --json | jq '.checks[] | select(.verdict == \"failed\")'";
+    konduktor-github-app verify --json |
+      jq '.checks[] | select(.verdict == \"failed\")'";
 
 /// Check that everything holds: stack, functions, tables, secrets, App, installation, webhook, tokens, clone
 ///
-/// Every check has a verdict, ok, failed or skipped because it needs one that failed, and a failed one says what to do
-/// next. The exit status is 0 if none failed. Nothing is written or delivered again; a token may be minted into the cache.
+/// Every check has a verdict: ok, failed, unproven where nothing has shown it yet, or skipped because it needs one that failed. A failed
+/// one says what to do next. The exit status is 0 if none failed. Nothing is written or delivered again; a token may be minted into the cache.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -50,12 +55,26 @@ pub(crate) struct Arguments {
     /// Also find this task
     #[arg(long, value_name = subject::NAME, value_parser = subject::parse)]
     task: Option<Subject>,
+    /// Also follow this pull request: its tag, its delivery, whether it merges, and what its merge moves
+    #[arg(long, value_name = "URL", value_parser = subject::parse)]
+    pull_request: Option<Subject>,
     /// Print one JSON object: ok, and checks with name, verdict, seen, next and needs
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), Failure> {
+    report(&arguments, account).await.finish()
+}
+
+/// What the checks find with nothing said otherwise, told to the caller alone.
+pub(crate) async fn look(stack: &str, account: &Account) -> Vec<Check> {
+    let stack = stack::Name::of(stack);
+    let nothing_else = Arguments { stack, webhook_url: None, clone: None, task: None, pull_request: None, json: true };
+    report(&nothing_else, account).await.checks
+}
+
+async fn report(arguments: &Arguments, account: &Account) -> Report {
     let mut report = Report::new(arguments.json);
     // The list is the answer, also of a person's redirected output: what is being done goes beside it.
     let progress = Progress::BesideJson;
@@ -67,8 +86,8 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
         }
         Err(failure) => report.learn("stack", async { Err(failure.into()) }).await,
     };
-    all(&mut report, &stack, &arguments, account, progress).await;
-    report.finish()
+    all(&mut report, &stack, arguments, account, progress).await;
+    report
 }
 
 async fn all(report: &mut Report, stack: &Given<Stack>, arguments: &Arguments, account: &Account, progress: Progress) {
@@ -125,5 +144,8 @@ async fn all(report: &mut Report, stack: &Given<Stack>, arguments: &Arguments, a
     report.check("clone", async { clone::check(stack?, token?, repository, account, progress).await }).await;
     if let Some(named) = &arguments.task {
         report.check("task", async { task::check(stack?, named).await }).await;
+    }
+    if let Some(named) = &arguments.pull_request {
+        report.check("pull-request", async { pull_request::check(stack?, named, progress).await }).await;
     }
 }

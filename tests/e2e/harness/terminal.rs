@@ -31,8 +31,16 @@ pub fn run(mut command: Command, columns: u16) -> String {
 ///
 /// # Panics
 /// If a question does not appear within 60 s, or the command cannot be started.
-pub fn converse(mut command: Command, answers: &[(&str, &str)]) -> (bool, String) {
-    let (screen, program) = pair(160);
+pub fn converse(command: Command, answers: &[(&str, &str)]) -> (bool, String) {
+    converse_on(160, command, answers)
+}
+
+/// The same on a terminal this wide.
+///
+/// # Panics
+/// As [`converse`].
+pub fn converse_on(columns: u16, mut command: Command, answers: &[(&str, &str)]) -> (bool, String) {
+    let (screen, program) = pair(columns);
     let copy = || program.try_clone().expect("a terminal can be shared");
     command.stdin(copy()).stdout(copy()).stderr(copy());
     let mut child = command.spawn().expect("the command starts");

@@ -1,8 +1,10 @@
 //! `board`: the page that shows the cards.
 
+use fake_github::NewPullRequest;
+use local_aws::{Fault, Rule};
 use reqwest::header::HOST;
 use serde_json::json;
-use stack::{BOARD, Stack};
+use stack::{BOARD, INSPECTOR, REPOSITORY, Stack};
 
 use crate::harness::operator::Operator;
 
@@ -73,6 +75,7 @@ async fn the_page_shows_the_cards_and_what_was_done_to_each_without_a_script() {
         "conflicts with its base, since <a href=\"https://github.com/acme/app/pull/41\"",
         "href=\"https://github.com/acme/app/pull/42\"",
         "Task number 1",
+        "/state\">Deliveries and checks</a>",
     ] {
         assert!(html.contains(words), "{words}\n{html}");
     }
@@ -105,4 +108,64 @@ async fn the_page_is_for_who_has_its_url() {
     let rebound = http.get(&url).header(HOST, "rebound.example").send().await.unwrap();
     assert_eq!(rebound.status(), 421);
     assert_eq!(http.post(&url).send().await.unwrap().status(), 405);
+}
+
+/// Somebody who may look for a reason.
+pub fn inspector(stack: &Stack) -> Operator<'_> {
+    let mut inspector = Operator::new(stack);
+    inspector.set("AWS_ACCESS_KEY_ID", INSPECTOR);
+    inspector
+}
+
+/// Deliveries of four kinds, more than one page of the log, and one that is forged.
+pub async fn deliver(stack: &Stack) {
+    let github = &stack.github;
+    github.deliver(&github.ping_event()).await;
+    stack.create_task("b7c1e2f30198c5c27f00aabbccddeeff", "Add a changelog", "pr_submitted");
+    let opened = github.open_pull_request(REPOSITORY, NewPullRequest::titled("Add it [kid: #b7c1e2f3]"));
+    github.deliver(&opened).await;
+    for _ in 0..25 {
+        github.deliver(&github.open_pull_request(REPOSITORY, NewPullRequest::titled("Rewrite the readme"))).await;
+    }
+    github.deliver(&github.merge(REPOSITORY, opened.number())).await;
+    let forged = stack.http.post(stack.front.url()).header("x-github-event", "pull_request").body("{}").send().await;
+    assert_eq!(forged.unwrap().status(), 401);
+}
+
+#[tokio::test]
+async fn the_page_of_deliveries_and_checks_tells_both_in_words_and_numbers() {
+    let stack = Stack::start().await;
+    deliver(&stack).await;
+    stack.secrets.fail(Rule::new(Fault::AccessDenied).from(INSPECTOR));
+    let inspector = inspector(&stack);
+    let mut running = inspector.start(&["board"]);
+    let url = running.shows(PAGE).await;
+    let http = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
+    let read = async || http.get(format!("{url}/state")).send().await.unwrap().text().await.unwrap();
+    let html = read().await;
+    for words in [
+        "<td class=\"did\">linked</td><td>1</td>",
+        "<td class=\"did\">moved</td><td>1</td>",
+        "<td class=\"idle\">ignored</td><td>25</td>",
+        "<td class=\"idle\">pong</td><td>1</td>",
+        "<td class=\"refused\">refused</td><td>1</td>",
+        "<svg viewBox=",
+        "✓ clone ok",
+        "✓ stack ok",
+        // The App's key is not this person's to read, and neither is GitHub's own list of deliveries.
+        "✗ app-secret failed",
+        "– deliveries skipped",
+    ] {
+        assert!(html.contains(words), "{words}\n{html}");
+    }
+    stack.lambda.deny(INSPECTOR, "/aws/lambda/webhook");
+    let html = read().await;
+    assert!(html.contains("They cannot be shown: these AWS credentials may not use the log group"), "{html}");
+    assert!(html.contains("logs:FilterLogEvents") && html.contains("✓ clone ok"), "{html}");
+    assert_eq!(
+        http.get(format!("{}/state", url.replace(&url[url.len() - 4..], "0000"))).send().await.unwrap().status(),
+        404
+    );
+    running.press_ctrl_c();
+    assert!(running.ends().await.ok);
 }

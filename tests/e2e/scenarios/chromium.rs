@@ -16,6 +16,9 @@ use crate::harness::operator::Operator;
 use crate::scenarios::board;
 use crate::scenarios::create::{CREATE, DESCRIPTION, PAGE, deployed, install};
 
+/// Whether the page is wider than the window, so that one has to scroll sideways.
+const WIDER: &str = "return document.documentElement.scrollWidth > document.documentElement.clientWidth";
+
 /// The heading of a page that has been read to its end.
 const HEADING: &str = "return document.readyState === 'complete' ? document.querySelector('h1')?.textContent : null";
 
@@ -112,6 +115,20 @@ impl Chromium {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("{heading:?} was not shown: {seen}");
+    }
+
+    /// What a script returns.
+    async fn run(&self, script: &str) -> Value {
+        self.post("execute/sync", json!({"script": script, "args": []})).await
+    }
+
+    /// A window's inner size, which the window itself cannot be made as small as, and the colours that a person prefers.
+    async fn looks(&self, width: u32, height: u32, scheme: &str) {
+        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        for (cmd, params) in [("Emulation.setDeviceMetricsOverride", size), ("Emulation.setEmulatedMedia", features)] {
+            self.post("goog/cdp/execute", json!({"cmd": cmd, "params": params})).await;
+        }
     }
 
     /// Keeps a picture where the build keeps its own, for whoever wants to look.
@@ -220,13 +237,12 @@ async fn the_board_changes_in_chromium_as_its_cards_do() {
     let mut running = looker.start(&["board"]);
     let url = running.shows(board::PAGE).await;
     let chromium = Chromium::start().await;
-    for (width, height) in [(3840, 2160), (320, 640), (1000, 900)] {
-        chromium.post("window/rect", json!({"width": width, "height": height})).await;
+    for (width, height) in [(3840, 2160), (320, 640), (1280, 900)] {
+        chromium.looks(width, height, "light").await;
         chromium.post("url", json!({"url": url})).await;
         chromium.shows("Board").await;
         chromium.picture(&format!("board-{width}")).await;
-        let wider = "return document.documentElement.scrollWidth > document.documentElement.clientWidth";
-        assert_eq!(chromium.post("execute/sync", json!({"script": wider, "args": []})).await, false, "{width}");
+        assert_eq!(chromium.run(WIDER).await, false, "{width}");
     }
     // The keyboard is where it was after the page has changed around it.
     let focus = format!("document.getElementById('card-{}').focus()", board::TASK);
@@ -246,6 +262,63 @@ async fn the_board_changes_in_chromium_as_its_cards_do() {
     chromium.post(&format!("{card}/click"), json!({})).await;
     chromium.shows(board::TITLE).await;
     chromium.picture("board-card").await;
+    assert_eq!(chromium.run(WIDER).await, false);
+    let complaints = chromium.post("se/log", json!({"type": "browser"})).await;
+    assert_eq!(complaints, json!([]));
+}
+
+/// The least contrast of text and what is behind it, over everything that is written on the page
+/// (<https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio>).
+const LEAST_CONTRAST: &str = "
+const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+const light = (colour) => {
+  const [r, g, b] = parts(colour).slice(0, 3).map((part) => part / 255)
+    .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const behind = (element) => {
+  for (let at = element; at; at = at.parentElement) {
+    const colour = getComputedStyle(at).backgroundColor;
+    if ((parts(colour)[3] ?? 1) === 1) return colour;
+  }
+  return 'rgb(255, 255, 255)';
+};
+const written = [...document.querySelectorAll('body *')].filter((element) =>
+  [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim()));
+const contrasts = written.slice(0, 500).map((element) => {
+  const [one, other] = [light(getComputedStyle(element).color), light(behind(element))].sort();
+  return (other + 0.05) / (one + 0.05);
+});
+return Math.min(...contrasts);";
+
+#[tokio::test]
+#[ignore = "needs Chromium: make browser"]
+async fn the_board_can_be_read_at_every_width_in_light_and_dark_in_chromium() {
+    let stack = board::filled(30).await;
+    board::deliver(&stack).await;
+    let inspector = board::inspector(&stack);
+    let mut running = inspector.start(&["board"]);
+    let url = running.shows(board::PAGE).await;
+    let chromium = Chromium::start().await;
+    let card = format!("{url}/{}", board::TASK);
+    let state = format!("{url}/state");
+    for (scheme, width) in [("light", 320), ("light", 1280), ("dark", 320), ("dark", 1280)] {
+        chromium.looks(width, 900, scheme).await;
+        for (name, page, heading) in
+            [("board", &url, "Board"), ("card", &card, board::TITLE), ("state", &state, "Deliveries and checks")]
+        {
+            chromium.post("url", json!({"url": page})).await;
+            chromium.shows(heading).await;
+            chromium.picture(&format!("{name}-{scheme}-{width}")).await;
+            assert_eq!(chromium.run(WIDER).await, false, "{name} {scheme} {width}");
+            let contrast = chromium.run(LEAST_CONTRAST).await.as_f64().unwrap();
+            assert!(contrast >= 4.5, "{name} {scheme} {width}: {contrast}");
+        }
+    }
+    // Whoever listens to the page is told what is what: one main part, one heading, the plot in words.
+    let landmarks = "return [document.querySelectorAll('main').length, document.querySelectorAll('h1').length, \
+                     document.querySelector('svg').getAttribute('role'), document.querySelector('svg').ariaLabel.length > 20]";
+    assert_eq!(chromium.run(landmarks).await, json!([1, 1, "img", true]));
     let complaints = chromium.post("se/log", json!({"type": "browser"})).await;
     assert_eq!(complaints, json!([]));
 }

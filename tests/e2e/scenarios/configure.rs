@@ -49,8 +49,11 @@ async fn the_dialogue_of_the_guide_ends_with_an_answered_ping() {
         .converse(
             &["configure"],
             &[
+                ("App ID:", "konduktor"),
                 ("App ID:", &id),
                 ("Webhook secret", ""),
+                ("Path to PEM file:", "~/downloads/nowhere.pem"),
+                ("Path to PEM file:", "gitconfig"),
                 ("Path to PEM file:", "~/downloads/app.pem"),
                 ("Shall it deliver to", "y"),
             ],
@@ -60,6 +63,9 @@ async fn the_dialogue_of_the_guide_ends_with_an_answered_ping() {
     let mut rest = screen.as_str();
     for line in [
         "=== GitHub App Setup ===",
+        "the App ID is the number near the top",
+        "downloads/nowhere.pem: No such file",
+        "not a PEM",
         &format!("Key fingerprint: SHA256:{}", app.fingerprint),
         "Discovering installation ID...",
         &format!("Found installation ID: {}", stack.installation),
@@ -421,6 +427,15 @@ async fn nobody_at_the_terminal_is_asked_nothing() {
     let operator = Operator::new(&stack);
     let line = operator.refused(&["configure"]).await;
     assert!(line.contains("--app-id") && line.contains("--pem"), "{line}");
+}
+
+#[tokio::test]
+async fn who_has_no_stack_is_told_before_typing_anything() {
+    let stack = deployed().await;
+    let operator = Operator::new(&stack);
+    let (succeeded, screen) = operator.converse(&["configure", "--stack", "nobody-deployed-this"], &[]).await;
+    assert!(!succeeded && screen.contains("there is no stack nobody-deployed-this"), "{screen}");
+    assert!(!screen.contains("App ID:"), "{screen}");
 }
 
 #[tokio::test]

@@ -607,10 +607,12 @@ async fn the_whole_way_works_on_an_enterprise_server_for_an_organization() {
     let stack = deployed().await;
     let operator = Operator::new(&stack);
     let api_url = format!("{}/api/v3", stack.github.url());
-    let mut running =
-        operator.start(&[&CREATE[..], &["--github-api-url", &api_url, "--organization", "acme", "--json"]].concat());
+    let flags = ["--github-api-url", &api_url, "--organization", "acme", "--agents-push", "--json"];
+    let mut running = operator.start(&[&CREATE[..], &flags].concat());
     let url = running.shows(PAGE).await;
     assert_eq!(Browser::new().create(&url).await.status, 200);
+    let asked = &stack.github.manifests()[0]["default_permissions"];
+    assert_eq!(*asked, json!({"contents": "write", "metadata": "read", "pull_requests": "write"}));
     assert_eq!(stack.github.count("/organizations/{org}/settings/apps/new"), 1);
     install(&stack).await;
     let ended = running.ends().await;

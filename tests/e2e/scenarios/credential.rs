@@ -449,6 +449,18 @@ async fn every_refusal_of_the_token_function_has_a_line_that_says_what_to_do() {
         }
         stack.github.clear_faults();
     }
+    for (asked, said) in [
+        (&["--repository", "nope"][..], "nope is not among the repositories of installation "),
+        (
+            &["--repository", "app", "--repository", "acme/nope"],
+            "of app, nope at least one is not among the repositories",
+        ),
+    ] {
+        for _remembered in [false, true] {
+            let line = agent.cli(&[&["token"], asked].concat()).await.advice();
+            assert!(line.starts_with("this is not granted: ") && line.contains(said), "{line}");
+        }
+    }
     let line = agent.cli(&["token", "--repository", "not a name"]).await.advice();
     assert!(line.starts_with("repositories[0] is not a repository's name"), "{line}");
     let line = agent.cli(&["token", "--installation-id", "1"]).await.advice();

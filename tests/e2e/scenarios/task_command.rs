@@ -6,8 +6,10 @@ use local_aws::lambda::binary;
 use local_aws::{Fault, Rule};
 use serde_json::{Value, json};
 use stack::{BOARD, REPOSITORY, Stack};
+use unicode_width::UnicodeWidthStr;
 
 use crate::harness::agent::{Agent, CLI};
+use crate::harness::operator::Operator;
 
 const TASK: &str = "4d9d444d0198c5c27f00aabbccddeeff";
 
@@ -32,7 +34,7 @@ fn fill(stack: &Stack) {
     let id = |digits: &str| format!("{digits}{}", &TASK[digits.len()..]);
     let linked = json!({"7#42": {"state": "open", "url": "https://github.com/acme/app/pull/42",
         "created_at": day(9), "mergeability": "conflicting"}});
-    put(stack, &id("aa000001"), Some("p2"), &day(2), json!({}));
+    put(stack, &id("aa000001"), Some("p2"), &day(2), json!({"title": "ログインの時間切れ 👩‍💻🇯🇵 を直す"}));
     put(stack, &id("bb000001"), Some("p0"), &day(3), json!({"title": "Fix the login time-out that everybody sees"}));
     put(stack, &id("cc000001"), Some("p2"), &day(1), json!({"repository": "acme/app"}));
     put(stack, &id("dd000001"), None, &day(1), json!({"title": "\u{1b}[31mred\u{7} \u{202e}txt"}));
@@ -79,7 +81,8 @@ async fn a_task_from_creation_to_done_by_its_merged_pull_request() {
     let merged = stack.github.deliver(&stack.github.merge(REPOSITORY, opened.number())).await;
     assert_eq!((linked.status, merged.status), (200, 200));
     let shown = agent.cli(&["task", "show", &id[..8]]).await.printed();
-    for line in ["Fix login timeout", "status      done", "priority    p1", "repository  acme/app", "merged (current)"]
+    for line in
+        ["Fix login timeout", "status        done", "priority      p1", "repository    acme/app", "merged (current)"]
     {
         assert!(shown.contains(line), "{line}\n{shown}");
     }
@@ -277,11 +280,112 @@ async fn a_list_on_a_terminal_is_a_board_that_fits_it() {
     for columns in [160, 80, 40, 12] {
         let board = on_a_terminal(&agent, columns, &[]);
         assert!(!board.contains('\u{1b}'), "{board:?}");
-        let widest = board.lines().map(|line| line.chars().count()).max().unwrap();
+        let widest = board.lines().map(UnicodeWidthStr::width).max().unwrap();
         assert!(widest <= usize::from(columns), "{columns}: {widest}\n{board}");
         assert!(board.contains("bb000001"), "{board}");
     }
     assert_eq!(on_a_terminal(&agent, 80, &["--status", "idea"]).trim(), "idea (0)");
+}
+
+/// Five hundred tasks in five columns, every tenth of acme/api and every twentieth in conflict.
+fn fill_with_500(stack: &Stack) {
+    for number in 0..500_u32 {
+        let status = ["idea", "to_do", "in_progress", "pr_submitted", "done"][(number % 5) as usize];
+        let repository = if number % 10 == 1 { "acme/api" } else { "acme/app" };
+        let mut more = json!({"status": status, "repository": repository});
+        if number % 20 == 3 {
+            more["has_merge_conflict"] = json!(true);
+        }
+        let day = format!("2026-11-{:02}T09:00:00Z", 1 + number % 20);
+        put(stack, &format!("{number:08x}{}", &TASK[8..]), Some("p2"), &day, more);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_hundred_tasks_are_a_board_to_look_at() {
+    let stack = Stack::start().await;
+    let mut agent = Agent::new(&stack);
+    agent.set("NO_COLOR", "1");
+    fill_with_500(&stack);
+    for columns in [200, 80] {
+        let board = on_a_terminal(&agent, columns, &[]);
+        assert_eq!(board.matches("and 80 more (--all)").count(), 4, "{board}");
+        assert_eq!(board.matches("and 90 more (--all)").count(), 1, "{board}");
+        assert_eq!(on_a_terminal(&agent, columns, &["--limit", "3"]).matches("and 97 more").count(), 5);
+        assert!(!on_a_terminal(&agent, columns, &["--all"]).contains(" more"));
+    }
+    let lines =
+        async |arguments: &[&str]| agent.cli(&[&["task", "list"], arguments].concat()).await.printed().lines().count();
+    assert_eq!(lines(&[]).await, 500, "a pipe gets them all");
+    assert_eq!(lines(&["--limit", "3"]).await, 15);
+    assert_eq!(lines(&["--repository", "Acme/API"]).await, 50);
+    assert_eq!(lines(&["--conflict"]).await, 25);
+    assert_eq!(lines(&["--conflict", "--status", "pr_submitted", "--limit", "7"]).await, 7);
+    assert!(!agent.cli(&["task", "list", "--limit", "0"]).await.ok);
+}
+
+#[tokio::test]
+async fn mine_are_the_tasks_that_branches_of_this_clone_are_named_after() {
+    let stack = Stack::start().await;
+    let agent = Agent::new(&stack);
+    fill(&stack);
+    let line = agent.cli(&["task", "list", "--mine"]).await.advice();
+    assert!(line.contains("no clone"), "{line}");
+    assert!(agent.git("", &["init", "--quiet", "mine"]).await.ok);
+    assert!(agent.git("mine", &["commit", "--quiet", "--allow-empty", "-m", "first"]).await.ok);
+    for branch in ["bb000001-fix-login", "agent/CC000001"] {
+        assert!(agent.git("mine", &["branch", branch]).await.ok);
+    }
+    let listed = agent.cli_in("mine", &["task", "list", "--mine"]).await.printed();
+    let ids: Vec<&str> = listed.lines().map(|line| &line[..8]).collect();
+    assert_eq!(ids, ["bb000001", "cc000001"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_longer_than_the_terminal_goes_through_the_pager() {
+    let stack = Stack::start().await;
+    let mut operator = Operator::new(&stack);
+    operator.set("NO_COLOR", "1");
+    fill_with_500(&stack);
+    operator.set("PAGER", "sed 's/^/paged: /'");
+    let (succeeded, screen) = operator.converse(&["task", "list"], &[]).await;
+    assert!(succeeded && screen.lines().all(|line| line.starts_with("paged: ")), "{screen}");
+    let (_, screen) = operator.converse(&["task", "list", "--limit", "1"], &[]).await;
+    assert!(screen.starts_with("idea (100)"), "what fits is shown as it is: {screen}");
+    operator.set("PAGER", "nobody-installed-this");
+    let (succeeded, screen) = operator.converse(&["task", "list"], &[]).await;
+    assert!(succeeded && screen.contains("and 80 more"), "{screen}");
+}
+
+#[tokio::test]
+async fn a_watched_list_tells_each_change_once() {
+    let stack = Stack::start().await;
+    let operator = Operator::new(&stack);
+    stack.create_task(TASK, "Fix login", "to_do");
+    let mut running = operator.start(&["task", "list", "--watch"]);
+    running.shows("\tto_do\t").await;
+    stack.move_task(TASK, "in_progress");
+    running.shows("\tin_progress\t").await;
+    running.press_ctrl_c();
+    let ended = running.ends().await;
+    assert!(ended.ok && ended.stdout.lines().count() == 2, "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_is_shown_with_times_that_can_be_read_and_no_words_run_together() {
+    let stack = Stack::start().await;
+    let agent = Agent::new(&stack);
+    fill(&stack);
+    let shown = agent.cli(&["task", "show", "ee000001"]).await.printed();
+    for line in [
+        "id            ee000001",
+        "pull request  https://github.com/acme/app/pull/42 open (current)",
+        "conflict      with its base branch",
+        "created       2026-11-01 09:00:00 UTC (",
+    ] {
+        assert!(shown.contains(line), "{line}\n{shown}");
+    }
+    assert!(shown.contains(" ago)"), "{shown}");
 }
 
 #[tokio::test]

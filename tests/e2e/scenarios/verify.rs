@@ -208,18 +208,23 @@ async fn a_stack_as_deployed_is_told_to_be_configured_and_then_passes() {
     for line in [
         "✗ app-secret                konduktor/app cannot be used: it is empty",
         "                            → run `konduktor-github-app configure`",
-        "– token                     skipped, it needs app-secret",
+        "– 11 skipped                for want of app-secret: served-installations, key, app, clock, app-permissions, \
+         installation, installation-permissions, webhook-config, deliveries, token, clone",
         "21 checks: 9 ok, 1 failed, 11 skipped",
     ] {
         assert!(people.stdout.lines().any(|there| there == line), "{line}\n{}", people.stdout);
     }
+    assert_eq!(people.stdout.lines().count(), 13, "what was skipped is one line: {}", people.stdout);
 
     operator.file("app.pem", &stack.github.app().pem);
     let id = stack.github.app().id.to_string();
     let configured = operator.cli(&["configure", "--app-id", &id, "--pem", "app.pem", "--yes"]).await;
     assert!(configured.ok, "{configured:?}");
     let found = verify(&operator, &[]).await;
-    found.assert_all_hold();
+    assert_eq!((found.of("ok").len(), found.of("unproven")), (20, vec!["deliveries"]), "{:#?}", found.checks);
+    let people = operator.cli(&["verify"]).await;
+    assert!(people.ok && people.stdout.contains("\n○ deliveries "), "{people:?}");
+    assert!(people.stdout.ends_with("21 checks: 20 ok, 0 failed, 0 skipped, 1 not proven yet\n"), "{people:?}");
     assert_eq!(found.check("webhook-secret-at-github")["seen"], "configure told GitHub the version in service");
     let seen = found.check("deliveries")["seen"].as_str().unwrap();
     assert!(seen.contains("none") && seen.contains("the next event"), "no ping was ever on record: {seen}");
@@ -863,6 +868,34 @@ async fn a_tag_has_to_name_one_task_and_its_column_is_told() {
     verify(&operator, &["--task", TASK]).await.assert_only("task", &[], "could not", &["dynamodb:Query"]);
     let ended = operator.cli(&["verify", "--task", "4d9d"]).await;
     assert!(!ended.ok && ended.stdout.is_empty() && ended.stderr.contains("8 to 32 hex digits"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_pull_request_is_followed_from_its_title_to_its_card() {
+    let stack = healthy().await;
+    let operator = Operator::new(&stack);
+    let follow = async |number: u64| {
+        let url = format!("https://github.com/{REPOSITORY}/pull/{number}");
+        verify(&operator, &["--pull-request", &url]).await
+    };
+    let asked = follow(1).await;
+    assert_eq!(asked.of("unproven"), ["pull-request"], "whether it merges is still being asked: {:#?}", asked.checks);
+    stack.stream.drain().await;
+    let open = follow(1).await;
+    open.assert_all_hold();
+    assert!(open.check("pull-request")["seen"].as_str().unwrap().contains("moves to done when"), "{:#?}", open.checks);
+    stack.github.deliver(&stack.github.merge(REPOSITORY, 1)).await;
+    let merged = follow(1).await;
+    merged.assert_all_hold();
+    assert!(merged.check("pull-request")["seen"].as_str().unwrap().contains("is done, by the merge of"));
+
+    let untagged = stack.github.open_pull_request(REPOSITORY, NewPullRequest::titled("No tag"));
+    stack.github.deliver(&untagged).await;
+    follow(untagged.number()).await.assert_only("pull-request", &[], "no_tag", &["[kid: #"]);
+    let unknown = stack.github.open_pull_request(REPOSITORY, NewPullRequest::titled("Nobody's [kid: #00000000]"));
+    stack.github.deliver(&unknown).await;
+    follow(unknown.number()).await.assert_only("pull-request", &[], "no_task", &["00000000"]);
+    follow(99).await.assert_only("pull-request", &[], "not_found", &["99"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

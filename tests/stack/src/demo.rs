@@ -9,6 +9,7 @@ use tokio::process::Command;
 use fake_github::NewPullRequest;
 use stack::{REPOSITORY, Stack};
 
+use crate::page::Page;
 use crate::show::{self, fitted, text};
 
 const TASK: &str = "4d9d444d0198c5c27f00aabbccddeeff";
@@ -23,6 +24,8 @@ pub(super) async fn run(binary: impl Fn(&str) -> PathBuf) -> Result<(), String> 
     let stack = Stack::with_binaries(0, binary).await;
     say(&format!("  webhook    {}", stack.front.url()));
     say(&format!("  GitHub     {}", stack.github.url()));
+    let page = Page::serve(&stack).await?;
+    say(&format!("  board      {} (while this runs)", page.url));
 
     stack.create_task(TASK, "Fix login timeout", "pr_submitted");
     show_board(&stack);

@@ -163,6 +163,7 @@ impl Stack {
         let mut environment = service_endpoints(&self.dynamodb, &self.secrets, &self.lambda);
         environment.extend([
             ("AWS_ENDPOINT_URL_CLOUDFORMATION", self.cloudformation.url()),
+            ("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", self.lambda.url()),
             ("AWS_REGION", local_aws::REGION.to_owned()),
             ("AWS_ACCESS_KEY_ID", "local".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),

@@ -11,6 +11,7 @@
 
 mod bench;
 mod demo;
+mod page;
 mod run;
 mod show;
 

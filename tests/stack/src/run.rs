@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use stack::{REPOSITORY, Stack};
 use tokio::sync::mpsc;
 
+use crate::page::Page;
 use crate::quoted;
 use crate::show::{self, Cards, text};
 
@@ -57,9 +58,14 @@ pub(super) async fn run(arguments: &[String]) -> ExitCode {
     if let Err(error) = write_variables(&stack) {
         return stop(&format!("{VARIABLES} cannot be written: {error}"));
     }
-    println!("The local stack is up at {}. In another terminal:", stack.front.url());
-    println!("  . {VARIABLES} && konduktor-github-app task list");
-    println!("  . {VARIABLES} && konduktor-github-app board      the same on a page, as it changes\n");
+    let page = match Page::serve(&stack).await {
+        Ok(page) => page,
+        Err(reason) => return stop(&reason),
+    };
+    println!("The local stack is up at {}. The board on a page, as it changes:", stack.front.url());
+    println!("  {}", page.url);
+    println!("In another terminal:");
+    println!("  . {VARIABLES} && konduktor-github-app task list    (verify, explain, pr, token)\n");
     show::board(&show::cards(&stack)).iter().for_each(|line| println!("{line}"));
     println!("\n{HELP}\n");
     converse(&stack).await;

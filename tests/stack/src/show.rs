@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use stack::Stack;
+use unicode_width::UnicodeWidthStr;
 
 /// No line is longer, so that none wraps on a terminal that is shared or filmed.
 pub(crate) const WIDEST: usize = 99;
@@ -63,8 +64,9 @@ pub(crate) fn board(cards: &Cards) -> Vec<String> {
     let mut cards: Vec<_> = cards.iter().collect();
     cards.sort_by_key(|(id, card)| (place(card), (*id).clone()));
     let line = |(id, card): &(&String, &Card)| {
-        let title: String = card.title.chars().take(24).collect();
-        fitted(format!("{:<13} {id}  {title:<24}  {}", card.status, card.pull_request()).trim_end())
+        let title = beginning(&card.title, 24);
+        let space = " ".repeat(24 - title.width());
+        fitted(format!("{:<13} {id}  {title}{space}  {}", card.status, card.pull_request()).trim_end())
     };
     cards.iter().map(line).collect()
 }
@@ -95,10 +97,16 @@ fn number(url: &str) -> String {
 }
 
 pub(crate) fn fitted(line: &str) -> String {
-    if line.chars().count() <= WIDEST {
+    if line.width() <= WIDEST {
         return line.to_owned();
     }
-    line.chars().take(WIDEST - 1).chain(['…']).collect()
+    format!("{}…", beginning(line, WIDEST - 1))
+}
+
+/// As much of it as so many columns of a terminal hold: an ideograph takes two.
+fn beginning(text: &str, columns: usize) -> &str {
+    let prefixes = text.char_indices().map(|(at, character)| &text[..at + character.len_utf8()]);
+    prefixes.take_while(|prefix| prefix.width() <= columns).last().unwrap_or_default()
 }
 
 pub(crate) fn text(value: &Value) -> &str {
@@ -108,6 +116,8 @@ pub(crate) fn text(value: &Value) -> &str {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+
+    use unicode_width::UnicodeWidthStr;
 
     use super::{Card, Cards, WIDEST, board, changes};
 
@@ -131,7 +141,19 @@ mod tests {
             ["4d9d444d Fix: moved pr_submitted → done", "4d9d444d Fix: #1 open, conflicts since #2 was merged"]
         );
         for line in board(&after).iter().chain(&changes(&before, &after)) {
-            assert!(line.chars().count() <= WIDEST, "{line}");
+            assert!(line.width() <= WIDEST, "{line}");
         }
+    }
+
+    #[test]
+    fn what_follows_a_title_stands_in_its_column_however_wide_its_letters_are() {
+        let titled = |title: &str| {
+            let mut cards = cards("done", json!(null));
+            cards.values_mut().for_each(|card| card.title = title.to_owned());
+            let line = board(&cards).remove(0);
+            line[..line.find("#1").unwrap()].width()
+        };
+        assert_eq!(titled("Fix login"), titled("ログインの時間切れをすぐに直す"));
+        assert_eq!(titled("Fix login"), titled("👩‍💻 e\u{301}"));
     }
 }

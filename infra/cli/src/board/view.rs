@@ -15,15 +15,15 @@ pub(super) const LOOK: Look = Look { style: STYLE, script: Some(SCRIPT) };
 /// One column beside the other as far as there is room. A card that is not on the screen is not laid out: with a thousand of them
 /// scrolling stutters else.
 const STYLE: &str = "\
-:root { color-scheme: light dark; font: 16px/1.45 system-ui, sans-serif; --line: #8885; --faint: #57606a; --bad: #b3261e; --card: #fff; --page: #f3f4f6; --link: #0b57d0 }
-@media (prefers-color-scheme: dark) { :root { --faint: #a3acb6; --bad: #ff9089; --card: #1d2127; --page: #111418; --link: #9ec2ff } }
+:root { color-scheme: light dark; font: 16px/1.45 system-ui, sans-serif; --line: #8885; --faint: #57606a; --bad: #b3261e; --good: #1a7f37; --warn: #9a6700; --card: #fff; --page: #f3f4f6; --link: #0b57d0 }
+@media (prefers-color-scheme: dark) { :root { --faint: #a3acb6; --bad: #ff9089; --good: #3fb950; --warn: #d29922; --card: #1d2127; --page: #111418; --link: #9ec2ff } }
 * { box-sizing: border-box }
 body { margin: 0; padding: 1rem clamp(.75rem, 2vw, 2.5rem); background: var(--page) }
 h1 { font-size: 1.4rem; margin: 0 0 .5rem; overflow-wrap: anywhere }
 h2 { font-size: 1rem; margin: .25rem 0 .5rem }
 a { color: var(--link) }
 a:focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
-main { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 14rem), 1fr)); align-items: start }
+#board { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 14rem), 1fr)); align-items: start }
 ul, ol { list-style: none; margin: 0; padding: 0 }
 .cards > li, .page { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .75rem; margin-bottom: .6rem; overflow-wrap: anywhere }
 .cards > li { content-visibility: auto; contain-intrinsic-size: auto 6rem }
@@ -35,18 +35,27 @@ p { margin: .25rem 0 }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1rem; margin: 0 0 1rem }
 dt { color: var(--faint) }
 dd { margin: 0; overflow-wrap: anywhere }
-ol > li { border-left: 2px solid var(--line); padding: 0 0 .6rem .75rem }";
+ol > li { border-left: 2px solid var(--line); padding: 0 0 .6rem .75rem }
+figure { margin: 0 0 .75rem; max-width: 30rem }
+svg { display: block; width: 100%; height: auto; border-bottom: 1px solid var(--line) }
+rect.did { fill: var(--good) } rect.idle { fill: var(--faint) } rect.refused { fill: var(--warn) } rect.broke { fill: var(--bad) }
+table { border-spacing: 0; margin-bottom: 1rem; overflow-wrap: normal }
+th, td { text-align: left; padding: .15rem 1.5rem .15rem .6rem }
+td + td { text-align: right; font-variant-numeric: tabular-nums }
+td.did { border-left: .4rem solid var(--good) } td.idle { border-left: .4rem solid var(--faint) }
+td.refused { border-left: .4rem solid var(--warn) } td.broke { border-left: .4rem solid var(--bad) }
+.checks > li { padding: .2rem 0 .2rem 1.2rem; text-indent: -1.2rem; overflow-wrap: anywhere }";
 
 /// Fetches the page again while somebody looks, and puts in place the columns that changed, with the focus where it was.
 const SCRIPT: &str = "\
-const board = document.querySelector('main');
+const board = document.getElementById('board');
 const look = async () => {
   if (document.hidden) return;
   const said = document.getElementById('said');
   try {
     const answer = await fetch(location.href);
     if (!answer.ok) throw new Error('HTTP ' + answer.status);
-    const next = new DOMParser().parseFromString(await answer.text(), 'text/html').querySelector('main');
+    const next = new DOMParser().parseFromString(await answer.text(), 'text/html').getElementById('board');
     const focus = document.activeElement && document.activeElement.id;
     const known = new Map([...board.children].map((column) => [column.id, column]));
     const columns = [...next.children].map((column) => {
@@ -79,7 +88,10 @@ pub(super) fn board(mut cards: Vec<Card>, unreadable: usize, path: &str) -> Stri
         count => format!("<p>{count} items of the table are no tasks and were left out.</p>\n"),
     };
     let columns: String = columns.iter().map(|((_, name), cards)| column(name, cards, path)).collect();
-    format!("<p id=\"said\" class=\"faint\" role=\"status\"></p>\n{left_out}<main>\n{columns}</main>")
+    format!(
+        "<p><a href=\"/{path}/state\">Deliveries and checks</a></p>\n<p id=\"said\" class=\"faint\" role=\"status\"></p>\n\
+         {left_out}<main id=\"board\">\n{columns}</main>"
+    )
 }
 
 fn column(name: &str, cards: &[&Card], path: &str) -> String {
@@ -118,8 +130,15 @@ fn conflict(task: &Task) -> String {
     if task.has_merge_conflict != Some(true) {
         return String::new();
     }
-    let since = task.conflict_caused_by.as_deref().map(|url| format!(", since {} was merged", link(url, url)));
+    let since = task.conflict_caused_by.as_deref().map(|url| format!(", since {} was merged", link(url, &called(url))));
     format!("<p class=\"bad\">conflicts with its base{}</p>", since.unwrap_or_default())
+}
+
+/// A pull request's page by its number, as the board has little room.
+fn called(url: &str) -> String {
+    let number = url.rsplit_once("/pull/").map(|(_, number)| number);
+    let number = number.filter(|number| !number.is_empty() && number.chars().all(|c| c.is_ascii_digit()));
+    number.map_or_else(|| url.to_owned(), |number| format!("#{number}"))
 }
 
 /// A link where the text is a page's address, and text where it is anything else, such as `javascript:`.
@@ -157,7 +176,7 @@ pub(super) fn card(card: &Card, path: &str, now: Timestamp) -> String {
         if list.is_empty() { String::new() } else { format!("<h2>{name}</h2>\n<{tag}>\n{list}</{tag}>\n") }
     };
     format!(
-        "<p><a href=\"/{path}\">Back to the board</a></p>\n<div class=\"page\">\n<dl>\n{facts}</dl>\n{}{}{}</div>",
+        "<p><a href=\"/{path}\">Back to the board</a></p>\n<main class=\"page\">\n<dl>\n{facts}</dl>\n{}{}{}</main>",
         conflict(task),
         section("Pull requests", &pull_requests, "ul"),
         section("History, the newest first", &done, "ol"),

@@ -27,43 +27,73 @@ pub(super) struct Answers {
     pub(super) installation_id: Option<InstallationId>,
 }
 
-/// Asks for what the flags leave open, and reads the key: nothing goes over the network before it is known to be one.
-pub(super) fn gather(arguments: &Arguments, progress: Progress) -> Result<Answers, Failure> {
-    if let Some(folder) = &arguments.from {
-        return from_self_hosted(folder.clone(), arguments.installation_id);
-    }
-    let asks = arguments.app_id.is_none() || arguments.pem.is_none();
-    if asks {
-        if !prompt::is_possible() {
+/// What flags and files say, read before anything goes over the network; a person is asked for the rest.
+pub(super) struct Given {
+    app_id: Option<Issuer>,
+    key: Option<AppKey>,
+    webhook_secret: Option<SecretString>,
+    installation_id: Option<InstallationId>,
+}
+
+impl Given {
+    pub(super) fn of(arguments: &Arguments) -> Result<Self, Failure> {
+        if let Some(folder) = &arguments.from {
+            return from_self_hosted(folder.clone(), arguments.installation_id);
+        }
+        let given = Self {
+            app_id: arguments.app_id.clone(),
+            key: arguments.pem.as_deref().map(|file| key(&read(file)?)).transpose()?,
+            webhook_secret: match &arguments.webhook_secret_file {
+                Some(file) => Some(webhook_secret(&read(file)?)?),
+                None => None,
+            },
+            installation_id: arguments.installation_id,
+        };
+        if given.lacks_any() && !prompt::is_possible() {
             return Err(Failure::new(
                 "nobody is at the terminal to be asked: pass --app-id and --pem, or --from for a self-hosted set-up",
             ));
         }
-        progress.say("=== GitHub App Setup ===");
+        Ok(given)
     }
-    let app_id = match &arguments.app_id {
-        Some(app_id) => app_id.clone(),
-        None => {
-            let typed = prompt::line("  App ID:", progress)?;
-            typed.parse().map_err(|error: NotAnIssuer| Failure::new(error.to_string()))?
+
+    fn lacks_any(&self) -> bool {
+        self.app_id.is_none() || self.key.is_none()
+    }
+
+    /// Asks for what is left open, each until the answer is one.
+    pub(super) fn ask(self, progress: Progress) -> Result<Answers, Failure> {
+        let asks = self.lacks_any();
+        if asks {
+            progress.say("=== GitHub App Setup ===");
         }
-    };
-    let webhook_secret = match &arguments.webhook_secret_file {
-        Some(file) => Some(webhook_secret(&read(file)?)?),
-        None if asks => {
-            let typed = prompt::hidden("  Webhook secret (Enter keeps the one that the stack generated):", progress)?;
-            (!typed.expose_secret().is_empty()).then(|| webhook_secret(&typed)).transpose()?
-        }
-        None => None,
-    };
-    let pem = match &arguments.pem {
-        Some(file) => read(file)?,
-        None => read(&at_home(&prompt::line("  Path to PEM file:", progress)?))?,
-    };
-    Ok(Answers { app_id, key: key(&pem)?, webhook_secret, installation_id: arguments.installation_id })
+        let app_id = match self.app_id {
+            Some(app_id) => app_id,
+            None => prompt::answer(progress, || {
+                let typed = prompt::line("  App ID:", progress)?;
+                Ok(typed.parse().map_err(|error: NotAnIssuer| Failure::new(error.to_string())))
+            })?,
+        };
+        let webhook_secret = match self.webhook_secret {
+            None if asks => prompt::answer(progress, || {
+                let question = "  Webhook secret (Enter keeps the one that the stack generated):";
+                let typed = prompt::hidden(question, progress)?;
+                Ok((!typed.expose_secret().is_empty()).then(|| webhook_secret(&typed)).transpose())
+            })?,
+            given => given,
+        };
+        let key = match self.key {
+            Some(key) => key,
+            None => prompt::answer(progress, || {
+                let path = at_home(&prompt::line("  Path to PEM file:", progress)?);
+                Ok(read(&path).and_then(|pem| key(&pem)))
+            })?,
+        };
+        Ok(Answers { app_id, key, webhook_secret, installation_id: self.installation_id })
+    }
 }
 
-fn from_self_hosted(folder: Option<PathBuf>, installation_id: Option<InstallationId>) -> Result<Answers, Failure> {
+fn from_self_hosted(folder: Option<PathBuf>, installation_id: Option<InstallationId>) -> Result<Given, Failure> {
     let folder = folder.or_else(|| Variables::default().optional("KONDUKTOR_DIR").map(PathBuf::from));
     let folder = folder.unwrap_or_else(|| at_home("~/.konduktor"));
     let path = folder.join("github-app.json");
@@ -74,9 +104,9 @@ fn from_self_hosted(folder: Option<PathBuf>, installation_id: Option<Installatio
             path.display()
         ))
     })?;
-    Ok(Answers {
-        app_id: set_up.app_id,
-        key: key(&read(&folder.join("github-app.pem"))?)?,
+    Ok(Given {
+        app_id: Some(set_up.app_id),
+        key: Some(key(&read(&folder.join("github-app.pem"))?)?),
         webhook_secret: Some(webhook_secret(&set_up.webhook_secret)?),
         installation_id: installation_id.or(set_up.installation_id),
     })

@@ -14,7 +14,7 @@ use super::verdict::{Concerned, Verdict};
 use crate::failure::Failure;
 use crate::history;
 use crate::output::{Style, Terminal};
-use crate::text::{printable, when};
+use crate::text::{hanging, printable, when};
 
 /// Lines of a section: what it is, and its value.
 type Lines = Vec<(&'static str, String)>;
@@ -38,19 +38,19 @@ pub(super) fn sections(
         sections.extend((!card.task.history.is_empty()).then(|| ("History", timeline.collect())));
     }
     sections.push(("Deliveries", deliveries(evidence, now)));
+    let columns = terminal.map(|terminal| terminal.columns);
     let paint = |text: &str| terminal.map_or_else(|| text.to_owned(), |terminal| terminal.paint(text, Style::Strong));
     let mut text = String::new();
     for (name, lines) in sections {
         let _ = writeln!(text, "{}", paint(name));
         for (name, value) in lines {
-            let _ = match name {
-                "" => writeln!(text, "  {}", printable(&value)),
-                name => writeln!(text, "  {name:<10} {}", printable(&value)),
-            };
+            let beginning = if name.is_empty() { "  ".to_owned() } else { format!("  {name:<10} ") };
+            text.push_str(&hanging(&beginning, &printable(&value), columns));
         }
         text.push('\n');
     }
-    let _ = writeln!(text, "{}", paint(&printable(&verdict.explanation.sentence)));
+    let sentence = hanging("", &printable(&verdict.explanation.sentence), columns);
+    let _ = writeln!(text, "{}", paint(sentence.trim_end()));
     if let Some(command) = &verdict.explanation.command {
         let _ = writeln!(text, "  {}", printable(command));
     }
@@ -60,7 +60,7 @@ pub(super) fn sections(
 fn stored(pull_request: &PullRequestEvidence, now: Timestamp) -> Lines {
     let mut lines = Lines::new();
     match &pull_request.stored {
-        None => lines.push(("state", "nothing is stored pull_request it".to_owned())),
+        None => lines.push(("state", "nothing is stored about it".to_owned())),
         Some(stored) => {
             let known = when(stored.snapshot.updated_at, now);
             lines.push(("state", format!("{}, as of {known}", stored.snapshot.state.as_str())));

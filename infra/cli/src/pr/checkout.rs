@@ -1,10 +1,9 @@
 //! What git says about the folder that the command runs in: the branch, and where it is pushed to.
 
-use std::process::{Command, Stdio};
-
 use domain::ids::RepositoryName;
 
 use crate::failure::Failure;
+use crate::git::git;
 
 /// A branch, and the repository that it is pushed to.
 #[derive(Debug)]
@@ -69,14 +68,6 @@ fn push_remote(branch: &str) -> Result<Option<String>, Failure> {
         }
     }
     Ok(None)
-}
-
-/// What git prints, `None` if it fails: these are questions, and a no is an answer.
-fn git(arguments: &[&str]) -> Result<Option<String>, Failure> {
-    let output = Command::new("git").args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).output();
-    let output = output.map_err(|error| Failure::new(format!("git cannot be run ({error}): put it on the PATH")))?;
-    let text = || String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    Ok(output.status.success().then(text))
 }
 
 /// Host and `owner/name` of a remote's URL. The host has its port where the URL is HTTP's.

@@ -8,15 +8,21 @@ use super::List;
 use super::table::Card;
 use crate::history;
 use crate::output::{Style, Terminal};
-use crate::text::{beginning, printable, split_at_width, width};
+use crate::text::{beginning, hanging, printable, when, width, wrapped};
 
 /// A column narrower than this wraps every other word: then fewer columns stand side by side.
 const NARROWEST: usize = 20;
 const GAP: usize = 2;
 const MOST_TITLE_LINES: usize = 3;
 
-/// How many of the tasks that are done a board shows, the latest: it is about what is to be done.
+/// How many tasks of a column a board shows: it is to be looked at.
+const MOST: usize = 20;
+
+/// How many of those that are done, the latest: it is about what is to be done.
 const MOST_DONE: usize = 10;
+
+/// The names of a task's facts and the space behind the longest of them.
+const FACT: usize = "pull request".len() + 2;
 
 type Line = (String, Style);
 
@@ -27,7 +33,8 @@ pub(super) fn board(cards: &[Card], asked: &List, terminal: Terminal) -> String 
     let width = ((terminal.columns + GAP) / side_by_side).saturating_sub(GAP).max(1);
     let mut text = String::new();
     for row in statuses.chunks(side_by_side) {
-        let columns: Vec<Vec<Line>> = row.iter().map(|status| column(cards, status, asked.all, width)).collect();
+        let columns: Vec<Vec<Line>> =
+            row.iter().map(|status| column(cards, status, most(status, asked), width)).collect();
         text.push_str(&beside(&columns, width, terminal));
         text.push('\n');
     }
@@ -48,15 +55,24 @@ fn statuses(cards: &[Card], asked: &List) -> Vec<Status> {
     statuses
 }
 
-fn column(cards: &[Card], status: &Status, all: bool, width: usize) -> Vec<Line> {
+fn most(status: &Status, asked: &List) -> usize {
+    let usual = if *status == Status::Done { MOST_DONE } else { MOST };
+    match asked.limit {
+        _ if asked.all => usize::MAX,
+        Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
+        None => usual,
+    }
+}
+
+fn column(cards: &[Card], status: &Status, most: usize, width: usize) -> Vec<Line> {
     let mut cards: Vec<&Card> = cards.iter().filter(|card| card.task.status == *status).collect();
     let name = if status.as_str().is_empty() { "no status".to_owned() } else { printable(status.as_str()) };
     let mut lines = vec![(format!("{name} ({})", cards.len()), Style::Strong), (String::new(), Style::Plain)];
-    let left_out = if *status == Status::Done && !all { cards.len().saturating_sub(MOST_DONE) } else { 0 };
-    if left_out > 0 {
+    let left_out = cards.len().saturating_sub(most);
+    if left_out > 0 && *status == Status::Done {
         cards.sort_by(|one, other| other.board.updated_at.cmp(&one.board.updated_at));
-        cards.truncate(MOST_DONE);
     }
+    cards.truncate(most);
     for card in cards {
         lines.extend(short(card, width));
         lines.push((String::new(), Style::Plain));
@@ -73,7 +89,7 @@ fn short(card: &Card, width: usize) -> Vec<Line> {
     let urgent = matches!(priority.as_str(), "p0" | "p1");
     let head = format!("{priority} {}", card.task.id.prefix());
     let mut lines = vec![(head.trim().to_owned(), if urgent { Style::Strong } else { Style::Faint })];
-    lines.extend(wrapped(&title(card), width).into_iter().map(|line| (line, Style::Plain)));
+    lines.extend(title_lines(&title(card), width).into_iter().map(|line| (line, Style::Plain)));
     if let Some((key, linked)) = current(card) {
         let number = number(key);
         lines.push(match card.task.has_merge_conflict {
@@ -84,24 +100,9 @@ fn short(card: &Card, width: usize) -> Vec<Line> {
     lines
 }
 
-/// Breaks at spaces, and inside a word only where it is longer than a line.
-fn wrapped(text: &str, columns: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        let (first, mut rest) = split_at_width(word, columns);
-        match lines.last_mut() {
-            Some(line) if width(line) + 1 + width(first) <= columns => {
-                line.push(' ');
-                line.push_str(first);
-            }
-            _ => lines.push(first.to_owned()),
-        }
-        while !rest.is_empty() {
-            let (part, after) = split_at_width(rest, columns);
-            lines.push(part.to_owned());
-            rest = after;
-        }
-    }
+/// As many lines of a title as there is room for.
+fn title_lines(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = wrapped(text, columns);
     if lines.len() > MOST_TITLE_LINES {
         lines.truncate(MOST_TITLE_LINES);
         if let Some(last) = lines.last_mut() {
@@ -155,44 +156,34 @@ pub(super) fn lines(cards: &[Card]) -> String {
 }
 
 /// All of a task, for people.
-pub(super) fn card(card: &Card, tag: &str, now: Timestamp) -> String {
-    let task = &card.task;
-    let board = &card.board;
-    let mut text = format!("{}\n\n", title(card));
+pub(super) fn card(card: &Card, tag: &str, columns: Option<usize>, now: Timestamp) -> String {
+    let (task, board) = (&card.task, &card.board);
+    let mut facts = vec![("id", task.id.to_string()), ("tag", tag.to_owned()), ("status", task.status.to_string())];
+    let time = |at: &Option<String>| at.as_ref().map(|at| at.parse().map_or_else(|_| at.clone(), |at| when(at, now)));
     for (name, value) in [
-        ("id", Some(task.id.as_str())),
-        ("tag", Some(tag)),
-        ("status", Some(task.status.as_str())),
-        ("priority", board.priority.as_deref()),
-        ("repository", task.repository.as_deref()),
-        ("created", board.created_at.as_deref()),
-        ("updated", board.updated_at.as_deref()),
+        ("priority", board.priority.clone()),
+        ("repository", task.repository.clone()),
+        ("created", time(&board.created_at)),
+        ("updated", time(&board.updated_at)),
     ] {
-        if let Some(value) = value {
-            text.push_str(&format!("{name:<12}{}\n", printable(value)));
-        }
+        facts.extend(value.map(|value| (name, value)));
     }
     for (key, linked) in &task.pull_requests {
         let current = if task.pull_request.as_ref() == Some(key) { " (current)" } else { "" };
-        text.push_str(&format!(
-            "{:<12}{} {}{current}\n",
-            "pull request",
-            printable(&linked.url),
-            linked.state.as_str()
-        ));
+        facts.push(("pull request", format!("{} {}{current}", linked.url, linked.state.as_str())));
     }
     if task.has_merge_conflict == Some(true) {
-        let cause = task.conflict_caused_by.as_deref().map(|url| format!(", since {} was merged", printable(url)));
-        text.push_str(&format!("{:<12}with its base branch{}\n", "conflict", cause.unwrap_or_default()));
+        let cause = task.conflict_caused_by.as_deref().map(|url| format!(", since {url} was merged"));
+        facts.push(("conflict", format!("with its base branch{}", cause.unwrap_or_default())));
     }
+    let facts: String = facts
+        .into_iter()
+        .map(|(name, value)| hanging(&format!("{name:<FACT$}"), &printable(&value), columns))
+        .collect();
     let timeline = history::timeline(task, now);
-    if !timeline.is_empty() {
-        text.push_str("\nhistory\n");
-    }
-    for line in timeline {
-        text.push_str(&format!("  {}\n", printable(&line)));
-    }
-    text
+    let timeline: String = timeline.iter().map(|line| hanging("  ", &printable(line), columns)).collect();
+    let history = if timeline.is_empty() { "" } else { "\nhistory\n" };
+    format!("{}\n{facts}{history}{timeline}", hanging("", &title(card), columns))
 }
 
 fn current(card: &Card) -> Option<(&PullRequestKey, &LinkedPullRequest)> {
@@ -215,17 +206,17 @@ mod tests {
 
     #[test]
     fn a_title_breaks_where_the_terminal_would() {
-        assert_eq!(wrapped("ログインの時間切れを直す", 10), ["ログインの", "時間切れを", "直す"]);
+        assert_eq!(title_lines("ログインの時間切れを直す", 10), ["ログインの", "時間切れを", "直す"]);
         // A combining mark takes no column of its own.
-        assert_eq!(wrapped("re\u{301}sume\u{301} the upload", 10), ["re\u{301}sume\u{301} the", "upload"]);
+        assert_eq!(title_lines("re\u{301}sume\u{301} the upload", 10), ["re\u{301}sume\u{301} the", "upload"]);
         // Of a wide character no half is shown.
-        assert_eq!(wrapped("豈豈豈豈", 2), ["豈", "豈", "…"]);
-        assert_eq!(wrapped("a  word ofmorethantencharacters", 10), ["a word", "ofmorethan", "tencharac…"]);
+        assert_eq!(title_lines("豈豈豈豈", 2), ["豈", "豈", "…"]);
+        assert_eq!(title_lines("a  word ofmorethantencharacters", 10), ["a word", "ofmorethan", "tencharac…"]);
     }
 
     #[test]
     fn columns_stand_below_each_other_whatever_their_text() {
-        let terminal = Terminal { columns: 80, colours: false };
+        let terminal = Terminal { columns: 80, rows: 24, colours: false };
         let cell = |text: &str| vec![(text.to_owned(), Style::Plain)];
         let shown = beside(&[cell("ログイン"), cell("e\u{301}"), cell("end")], 10, terminal);
         assert_eq!(shown, "ログイン    e\u{301}           end\n");
@@ -233,7 +224,7 @@ mod tests {
 
     #[test]
     fn an_emoji_of_two_characters_fits_into_its_column_or_is_cut() {
-        for line in wrapped("aΣaA𐝀aA!00A0\u{fe0f}!0𖼀a0", 12) {
+        for line in title_lines("aΣaA𐝀aA!00A0\u{fe0f}!0𖼀a0", 12) {
             assert!(width(&line) <= 12, "{line:?}");
         }
     }
@@ -242,7 +233,7 @@ mod tests {
         #[test]
         fn no_line_is_wider_than_its_column_and_no_word_is_lost(text in any::<String>(), columns in 2_usize..40) {
             let text = printable(&text);
-            let lines = wrapped(&text, columns);
+            let lines = title_lines(&text, columns);
             for line in &lines {
                 prop_assert!(width(line) <= columns, "{line:?} in {columns}");
             }

@@ -45,12 +45,14 @@ const FIRST_STATUS: u8 = 10;
 const TIMED_OUT: u8 = 124;
 
 const AFTER: &str = "\
-Exit status: 10 conflict, 11 mergeable, 12 merged, 13 closed, 14 open, 15 done, 16 trash; 124 after --timeout;
-1 if it cannot be known. With one --until, 0 in place of its own.
+Exit status: 10 conflict, 11 mergeable, 12 merged, 13 closed, 14 open, 15 done,
+16 trash; 124 after --timeout; 1 if it cannot be known. With one --until, 0 in
+place of its own.
 
 Examples:
-  konduktor-github-app task wait 4d9d444d --until done --timeout 2h && echo merged
-  konduktor-github-app task wait 4d9d444d --until conflict --until done; case $? in 10) git rebase origin/main;; esac";
+  konduktor-github-app task wait 4d9d444d --until done --timeout 2h && echo done
+  konduktor-github-app task wait 4d9d444d --until conflict --until done
+  [ $? -eq 10 ] && git pull --rebase origin main";
 
 /// Wait until something is true of a task
 ///

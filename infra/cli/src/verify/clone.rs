@@ -80,7 +80,9 @@ pub(super) async fn check(
                 format!("the token does not open {named}"),
                 format!("add it to the installation, or name another with --clone; `{NAME} verify` names the account"),
             )),
-            None => Ok("the installation opens no private repository: there is nothing that takes a token".to_owned()),
+            None => Err(Failed::Unproven {
+                seen: "the installation opens no private repository: there is nothing that takes a token".to_owned(),
+            }),
         };
     };
     progress.say(&format!("Cloning {}...", repository.full_name));

@@ -101,7 +101,7 @@ fn is_about_the_body(status: u16) -> bool {
 fn unproven(github: &GitHubApp, url: &str, told: bool) -> Result<String, Failed> {
     let seen = format!("none to {url} that was answered with success is on record, and GitHub keeps them for 3 days");
     if told {
-        return Ok(format!("{seen}; the next event will prove what configure told GitHub"));
+        return Err(Failed::Unproven { seen: format!("{seen}; the next event will prove what configure told GitHub") });
     }
     let settings = github.app.settings_url();
     Err(Failed::new(

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::output::{self, Style, Terminal};
-use crate::text::one_line;
+use crate::text::{hanging, one_line};
 
 /// The longest name of a check.
 const WIDEST: usize = "webhook-secret-at-github".len();
@@ -17,6 +17,8 @@ pub(super) enum Failed {
     Seen { seen: String, next: String },
     /// It could not be looked at; what to do about that.
     Unseen { next: String },
+    /// Nothing speaks against it, and nothing has shown it yet.
+    Unproven { seen: String },
     /// It was not looked at, because a check that it needs did not hold.
     Needs(Lacking),
 }
@@ -61,30 +63,54 @@ impl From<&Lacking> for Failed {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Verdict {
+pub(crate) enum Verdict {
     Ok,
     Failed,
+    Unproven,
     Skipped,
 }
 
+impl Verdict {
+    /// What stands before a check, and what it means.
+    pub(crate) fn mark(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Ok => ("✓", "ok"),
+            Self::Failed => ("✗", "failed"),
+            Self::Unproven => ("○", "not proven yet"),
+            Self::Skipped => ("–", "skipped"),
+        }
+    }
+}
+
 #[derive(Debug, Serialize)]
-struct Check {
-    name: &'static str,
-    verdict: Verdict,
+pub(crate) struct Check {
+    pub(crate) name: &'static str,
+    pub(crate) verdict: Verdict,
     #[serde(skip_serializing_if = "Option::is_none")]
-    seen: Option<String>,
+    pub(crate) seen: Option<String>,
     /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
+    pub(crate) next: Option<String>,
     /// The check that failed and that this one needs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    needs: Option<&'static str>,
+    pub(crate) needs: Option<&'static str>,
+}
+
+/// How many checks there are of each verdict, in words.
+pub(crate) fn counted(checks: &[Check]) -> String {
+    let of = |verdict| checks.iter().filter(|check| check.verdict == verdict).count();
+    let unproven = match of(Verdict::Unproven) {
+        0 => String::new(),
+        count => format!(", {count} not proven yet"),
+    };
+    let (ok, failed, skipped) = (of(Verdict::Ok), of(Verdict::Failed), of(Verdict::Skipped));
+    format!("{} checks: {ok} ok, {failed} failed, {skipped} skipped{unproven}", checks.len())
 }
 
 pub(super) struct Report {
     json: bool,
     terminal: Option<Terminal>,
-    checks: Vec<Check>,
+    pub(super) checks: Vec<Check>,
     /// Standard output, once it could not be written.
     unwritable: Option<Failure>,
 }
@@ -110,6 +136,9 @@ impl Report {
                 let seen = "could not be looked at".to_owned();
                 (Verdict::Failed, Some(seen), Some(next), Err(Lacking { check: name, was_seen: false }))
             }
+            Err(Failed::Unproven { seen }) => {
+                (Verdict::Unproven, Some(seen), None, Err(Lacking { check: name, was_seen: false }))
+            }
             Err(Failed::Needs(lacking)) => (Verdict::Skipped, None, None, Err(lacking)),
         };
         let needs = given.as_ref().err().map(|lacking| lacking.check).filter(|_| verdict == Verdict::Skipped);
@@ -120,27 +149,51 @@ impl Report {
     fn push(&mut self, mut check: Check) {
         check.seen = check.seen.map(|seen| one_line(&seen));
         check.next = check.next.map(|next| one_line(&next));
-        if !self.json {
+        if !self.json && check.verdict != Verdict::Skipped {
             self.write(&self.lines(&check));
         }
         self.checks.push(check);
     }
 
     fn lines(&self, check: &Check) -> String {
-        let (mark, style) = match check.verdict {
-            Verdict::Ok => ("✓", Style::Plain),
-            Verdict::Failed => ("✗", Style::Alarming),
-            Verdict::Skipped => ("–", Style::Faint),
+        let style = match check.verdict {
+            Verdict::Failed => Style::Alarming,
+            Verdict::Unproven | Verdict::Skipped => Style::Faint,
+            Verdict::Ok => Style::Plain,
         };
-        let seen = match check.needs {
-            Some(needs) => format!("skipped, it needs {needs}"),
-            None => check.seen.clone().unwrap_or_default(),
-        };
-        let mut lines = format!("{}\n", self.paint(&format!("{mark} {:<WIDEST$}  {seen}", check.name), style));
+        let seen = check.seen.as_deref().unwrap_or_default();
+        let mut lines = self.line(check.verdict, check.name, seen, style);
         if let Some(next) = &check.next {
-            lines.push_str(&format!("{:indent$}→ {next}\n", "", indent = WIDEST + 4));
+            lines.push_str(&hanging(&format!("{:indent$}→ ", "", indent = WIDEST + 4), next, self.columns()));
         }
         lines
+    }
+
+    fn line(&self, verdict: Verdict, name: &str, text: &str, style: Style) -> String {
+        let (mark, _) = verdict.mark();
+        let line = hanging(&format!("{mark} {name:<WIDEST$}  "), text, self.columns());
+        format!("{}\n", self.paint(line.trim_end(), style))
+    }
+
+    /// What was skipped, a line for each check that it needs: where the first one fails, most of the list is that.
+    fn skipped(&self) -> String {
+        let mut needed = Vec::<(&str, Vec<&str>)>::new();
+        for check in &self.checks {
+            let Some(needs) = check.needs else { continue };
+            match needed.iter_mut().find(|(known, _)| *known == needs) {
+                Some((_, names)) => names.push(check.name),
+                None => needed.push((needs, vec![check.name])),
+            }
+        }
+        let line = |(needs, names): &(&str, Vec<&str>)| {
+            let text = format!("for want of {needs}: {}", names.join(", "));
+            self.line(Verdict::Skipped, &format!("{} skipped", names.len()), &text, Style::Faint)
+        };
+        needed.iter().map(line).collect()
+    }
+
+    fn columns(&self) -> Option<usize> {
+        self.terminal.map(|terminal| terminal.columns)
     }
 
     fn paint(&self, text: &str, style: Style) -> String {
@@ -155,8 +208,7 @@ impl Report {
     }
 
     pub(super) fn finish(mut self) -> Result<(), Failure> {
-        let of = |verdict| self.checks.iter().filter(|check| check.verdict == verdict).count();
-        let (all, ok, skipped) = (self.checks.len(), of(Verdict::Ok), of(Verdict::Skipped));
+        let all = self.checks.len();
         let failed = self.checks.iter().filter(|check| check.verdict == Verdict::Failed);
         let failed: Vec<&str> = failed.map(|check| check.name).collect();
         let verdict = match failed.as_slice() {
@@ -166,8 +218,7 @@ impl Report {
         let last = if self.json {
             output::json_line(&json!({"ok": verdict.is_ok(), "checks": self.checks}).to_string()).to_string()
         } else {
-            let counted = format!("{all} checks: {ok} ok, {} failed, {skipped} skipped", failed.len());
-            format!("{}\n", self.paint(&counted, Style::Strong))
+            format!("{}{}\n", self.skipped(), self.paint(&counted(&self.checks), Style::Strong))
         };
         self.write(&last);
         self.unwritable.map_or(verdict, Err)

@@ -55,9 +55,13 @@ pub enum Error {
     #[error("the installation is suspended")]
     InstallationSuspended(#[source] Refusal),
 
-    /// The installation was not granted a repository or permission that was asked for.
+    /// The installation was not granted a permission that was asked for.
     #[error("the installation was not granted what was asked for")]
     PermissionNotGranted(#[source] Refusal),
+
+    /// A repository that was asked for is not among the installation's, or not there.
+    #[error("the installation does not reach a repository that was asked for")]
+    RepositoryNotFound(#[source] Refusal),
 
     /// A primary or secondary rate limit.
     #[error("GitHub asks to wait {} s", .retry_after.as_secs())]
@@ -179,6 +183,7 @@ pub(super) enum Meaning {
     ClockSkew,
     Suspended,
     NotGranted,
+    NoSuchRepository,
     NotAccessible,
     Limit,
     LockedOut,
@@ -196,7 +201,7 @@ const SENTENCES: [(&[u16], &str, Meaning); 18] = [
     (&[401, 404], "integration not found", Meaning::AppNotFound),
     (&[403], "installation has been suspended", Meaning::Suspended),
     (&[422], "not granted to this installation", Meaning::NotGranted),
-    (&[422], "not accessible to the parent installation", Meaning::NotGranted),
+    (&[422], "not accessible to the parent installation", Meaning::NoSuchRepository),
     (&[401, 403, 404], "resource not accessible by integration", Meaning::NotAccessible),
     (&[401, 403, 404], "ip allow list", Meaning::Barred(Barrier::IpAllowList)),
     (&[401, 403, 404], "saml", Meaning::Barred(Barrier::Saml)),
@@ -247,6 +252,7 @@ impl Error {
             Meaning::ClockSkew => Self::ClockSkew { github_now: date(headers), source: refusal },
             Meaning::Suspended => Self::InstallationSuspended(refusal),
             Meaning::NotGranted => Self::PermissionNotGranted(refusal),
+            Meaning::NoSuchRepository => Self::RepositoryNotFound(refusal),
             Meaning::NotAccessible => Self::NotAccessible(refusal),
             Meaning::Limit => Self::RateLimited { retry_after: wait(headers), source: refusal },
             Meaning::LockedOut => Self::LockedOut { retry_after: wait(headers), source: refusal },

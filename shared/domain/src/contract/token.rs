@@ -390,6 +390,8 @@ error_types! {
     InstallationSuspended,
     /// The installation, or the caller's profile, does not grant what was asked for.
     PermissionNotGranted,
+    /// A repository that was asked for is not among the installation's.
+    RepositoryNotFound,
     /// The account admits named addresses only.
     IpAllowList,
     /// The organization wants a single sign-on.

@@ -45,6 +45,10 @@ async fn configuration(State(host): State<Arc<Host>>, Path(name): Path<String>, 
         "MemorySize": function.memory_mb,
         "Environment": {"Variables": function.variables},
     });
+    json_answer(&body)
+}
+
+pub(super) fn json_answer(body: &Value) -> Response {
     let response = Response::builder().header("content-type", "application/json");
     response.body(Body::from(body.to_string())).expect("the headers are ASCII")
 }
@@ -128,7 +132,7 @@ fn denied(access_key_id: &str, action: &str, target: &Target) -> Response {
     error(403, "AccessDeniedException", json!({"Message": message}))
 }
 
-fn error(status: u16, kind: &str, body: Value) -> Response {
+pub(super) fn error(status: u16, kind: &str, body: Value) -> Response {
     Response::builder()
         .status(status)
         .header("content-type", "application/json")

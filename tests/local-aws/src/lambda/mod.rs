@@ -9,6 +9,7 @@ mod environment;
 mod http_api;
 mod invoke_api;
 mod logs;
+mod logs_api;
 mod runtime_api;
 
 use std::{
@@ -208,14 +209,17 @@ impl LambdaHost {
     /// Starts it without functions.
     pub async fn start() -> Self {
         let host = Arc::new(Host::default());
-        let router =
-            Router::new().merge(runtime_api::routes()).merge(invoke_api::routes()).with_state(Arc::clone(&host));
+        let router = Router::new()
+            .merge(runtime_api::routes())
+            .merge(invoke_api::routes())
+            .merge(logs_api::routes())
+            .with_state(Arc::clone(&host));
         let server = Server::start(router).await;
         host.url.set(server.url()).expect("a host starts once");
         Self { host, server }
     }
 
-    /// The endpoint for `AWS_ENDPOINT_URL_LAMBDA`.
+    /// The endpoint for `AWS_ENDPOINT_URL_LAMBDA`, and for `AWS_ENDPOINT_URL_CLOUDWATCH_LOGS`.
     pub fn url(&self) -> String {
         self.server.url()
     }
@@ -275,7 +279,7 @@ impl LambdaHost {
         aws_sdk_lambda::Client::new(&crate::sdk_config(&self.url(), access_key_id))
     }
 
-    /// Refuses this access key's calls of a function through the Invoke API.
+    /// Refuses this access key's calls of a function through the Invoke API, or of a log group.
     pub fn deny(&self, access_key_id: &str, function: &str) {
         self.host.state().denied.insert((access_key_id.to_owned(), function.to_owned()));
     }

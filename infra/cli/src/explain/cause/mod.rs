@@ -84,6 +84,11 @@ impl From<String> for Explanation {
 }
 
 impl Cause {
+    /// The stable word for it.
+    pub(super) fn word(self) -> String {
+        serde_json::to_value(self).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+
     /// What is told about it.
     pub(super) fn explain(self, context: &Context<'_>) -> Explanation {
         let row: fn(&Context<'_>) -> Explanation = match self {
