@@ -252,9 +252,8 @@ async fn a_push_to_the_base_is_found_within_a_quarter_of_an_hour_and_blames_nobo
     let mut world = World::new().await;
     linked(&mut world, "aaaaaaa1", "a.rs").await;
     world.stream().await;
-    for _ in 0..3 {
-        a_turn(&mut world).await;
-    }
+    // The first turn after it was opened: its base is met then.
+    a_turn(&mut world).await;
     world.once_more().await;
     assert_eq!(conflict(&world, "aaaaaaa1"), json!(false));
     world.github.push_to_branch(REPOSITORY, "main", &["a.rs"]);
@@ -531,4 +530,129 @@ async fn a_card_that_was_planted_wrong_is_right_after_a_resync_and_an_orphan_aft
     assert_eq!(healed["pull_requests"], json!({}), "{healed:#}");
     assert!(healed.get("has_merge_conflict").is_none());
     assert_eq!(world.read("aaaaaaa1")["pull_request"], json!(format!("{}#{number}", world.repository_id)));
+}
+
+#[tokio::test]
+async fn one_that_has_not_even_a_number_lets_no_old_merge_count_and_no_cursor_pass() {
+    let mut world = World::new().await;
+    world.task("aaaaaaa1", "in_progress");
+    let old = world.open("Part one [kid: #aaaaaaa1]", "a.rs");
+    world.deliver(&old).await;
+    world.pass(5);
+    let merged = world.hub().merge(REPOSITORY, old.number());
+    world.deliver(&merged).await;
+    world.stream().await;
+    a_turn(&mut world).await;
+    // Part two: nobody hears that it is opened, and GitHub shows nothing of it.
+    world.pass(5);
+    let lost = world.open("Part two [kid: #aaaaaaa1]", "b.rs");
+    world.pass(5);
+    world.change_task("aaaaaaa1", &json!({"status": "pr_submitted", "updated_at": world.now.to_string()}));
+    world.github.set_largest_page(Some((0, LargePage::NullNodes)));
+    for _ in 0..3 {
+        a_turn(&mut world).await;
+        assert_eq!(world.read("aaaaaaa1")["status"], "pr_submitted");
+    }
+    world.pass(15 * 60 + 1);
+    let summary = world.due().await;
+    assert!(summary.unserved_seconds > 0 && summary.outcome != "done", "{summary:?}");
+    world.github.set_largest_page(None);
+    for _ in 0..4 {
+        world.pass(6 * 60 * 60);
+        world.due().await;
+        a_turn(&mut world).await;
+    }
+    let card = world.read("aaaaaaa1");
+    let links = card["pull_requests"].as_object().unwrap();
+    assert!(links.keys().any(|key| key.ends_with(&format!("#{}", lost.number()))), "{card:#}");
+    assert_eq!(card["status"], "pr_submitted");
+}
+
+#[tokio::test]
+async fn a_task_that_is_made_late_in_a_quiet_repository_is_linked_at_the_next_turn() {
+    let mut world = World::new().await;
+    let opened = world.open("Work [kid: #aaaaaaa1]", "a.rs");
+    world.deliver(&opened).await;
+    world.stream().await;
+    a_turn(&mut world).await;
+    a_turn(&mut world).await;
+    world.task("aaaaaaa1", "pr_submitted");
+    a_turn(&mut world).await;
+    assert!(!world.read("aaaaaaa1")["pull_requests"].as_object().unwrap().is_empty());
+    world.once_more().await;
+    // Its base is known by then.
+    world.github.push_to_branch(REPOSITORY, "main", &["a.rs"]);
+    a_turn(&mut world).await;
+    assert_eq!(conflict(&world, "aaaaaaa1"), json!(true));
+}
+
+#[tokio::test]
+async fn a_pull_request_that_there_is_not_is_taken_off_a_card_by_the_resync_that_is_asked_for() {
+    let mut world = World::new().await;
+    linked(&mut world, "aaaaaaa1", "a.rs").await;
+    world.stream().await;
+    a_turn(&mut world).await;
+    let right = world.read("aaaaaaa1");
+    let mut wrong = right.clone();
+    let planted = format!("{}#4711", world.repository_id);
+    let invented = json!({"state": "open", "url": "https://github.com/acme/widgets/pull/4711", "created_at": "2030-01-01T00:00:00Z"});
+    wrong["pull_requests"][&planted] = invented;
+    wrong["pull_request"] = json!(planted);
+    world.dynamodb.put("Tasks", &wrong);
+    world.reconcile(json!({"resync": REPOSITORY})).await;
+    let healed = world.read("aaaaaaa1");
+    for name in ["pull_requests", "pull_request"] {
+        assert_eq!(healed[name], right[name], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_is_wrong_for_a_while_ends_no_debt_and_lets_nobody_move_a_card() {
+    let mut world = World::new().await;
+    let number = linked(&mut world, "aaaaaaa1", "a.rs").await;
+    world.stream().await;
+    a_turn(&mut world).await;
+    world.pass(5);
+    let pushed = world.hub().push(REPOSITORY, number);
+    world.deliver(&pushed).await;
+    world.github.set_unknown_in_lists(REPOSITORY, number, true);
+    world.github.fault(Fault::always("/pulls/", FaultKind::ServerError));
+    a_turn(&mut world).await;
+    world.github.clear_faults();
+    assert_eq!(world.owed().len(), 1);
+    let only = |id: u64| domain::served::Served::only(Some([domain::ids::InstallationId(id)]));
+    world.board.serve(&only(1)).await.unwrap();
+    a_turn(&mut world).await;
+    // Nor by an operator's word.
+    let other = world.open("Work [kid: #bbbbbbb2]", "b.rs").number();
+    world.task("bbbbbbb2", "pr_submitted");
+    world.hub().merge(REPOSITORY, other);
+    for event in [json!({"repository": REPOSITORY, "number": other}), json!({"resync": REPOSITORY})] {
+        let reason = world.reconcile(event).await.reason.unwrap();
+        assert!(reason.contains("list of those served"), "{reason}");
+    }
+    assert_eq!(world.read("bbbbbbb2")["status"], "pr_submitted");
+    world.board.serve(&only(world.installation)).await.unwrap();
+    for _ in 0..6 {
+        a_turn(&mut world).await;
+    }
+    assert_eq!(world.item(number)["checked_head_sha"], world.item(number)["head_sha"]);
+    assert_eq!(world.read("bbbbbbb2")["status"], "done");
+    assert!(world.owed().is_empty(), "{:#?}", world.owed());
+}
+
+#[tokio::test]
+async fn after_the_table_is_lost_the_resync_of_everything_brings_all_back() {
+    let mut world = World::new().await;
+    let number = linked(&mut world, "aaaaaaa1", "a.rs").await;
+    world.stream().await;
+    a_turn(&mut world).await;
+    for item in world.dynamodb.scan("PullRequests") {
+        world.dynamodb.delete("PullRequests", &json!({"repository_id": item["repository_id"], "item": item["item"]}));
+    }
+    world.pass(5);
+    world.hub().merge(REPOSITORY, number);
+    world.reconcile(json!({"resync": "all"})).await;
+    world.reconcile(json!({"resync": "all"})).await;
+    assert_eq!(world.read("aaaaaaa1")["status"], "done");
 }
