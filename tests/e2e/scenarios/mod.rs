@@ -9,6 +9,7 @@ mod credential;
 mod explain;
 mod github_client;
 mod help;
+mod holds;
 mod lifecycle;
 mod local_stack;
 mod migration;
