@@ -12,6 +12,7 @@ mod help;
 mod holds;
 mod lifecycle;
 mod local_stack;
+mod logs;
 mod migration;
 mod pr;
 mod reconcile;
