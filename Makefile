@@ -25,7 +25,7 @@ endif
 # Shows what a test runner says and fails unless it ran a test: where a filter fits none, the runner itself says that all is well.
 SOME = awk '{ print } /^test result: ok\. [1-9]/ { passed = 1 } END { exit !passed }'
 
-.PHONY: help demo run test browser shells lint conformance histories model mutants bench install build dist deploy deploy-function soak destroy template cargo-lambda
+.PHONY: help demo run test browser shells clients lint conformance histories model mutants bench install build dist deploy deploy-function soak destroy template cargo-lambda
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,9 @@ browser: ## The pages of `create` and `board` in headless Chromium (needs chromi
 
 shells: ## The completions in zsh and fish (needs both)
 	$(CARGO) test --package e2e --test e2e -- --ignored completions | $(SOME)
+
+clients: ## Git LFS and GitHub's gh with the App's tokens (needs git-lfs and gh)
+	$(CARGO) test --package e2e --test e2e -- --ignored clients:: | $(SOME)
 
 histories: ## Two thousand true histories whose deliveries are lost, doubled and swapped, optimised (some minutes to build)
 	HISTORIES=$(or $(HISTORIES),2000) $(CARGO) test --profile stack --package e2e --test e2e -- histories | $(SOME)

@@ -2,6 +2,7 @@
 
 mod board;
 mod chromium;
+mod clients;
 mod completions;
 mod configure;
 mod create;

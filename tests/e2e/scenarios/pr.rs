@@ -6,10 +6,10 @@ use stack::{REPOSITORY, Stack};
 
 use crate::harness::agent::{Agent, Ended};
 
-const TASK: &str = "4d9d444d0198c5c27f00aabbccddeeff";
+pub const TASK: &str = "4d9d444d0198c5c27f00aabbccddeeff";
 
 /// A clone with a branch on which something is committed and pushed, as a colleague with a key of his own pushes.
-async fn pushed(stack: &Stack, agent: &Agent<'_>, branch: &str) {
+pub async fn pushed(stack: &Stack, agent: &Agent<'_>, branch: &str) {
     assert!(agent.git(".", &["clone", &agent.url(REPOSITORY), "app"]).await.ok);
     work(agent, branch).await;
     push(stack, agent, branch).await;
@@ -34,7 +34,7 @@ fn writes(stack: &Stack) -> Vec<String> {
 }
 
 /// Waits for what a delivery writes.
-async fn until(what: &str, holds: impl Fn() -> bool) {
+pub async fn until(what: &str, holds: impl Fn() -> bool) {
     for _ in 0..600 {
         if holds() {
             return;

@@ -56,7 +56,7 @@ impl State {
         Ok(Answer::json(200, json!({"status": status, "ahead_by": ahead, "behind_by": behind, "commits": []})))
     }
 
-    fn post_pull(&mut self, call: &Call, full_name: &str) -> Reply {
+    pub(super) fn post_pull(&mut self, call: &Call, full_name: &str) -> Reply {
         let (id, _) = self.writer(call, full_name)?;
         let asked = call.json()?;
         let text = |name: &str| asked[name].as_str().unwrap_or_default().trim().to_owned();

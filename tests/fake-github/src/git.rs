@@ -11,6 +11,7 @@ use super::answer::{Answer, Call};
 use super::app::SLUG;
 use super::auth::Caller;
 use super::github::{GitHub, Shared};
+use super::lfs;
 use super::state::State;
 use super::tokens::allows;
 
@@ -84,7 +85,9 @@ impl State {
     fn admit_git(&mut self, call: &Call, full_name: &str, rest: &str) -> Result<Asked, Answer> {
         let caller = self.git_caller(call)?;
         let missing = || Answer::new(404, "text/plain", "Repository not found.");
-        let write = rest == "/git-receive-pack" || call.parameter("service") == Some("git-receive-pack");
+        let write = rest == "/git-receive-pack"
+            || call.parameter("service") == Some("git-receive-pack")
+            || (rest == lfs::BATCH && lfs::uploads(call));
         let former = self.repositories.formerly(full_name);
         let id = self.named(full_name).or(former);
         let Some(id) = id else {
@@ -134,7 +137,7 @@ fn unauthorized() -> Answer {
 
 /// Splits `/owner/name.git/rest` or `/owner/name/info/refs`.
 pub(super) fn git_path(path: &str) -> Option<(String, String)> {
-    let services = ["/info/refs", "/git-upload-pack", "/git-receive-pack"];
+    let services = ["/info/refs", "/git-upload-pack", "/git-receive-pack", lfs::BATCH, lfs::VERIFY_LOCKS];
     let service = services.into_iter().find(|service| path.ends_with(service))?;
     let name = path.strip_suffix(service)?.strip_prefix('/')?;
     let name = name.strip_suffix(".git").unwrap_or(name);
@@ -146,6 +149,9 @@ pub(super) async fn serve(shared: &Shared, call: &Call, full_name: &str, rest: &
         let mut state = shared.state();
         match state.admit_git(call, full_name, rest) {
             Err(refusal) => return refusal,
+            Ok(asked) if rest.starts_with("/info/lfs") => {
+                return state.lfs(call, asked.repository, rest).unwrap_or_else(|refusal| refusal);
+            }
             Ok(asked) => {
                 let folder = state.git_folder(asked.repository);
                 (asked, folder)

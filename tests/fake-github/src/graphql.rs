@@ -1,7 +1,8 @@
 //! The part of GitHub's GraphQL schema that is about pull requests.
 //!
 //! A query is checked against `SCHEMA` first, as GitHub does, so that a misspelt field fails even where nothing is
-//! listed; `tests/conformance` holds `SCHEMA` against what GitHub publishes. The parser is async-graphql's own. Directives, mutations and backward paging are not here: they are refused.
+//! listed; `tests/conformance` holds `SCHEMA` against what GitHub publishes. The parser is async-graphql's own. Directives, backward paging and mutations but for the one
+//! that opens a pull request are not here: they are refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Call, Reply};
 use super::auth::Caller;
+use super::deliveries::Event;
 use super::faults::LargePage;
 use super::mergeability::{Observation, Pull, PullState, TimelineEvent, pull_node};
 use super::repositories::repository_node;
@@ -38,6 +40,8 @@ const SCHEMA: &[(&str, &[FieldRow])] = &[
             ("rateLimit", "RateLimit", NONE),
         ],
     ),
+    ("Mutation", &[("createPullRequest", "CreatePullRequestPayload", &["input!"])]),
+    ("CreatePullRequestPayload", &[("pullRequest", "PullRequest", NONE)]),
     ("Node", &[("id", "ID", NONE)]),
     (
         "Repository",
@@ -53,6 +57,16 @@ const SCHEMA: &[(&str, &[FieldRow])] = &[
             ("pullRequest", "PullRequest", &["number!"]),
             ("pullRequests", "PullRequestConnection", LIST_ARGUMENTS),
             ("ref", "Ref", &["qualifiedName!"]),
+            // What `gh` asks of a repository before it opens a pull request.
+            ("defaultBranchRef", "Ref", NONE),
+            ("description", "String", NONE),
+            ("hasIssuesEnabled", "Boolean", NONE),
+            ("hasWikiEnabled", "Boolean", NONE),
+            ("mergeCommitAllowed", "Boolean", NONE),
+            ("rebaseMergeAllowed", "Boolean", NONE),
+            ("squashMergeAllowed", "Boolean", NONE),
+            ("viewerPermission", "RepositoryPermission", NONE),
+            ("parent", "Repository", NONE),
         ],
     ),
     ("Ref", &[("name", "String", NONE), ("target", "Commit", NONE)]),
@@ -102,6 +116,7 @@ const SCHEMA: &[(&str, &[FieldRow])] = &[
             ("author", "Actor", NONE),
             ("isCrossRepository", "Boolean", NONE),
             ("headRepository", "Repository", NONE),
+            ("headRepositoryOwner", "RepositoryOwner", NONE),
             ("baseRepository", "Repository", NONE),
             ("repository", "Repository", NONE),
             ("timelineItems", "PullRequestTimelineItemsConnection", &["first", "last", "itemTypes"]),
@@ -116,6 +131,8 @@ const SCHEMA: &[(&str, &[FieldRow])] = &[
     ),
     ("MergedEvent", &[("createdAt", "DateTime", NONE)]),
     ("Actor", &[("login", "String", NONE), ("url", "URI", NONE), ("avatarUrl", "URI", NONE)]),
+    ("RepositoryOwner", &[("id", "ID", NONE), ("login", "String", NONE)]),
+    ("User", &[("id", "ID", NONE), ("login", "String", NONE), ("name", "String", NONE), ("url", "URI", NONE)]),
     ("Commit", &[("oid", "GitObjectID", NONE)]),
     (
         "RateLimit",
@@ -160,17 +177,27 @@ impl State {
         let variables = variables(operation, &request["variables"])?;
         validate(&document, operation)?;
         self.graphql.queries += 1;
-        let mut run =
-            Run { state: self, caller, document: &document, variables, path: vec![], errors: vec![], timed_out: false };
-        let data = run.select(&[&operation.selection_set.node], &Object::Query);
+        let root = if operation.ty == OperationType::Mutation { Object::Mutation } else { Object::Query };
+        let mut run = Run {
+            state: self,
+            call,
+            caller,
+            document: &document,
+            variables,
+            path: vec![],
+            errors: vec![],
+            timed_out: false,
+            event: None,
+        };
+        let data = run.select(&[&operation.selection_set.node], &root);
         if run.timed_out {
             return Err(Answer::new(502, "text/html", "<html><h1>502 Bad Gateway</h1></html>"));
         }
         let mut body = json!({"data": data});
         if !run.errors.is_empty() {
-            body["errors"] = Value::Array(run.errors);
+            body["errors"] = Value::Array(std::mem::take(&mut run.errors));
         }
-        Ok(Answer::json(200, body))
+        Ok(Answer { event: run.event, ..Answer::json(200, body) })
     }
 }
 
@@ -187,8 +214,8 @@ fn choose<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Result<&'
     };
     let operation = found.map(|(_, operation)| &operation.node);
     let operation = operation.ok_or_else(|| refused(vec![json!({"message": "An operation name is required"})]))?;
-    if operation.ty != OperationType::Query {
-        return Err(refused(vec![json!({"message": "this fake answers queries only"})]));
+    if operation.ty == OperationType::Subscription {
+        return Err(refused(vec![json!({"message": "this fake has no subscriptions"})]));
     }
     Ok(operation)
 }
@@ -221,7 +248,8 @@ struct Check<'a> {
 fn validate(document: &ExecutableDocument, operation: &OperationDefinition) -> Result<(), Answer> {
     let declared = operation.variable_definitions.iter().map(|definition| definition.node.name.node.as_str()).collect();
     let mut check = Check { document, declared, used: BTreeSet::new(), open_fragments: vec![], errors: vec![] };
-    check.selection(&operation.selection_set.node, "Query");
+    let root = if operation.ty == OperationType::Mutation { "Mutation" } else { "Query" };
+    check.selection(&operation.selection_set.node, root);
     let unused: Vec<&str> = check.declared.iter().copied().filter(|name| !check.used.contains(*name)).collect();
     for name in unused {
         check.errors.push(json!({"message": format!("Variable ${name} is declared by the query but not used")}));
@@ -263,7 +291,7 @@ impl<'a> Check<'a> {
     }
 
     fn fragment(&mut self, set: &'a SelectionSet, on: &'a str, pos: Pos) {
-        let on = if matches!(on, "User" | "Bot" | "Organization") { "Actor" } else { on };
+        let on = if matches!(on, "Bot" | "Organization") { "Actor" } else { on };
         if fields_of(on).is_some() {
             self.selection(set, on);
         } else {
@@ -341,6 +369,7 @@ impl<'a> Check<'a> {
 #[derive(Debug, Clone)]
 enum Object {
     Query,
+    Mutation,
     Repository(u64),
     Pull { repository: u64, number: u64, listed: bool },
     Plain(&'static str, BTreeMap<&'static str, Thing>),
@@ -350,6 +379,7 @@ impl Object {
     fn kind(&self) -> &'static str {
         match self {
             Object::Query => "Query",
+            Object::Mutation => "Mutation",
             Object::Repository(_) => "Repository",
             Object::Pull { .. } => "PullRequest",
             Object::Plain(kind, _) => kind,
@@ -389,12 +419,15 @@ impl Failure {
 
 struct Run<'a> {
     state: &'a mut State,
+    call: &'a Call,
     caller: Caller,
     document: &'a ExecutableDocument,
     variables: Map<String, Value>,
     path: Vec<Value>,
     errors: Vec<Value>,
     timed_out: bool,
+    /// What a mutation brought about.
+    event: Option<Box<Event>>,
 }
 
 impl<'a> Run<'a> {
@@ -511,6 +544,7 @@ impl<'a> Run<'a> {
     ) -> Result<Thing, Failure> {
         match object {
             Object::Query => self.query_field(field, arguments),
+            Object::Mutation => self.create_pull_request(arguments),
             Object::Repository(id) => self.repository_field(*id, field, arguments),
             Object::Pull { repository, number, .. } => {
                 let pull = &self.state.pulls[&(*repository, *number)];
@@ -522,6 +556,32 @@ impl<'a> Run<'a> {
             }
             Object::Plain(_, fields) => Ok(fields.get(field).cloned().unwrap_or(Thing::Leaf(Value::Null))),
         }
+    }
+
+    /// As the REST route does it: the same rules, and the same delivery.
+    fn create_pull_request(&mut self, arguments: &Map<String, Value>) -> Result<Thing, Failure> {
+        let input = arguments.get("input").cloned().unwrap_or_default();
+        let node = input["repositoryId"].as_str().unwrap_or_default();
+        let unknown = || Failure::not_found(format!("Could not resolve to a node with the global id of '{node}'."));
+        let Some(NodeRef::Repository(repository)) = self.state.nodes.get(node).copied() else {
+            return Err(unknown());
+        };
+        let name = self.state.repositories[&repository].full_name.clone();
+        let asked = json!({"title": input["title"], "body": input["body"], "draft": input["draft"],
+            "head": input["headRefName"], "base": input["baseRefName"]});
+        let Call { method, path, query, headers, base, .. } = self.call;
+        let (method, path, query) = (method.clone(), path.clone(), query.clone());
+        let call =
+            Call { method, path, query, headers: headers.clone(), body: asked.to_string().into(), base: base.clone() };
+        let refused = |answer: Answer| {
+            let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            Failure { kind: "UNPROCESSABLE", message: said["message"].as_str().unwrap_or_default().to_owned() }
+        };
+        let opened = self.state.post_pull(&call, &name).map_err(refused)?;
+        let pull: Value = serde_json::from_slice(&opened.body).unwrap_or_default();
+        self.event = opened.event;
+        let pull = Object::Pull { repository, number: pull["number"].as_u64().unwrap_or_default(), listed: true };
+        Ok(Thing::One(Object::Plain("CreatePullRequestPayload", [("pullRequest", Thing::One(pull))].into())))
     }
 
     fn query_field(&mut self, field: &str, arguments: &Map<String, Value>) -> Result<Thing, Failure> {
@@ -603,6 +663,11 @@ impl<'a> Run<'a> {
             "isFork" => json!(repository.fork),
             "url" => json!(format!("https://github.com/{}", repository.full_name)),
             "owner" => return Ok(actor(self.state, repository.owner())),
+            "description" | "parent" => Value::Null,
+            "hasIssuesEnabled" | "hasWikiEnabled" | "mergeCommitAllowed" | "rebaseMergeAllowed"
+            | "squashMergeAllowed" => json!(true),
+            "viewerPermission" => json!("WRITE"),
+            "defaultBranchRef" => return Ok(plain("Ref", [("name", json!("main"))])),
             "ref" => {
                 self.state.require_repository(&self.caller, id, "contents").map_err(|_| Failure::forbidden())?;
                 let name = arguments.get("qualifiedName").and_then(Value::as_str).unwrap_or_default();
@@ -832,6 +897,13 @@ fn pull_field(state: &State, pull: &Pull, field: &str, seen: Option<&Observation
         "mergedAt" => time(pull.closed_at.filter(|_| merged)),
         "author" => return actor(state, &pull.author),
         "isCrossRepository" => json!(pull.head_repository != Some(pull.repository)),
+        "headRepositoryOwner" => {
+            let login = &pull.head_owner;
+            return plain(
+                "User",
+                [("id", json!(format!("U_{login}"))), ("login", json!(login)), ("name", json!(login))],
+            );
+        }
         "headRepository" => match pull.head_repository {
             Some(id) => return Thing::One(Object::Repository(id)),
             None => Value::Null,

@@ -24,6 +24,7 @@ mod faults;
 mod git;
 mod github;
 mod graphql;
+mod lfs;
 mod mergeability;
 mod pulls;
 mod repositories;

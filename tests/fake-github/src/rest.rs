@@ -52,6 +52,9 @@ impl State {
             ("POST" | "PATCH", ["repos", owner, name, rest @ ..]) => {
                 self.repository_write(call, &format!("{owner}/{name}"), rest)?
             }
+            ("GET" | "PUT", ["lfs-storage", repository, oid]) => {
+                ("/lfs-storage/{repository}/{oid}", self.lfs_storage(call, repository, oid))
+            }
             ("GET", ["repositories", id, rest @ ..]) => {
                 let id = id.parse().ok().filter(|id| self.repositories.contains_key(id));
                 self.repository_route(call, id, rest)?

@@ -57,6 +57,8 @@ pub(super) struct State {
     pub(super) requests: Vec<Request>,
     pub(super) unexpected: Vec<String>,
     pub(super) graphql: GraphqlUse,
+    /// What git LFS keeps, by repository and the object's SHA-256.
+    pub(super) lfs_objects: BTreeMap<(u64, String), Vec<u8>>,
     /// Where git repositories are, once there is one.
     pub(super) git: Option<TempDir>,
 }
@@ -90,6 +92,7 @@ impl State {
             requests: Vec::new(),
             unexpected: Vec::new(),
             graphql: GraphqlUse::default(),
+            lfs_objects: BTreeMap::new(),
             git: None,
         }
     }

@@ -28,10 +28,13 @@ fn build() -> PathBuf {
         Some(other) => other,
     };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let status = Command::new(cargo)
+        // cargo takes `.cargo/config.toml` from here up: from another folder it would build half of everything again, without it.
+        .current_dir(&workspace)
         .args(["build", "--quiet", "--workspace", "--bins", "--examples", "--profile", profile])
         .arg("--manifest-path")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml"))
+        .arg(workspace.join("Cargo.toml"))
         .arg("--target-dir")
         .arg(target)
         .status()
