@@ -249,8 +249,8 @@ async fn may_write(
 ) -> Result<bool, Failure> {
     match run.ask(installation, &github::permission(repository, author)).await {
         Ok(answer) => Ok(answer.body.may_write()),
-        // Of the two that could be missing, the repository was there a moment ago.
-        Err(Failure::Gone(_)) => Ok(false),
+        // The account is deleted, which GitHub shows as this one: nobody can give it a right.
+        Err(Failure::Gone(_)) if author.is_empty() || author == "ghost" => Ok(false),
         Err(failure) => Err(failure),
     }
 }

@@ -12,14 +12,14 @@ use adapters::board::{Claim, Due};
 use domain::ids::{InstallationId, PullRequestNumber, RepositoryId, RepositoryName};
 use domain::item::{Item, ItemKey};
 use domain::report::Report;
-use domain::schedule::{DUE, RESYNC_SHARDS, Schedule, resync_shard_at};
+use domain::schedule::{DUE, RESYNC_SHARDS, Refusal, resync_shard_at};
 use domain::served::Served;
 use domain::sync::InstallationSync;
 use futures_util::{StreamExt, stream};
 
 use crate::github::Failure;
 use crate::run::{Run, add};
-use crate::{check, resync, scan};
+use crate::{Standing, check, resync, scan};
 
 /// How many due pull requests and bases one invocation takes: at a dozen requests at once and a second a read, some hundred single reads
 /// take half of a minute.
@@ -37,6 +37,9 @@ const LISTED_FOR_ALL: usize = 20_000;
 /// How many items are claimed, and installations worked for, at the same time.
 const CLAIMS_AT_ONCE: usize = 16;
 const LANES_AT_ONCE: usize = 64;
+
+/// Why something of an installation is not looked at.
+pub(crate) const NOT_SERVED: &str = "the installation is not on the webhook secret's list of those served";
 
 /// What is claimed of one installation.
 #[derive(Debug, Default)]
@@ -83,7 +86,7 @@ impl Run<'_> {
         number: PullRequestNumber,
         installation: Option<InstallationId>,
     ) -> Result<(), Failure> {
-        let installation = installation.unwrap_or(self.token(None).await?.installation_id);
+        let installation = self.served_or_default(installation).await?;
         let facts = check::read_one(self, Some(installation), repository, number).await?.facts;
         let id = facts.snapshot.repository_id;
         if self.apply(Report::facts(facts)).await?.pull_request.is_none() {
@@ -98,15 +101,30 @@ impl Run<'_> {
         repository: &RepositoryName,
         installation: Option<InstallationId>,
     ) -> Result<(), Failure> {
-        let installation = installation.unwrap_or(self.token(None).await?.installation_id);
+        let installation = self.served_or_default(installation).await?;
         let id = resync::find(self, repository, installation).await?;
         let work = self.claim(vec![(ItemKey::repository(id), Claim::IfThere)]).await;
         self.work(work).await
     }
 
+    /// The installation that an operator names or the default one, if it is served: no other one's pull requests move a card.
+    async fn served_or_default(&self, named: Option<InstallationId>) -> Result<InstallationId, Failure> {
+        let installation = match named {
+            Some(named) => named,
+            None => self.token(None).await?.installation_id,
+        };
+        if self.served().await?.serves(Some(installation)) {
+            Ok(installation)
+        } else {
+            Err(Failure::Refused(format!("{installation}: {NOT_SERVED}")))
+        }
+    }
+
     /// First the installations, then the one that the default turns out to be, then all repositories.
     pub(crate) async fn resync_all(&self) -> Result<(), Failure> {
         let served = self.served().await?;
+        // The table may have been lost since: what an operator asks for is not left to what this environment remembers.
+        self.app.known().clear();
         self.know_served(&served).await?;
         let now = self.now().as_second();
         for (installations, due_by) in [(true, i64::MAX), (true, now), (false, i64::MAX)] {
@@ -151,14 +169,15 @@ impl Run<'_> {
     }
 
     /// Works for one installation, and gives back what another one serves by now.
-    async fn lane(&self, served: &Served, installation: Option<InstallationId>, lane: Lane) -> Vec<Item> {
-        if installation.is_some() && !served.serves(installation) {
+    async fn lane(&self, served: &Served, installation: Option<InstallationId>, mut lane: Lane) -> Vec<Item> {
+        let mut moves = Vec::new();
+        if !self.is_served(served, installation).await {
+            moves = self.elsewhere(installation, true, &mut lane.answers).await;
+            self.set_aside(lane.answers.drain(..).chain(lane.resyncs.extract_if(.., is_of_a_repository))).await;
             // The installation itself keeps its turn: once it is served, its list brings everything back.
-            let items = lane.answers.iter().chain(&lane.resyncs);
-            for item in items.filter(|item| !matches!(item, Item::Installation(_))) {
-                self.write_schedule(item, &Schedule::default()).await;
+            if installation.is_some() {
+                return moves;
             }
-            return Vec::new();
         }
         // A failure is logged, and the next item of the installation tries again.
         let _tried = self.know(installation).await;
@@ -166,7 +185,7 @@ impl Run<'_> {
             Ok(known) => known.and_then(|known| known.blocked),
             Err(error) => {
                 self.table_failed(error);
-                return Vec::new();
+                return moves;
             }
         };
         let heeded = before.as_ref().filter(|blocked| blocked.until > self.now().as_second());
@@ -175,9 +194,9 @@ impl Run<'_> {
             // What the lane is told then, every request of it would be told.
             None => drop(self.token(installation).await),
         }
-        let (stays, moves) = self.elsewhere(installation, lane.answers).await;
+        moves.extend(self.elsewhere(installation, self.blocked(installation).is_some(), &mut lane.answers).await);
         // Resyncs ask one at a time, and need not wait until the last mergeability is known.
-        tokio::join!(check::run(self, installation, stays), resync::run(self, installation, lane.resyncs));
+        tokio::join!(check::run(self, installation, lane.answers), resync::run(self, installation, lane.resyncs));
         let verdict = if heeded.is_some() { None } else { self.verdict(installation, before.as_ref()) };
         if let Some(verdict) = &verdict
             && let Err(error) = self.app.board.block(installation, verdict.as_ref()).await
@@ -191,39 +210,51 @@ impl Run<'_> {
         moves
     }
 
-    /// Parts the items of an installation that is not to be had from those whose repository another one lists by now: the App was
-    /// installed again, under another id.
-    async fn elsewhere(&self, installation: Option<InstallationId>, items: Vec<Item>) -> (Vec<Item>, Vec<Item>) {
-        if self.blocked(installation).is_none() || items.is_empty() {
-            return (items, Vec::new());
+    /// Whether events of an installation count; of the default one by the id that it has.
+    async fn is_served(&self, served: &Served, installation: Option<InstallationId>) -> bool {
+        match installation {
+            None if served.installations.is_some() => {
+                // Without a token nothing of it is asked or moved.
+                self.token(None).await.map_or(true, |held| served.serves(Some(held.installation_id)))
+            }
+            None => true,
+            named => served.serves(named),
         }
-        let repositories: BTreeSet<_> = items.iter().filter_map(repository_of).collect();
-        let syncs = self.app.board.repository_syncs(&repositories.into_iter().collect::<Vec<_>>()).await;
-        let syncs = match syncs {
+    }
+
+    /// Leaves what is not served alone, ever longer and at last for good: a list that was wrong for a while ends no debt.
+    async fn set_aside(&self, items: impl Iterator<Item = Item>) {
+        for item in items {
+            let next = item.schedule().refused(Refusal::Gone, NOT_SERVED, self.now()).unwrap_or_default();
+            self.write_schedule(&item, &next).await;
+        }
+    }
+
+    /// Takes out of the items of an installation those whose repository another one lists by now: the App was installed again, under another id, or
+    /// the repository was transferred. `all`: of an installation that is not to be had or not served; else of what GitHub has refused before.
+    async fn elsewhere(&self, installation: Option<InstallationId>, all: bool, items: &mut Vec<Item>) -> Vec<Item> {
+        let doubtful = |item: &Item| all || item.schedule().failing.is_some();
+        let repositories: BTreeSet<_> = items.iter().filter(|item| doubtful(item)).filter_map(repository_of).collect();
+        if repositories.is_empty() {
+            return Vec::new();
+        }
+        let syncs = match self.app.board.repository_syncs(&repositories.into_iter().collect::<Vec<_>>()).await {
             Ok(syncs) => syncs,
             Err(error) => {
                 self.table_failed(error);
-                return (items, Vec::new());
+                return Vec::new();
             }
         };
         let lists: BTreeMap<_, _> = syncs.into_iter().map(|sync| (sync.repository_id, sync.installation_id)).collect();
-        let (mut stays, mut moves) = (Vec::new(), Vec::new());
-        for mut item in items {
-            let other = repository_of(&item).and_then(|id| lists.get(&id).copied().flatten());
-            match (&mut item, other.filter(|other| Some(*other) != installation)) {
-                (Item::PullRequest(row), Some(other)) => row.snapshot.installation_id = Some(other),
-                (Item::Base(base), Some(other)) => base.installation_id = Some(other),
-                _ => {
-                    stays.push(item);
-                    continue;
-                }
-            }
-            moves.push(item);
-        }
-        (stays, moves)
+        let other = |item: &Item| {
+            let lists = repository_of(item).and_then(|id| lists.get(&id).copied().flatten());
+            lists.filter(|other| Some(*other) != installation)
+        };
+        let moves = items.extract_if(.., |item| doubtful(item) && other(item).is_some());
+        moves.map(|item| to_installation(other(&item), item)).collect()
     }
 
-    async fn served(&self) -> Result<Served, Failure> {
+    pub(crate) async fn served(&self) -> Result<Served, Failure> {
         self.app.board.served().await.map_err(|error| self.table_failed(error))
     }
 
@@ -239,8 +270,8 @@ impl Run<'_> {
 
     /// Makes sure that an installation's repositories are listed from time to time.
     pub(crate) async fn know(&self, installation: Option<InstallationId>) -> Result<(), Failure> {
-        let known = || self.app.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(&installation);
-        if known() {
+        let standing = Standing::Installation(installation);
+        if self.app.is_known(standing, self.now()) {
             return Ok(());
         }
         let failed = |error| self.table_failed(error);
@@ -254,7 +285,7 @@ impl Run<'_> {
             // `false`: another environment was first.
             self.app.board.put(&Item::Installation(Box::new(sync))).await.map_err(failed)?;
         }
-        self.app.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(installation);
+        self.app.know(standing, self.now());
         Ok(())
     }
 }
@@ -269,6 +300,19 @@ fn into_lanes(items: Vec<Item>) -> BTreeMap<Option<InstallationId>, Lane> {
         }
     }
     lanes
+}
+
+fn to_installation(installation: Option<InstallationId>, mut item: Item) -> Item {
+    match &mut item {
+        Item::PullRequest(row) => row.snapshot.installation_id = installation,
+        Item::Base(base) => base.installation_id = installation,
+        Item::Repository(_) | Item::Installation(_) | Item::Scan(_) => {}
+    }
+    item
+}
+
+fn is_of_a_repository(item: &mut Item) -> bool {
+    matches!(item, Item::Repository(_))
 }
 
 fn repository_of(item: &Item) -> Option<RepositoryId> {

@@ -16,9 +16,8 @@ mod scan;
 mod token;
 mod turns;
 
-use std::collections::HashSet;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adapters::board::Board;
@@ -112,11 +111,21 @@ pub struct App {
     tokens: Tokens,
     pace: Pace,
     pages: Pages,
-    /// The installations that are known to have their repositories listed, the default one being `None`.
-    known: Mutex<HashSet<Option<InstallationId>>>,
-    /// Whether the daily scan of the tasks is known to be on the work list.
-    scans: AtomicBool,
+    /// What is known to be on the work list, and since when, epoch seconds.
+    known: Mutex<HashMap<Standing, i64>>,
 }
+
+/// What is never to leave the work list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Standing {
+    /// The list of an installation's repositories; the default one's is that of `None`.
+    Installation(Option<InstallationId>),
+    /// The daily scan of the tasks.
+    Scan,
+}
+
+/// How long an environment relies on that, seconds: the table may be lost meanwhile.
+const KNOWN_FOR: i64 = 60 * 60;
 
 impl App {
     /// Builds the clients from the environment. Nothing is read yet.
@@ -145,8 +154,19 @@ impl App {
             pace,
             pages: Pages::default(),
             known: Mutex::default(),
-            scans: AtomicBool::new(false),
         }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Standing, i64>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_known(&self, standing: Standing, now: Timestamp) -> bool {
+        self.known().get(&standing).is_some_and(|since| now.as_second() - since < KNOWN_FOR)
+    }
+
+    fn know(&self, standing: Standing, now: Timestamp) {
+        self.known().insert(standing, now.as_second());
     }
 }
 

@@ -17,6 +17,7 @@ use domain::ids::{InstallationId, PullRequestNumber, RepositoryId, RepositoryNam
 use domain::item::Item;
 use domain::kid_tag::Tags;
 use domain::lifecycle::is_news;
+use domain::outcome::{Applied, Outcome, TaskOutcome};
 use domain::pull_request::{PullRequest, State};
 use domain::report::{Facts, Report};
 use domain::schedule::Schedule;
@@ -48,6 +49,9 @@ const LISTS_LAG: SignedDuration = SignedDuration::from_secs(60);
 
 /// How often the cards of a quiet repository are compared with its pull requests, seconds.
 const COMPARED: i64 = 24 * 60 * 60;
+
+/// How many pull requests, the newest, whose tags lead nowhere have them looked up at each turn.
+const UNTIED: usize = 50;
 
 /// How many pull requests that no page shows are kept to be read alone.
 const MISSED: usize = 100;
@@ -329,9 +333,49 @@ async fn at_a_turn(
     }
     let compared = sync.compared_at.is_some_and(|at| run.now().as_second() < at + COMPARED);
     if (!quiet || !compared) && sync.resume.is_none() {
-        compare_cards(run, sync).await?;
+        compare_cards(run, sync, !compared).await?;
+        return meet_bases(run, sync).await;
+    }
+    look_up_tags(run, sync).await
+}
+
+/// Reads the tips of bases that are new to a repository, so that the next push to one of them is seen at the next turn.
+async fn meet_bases(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Failure> {
+    let bases: Vec<_> = sync.bases.iter().filter(|(_, tip)| tip.read_at == 0).map(|(base, _)| base.clone()).collect();
+    let bases = &bases[..bases.len().min(TIPS)];
+    if bases.is_empty() || !run.token(sync.installation_id).await?.reads_branches {
+        return Ok(());
+    }
+    let asked = [Asked { repository: &sync.repository, branches: bases }];
+    let answer = run.ask(sync.installation_id, &graphql::last_touched(&asked)).await?;
+    match answer.touched(&asked).pop() {
+        Some(Ok(touched)) if touched.repository_id == sync.repository_id => {
+            compare_tips(run, sync, bases, &touched).await
+        }
+        // What is wrong with it is met at its next turn.
+        _ => Ok(()),
+    }
+}
+
+/// Looks the tags up that led nowhere: in a quiet repository nothing else tells of a task that was made or became findable since.
+async fn look_up_tags(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Failure> {
+    for number in sync.untied.clone() {
+        let applied = run.apply(Report::compare(sync.repository_id, number)).await?;
+        if !leads_nowhere(&applied) {
+            sync.untied.remove(&number);
+        }
     }
     Ok(())
+}
+
+/// Whether a tag of a pull request that may still be linked or move a card names no task that can be had.
+fn leads_nowhere(applied: &Applied) -> bool {
+    let is_open = applied.pull_request.as_ref().is_some_and(|row| row.snapshot.state == State::Open);
+    let is_awaited = applied.pull_request.as_ref().is_some_and(|row| row.schedule.is_due());
+    let nowhere = |task: &TaskOutcome| {
+        matches!(task.outcome, Outcome::NoTask | Outcome::Ambiguous | Outcome::OtherRepository | Outcome::Unreadable)
+    };
+    (is_open || is_awaited) && applied.tasks.iter().any(nowhere)
 }
 
 /// Marks the bases as moved whose tips are not where they were.
@@ -391,12 +435,14 @@ async fn read_back(run: &Run<'_>, sync: &mut RepositorySync, newest: Option<Time
 /// Applies page after page; `at` says how far it came. `false`: there is more, and no time for it.
 async fn pages(run: &Run<'_>, sync: &mut RepositorySync, at: &mut Resume, moves: &mut Moves) -> Result<bool, Failure> {
     let back_to = sync.cursor.unwrap_or(at.until - FIRST_RESYNC);
+    let mut nameless = None;
     loop {
         if !run.has_time() {
             return Ok(false);
         }
         let page = page(run, sync.installation_id, sync.repository_id, &sync.repository, at).await?;
-        let observed = seen(run, sync, page.listed).await?;
+        let (observed, missing) = seen(run, sync, page.listed).await?;
+        nameless = nameless.or(missing);
         add(&run.tally.checked, observed.len());
         // The cursor's own second is read again: its list may have been cut within that second.
         let passed = !at.open && observed.last().is_some_and(|last| last.facts.snapshot.updated_at < back_to);
@@ -405,9 +451,13 @@ async fn pages(run: &Run<'_>, sync: &mut RepositorySync, at: &mut Resume, moves:
         match page.next {
             Some(next) if !passed => at.after = Some(next),
             _ if at.open => *at = Resume { open: false, after: None, until: at.until },
-            _ => return Ok(true),
+            _ => break,
         }
     }
+    let Some(failure) = nameless else { return Ok(true) };
+    // The cursor stays, and the pages are read again from the first.
+    at.after = None;
+    Err(failure)
 }
 
 /// One page, asked for with less in it where GitHub cannot answer it.
@@ -436,8 +486,15 @@ async fn page(
 }
 
 /// What a page shows, and what it does not show read alone. What cannot be read alone either is kept for later turns.
-async fn seen(run: &Run<'_>, sync: &mut RepositorySync, listed: Vec<Listed>) -> Result<Vec<Observed>, Failure> {
+///
+/// With it comes what is wrong with one that has not even a number: nothing may count as read to its end then.
+async fn seen(
+    run: &Run<'_>,
+    sync: &mut RepositorySync,
+    listed: Vec<Listed>,
+) -> Result<(Vec<Observed>, Option<Failure>), Failure> {
     let mut observed = Vec::with_capacity(listed.len());
+    let mut nameless = None;
     for listed in listed {
         match listed {
             Listed::Seen(seen) => observed.push(*seen),
@@ -447,17 +504,12 @@ async fn seen(run: &Run<'_>, sync: &mut RepositorySync, listed: Vec<Listed>) -> 
                 }
             }
             Listed::Missing { number: None, error } => {
-                let failure = Failure::of(&error, run.now());
-                tracing::warn!(
-                    repository = sync.repository.as_str(),
-                    said = failure.said(),
-                    "a pull request is not shown at all"
-                );
-                run.unserved(format!("{} pull requests", sync.repository_id), run.now().as_second(), failure.said());
+                // Of the repository, and not of all that is asked: one that is gone would take it off the work list.
+                nameless = Some(Failure::Refused(Failure::of(&error, run.now()).said().to_owned()));
             }
         }
     }
-    Ok(observed)
+    Ok((observed, nameless))
 }
 
 async fn alone(
@@ -503,8 +555,8 @@ pub(crate) async fn read_open(
     let mut sync = RepositorySync::new(id, repository.clone(), installation);
     loop {
         let page = page(run, installation, id, repository, &at).await?;
-        let observed = seen(run, &mut sync, page.listed).await?;
-        if !sync.missed.is_empty() {
+        let (observed, nameless) = seen(run, &mut sync, page.listed).await?;
+        if nameless.is_some() || !sync.missed.is_empty() {
             return Err(Failure::Refused("an open pull request of the repository is not shown".to_owned()));
         }
         let facts = observed.iter().map(|seen| &seen.facts);
@@ -544,9 +596,14 @@ async fn apply(run: &Run<'_>, id: RepositoryId, seen: Vec<Observed>, moves: &mut
     for item in forgotten {
         run.write_schedule(&item, &Schedule::at_once(run.now())).await;
     }
-    let applied = stream::iter(news).map(|facts| async move { run.apply(Report::facts(facts)).await.map(drop) });
-    let applied: Vec<_> = applied.buffer_unordered(WRITES_AT_ONCE).collect().await;
-    applied.into_iter().collect()
+    // A merge of the same page may move a card that is under a newer pull request only once that one is linked.
+    let (open, others): (Vec<_>, Vec<_>) = news.into_iter().partition(|facts| facts.snapshot.state == State::Open);
+    for news in [open, others] {
+        let applied = stream::iter(news).map(|facts| async move { run.apply(Report::facts(facts)).await.map(drop) });
+        let applied: Vec<_> = applied.buffer_unordered(WRITES_AT_ONCE).collect().await;
+        applied.into_iter().collect::<Result<Vec<()>, _>>()?;
+    }
+    Ok(())
 }
 
 fn is_forgotten(known: &PullRequest) -> bool {
@@ -580,19 +637,30 @@ pub(crate) async fn stored(run: &Run<'_>, repository: RepositoryId) -> Result<Ve
 }
 
 /// Compares the cards of a repository with its pull requests, and learns which bases its open linked ones have.
-async fn compare_cards(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Failure> {
+///
+/// `claims`: also what the cards say of others, which nothing but a hand or another writer can have put there.
+async fn compare_cards(run: &Run<'_>, sync: &mut RepositorySync, claims: bool) -> Result<(), Failure> {
     let rows = stored(run, sync.repository_id).await?;
-    let open = |row: &&PullRequest| row.snapshot.state == State::Open && !row.task_ids.is_empty();
+    // Also of those whose tag leads nowhere yet: it may be linked before the next comparison.
+    let open =
+        |row: &&PullRequest| row.snapshot.state == State::Open && !Tags::of(&row.snapshot.title).named.is_empty();
     let bases: BTreeSet<_> = rows.iter().filter(open).map(|row| row.snapshot.base.clone()).collect();
     sync.bases.retain(|base, _| bases.contains(base));
     for base in bases {
         sync.bases.entry(base).or_default();
     }
-    let compared = rows.into_iter().map(|row| async move {
-        run.apply(Report::compare(row.snapshot.repository_id, row.snapshot.number)).await.map(drop)
-    });
+    let compared = rows
+        .into_iter()
+        .map(|row| async move { run.apply(Report::compare(row.snapshot.repository_id, row.snapshot.number)).await });
     let compared: Vec<_> = stream::iter(compared).buffer_unordered(WRITES_AT_ONCE).collect().await;
-    compared.into_iter().collect::<Result<Vec<()>, _>>()?;
+    let compared = compared.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let number = |applied: &Applied| applied.pull_request.as_ref().map(|row| row.snapshot.number);
+    let untied = compared.iter().filter(|applied| leads_nowhere(applied)).filter_map(number);
+    sync.untied = untied.collect::<BTreeSet<_>>().into_iter().rev().take(UNTIED).collect();
+    if claims {
+        let rows = compared.iter().filter_map(|applied| applied.pull_request.as_ref());
+        scan::heal(run, rows.flat_map(|row| row.task_ids.clone())).await?;
+    }
     sync.compared_at = Some(run.now().as_second());
     Ok(())
 }

@@ -57,6 +57,9 @@ pub(crate) fn add(count: &AtomicUsize, more: usize) {
     count.fetch_add(more, Ordering::Relaxed);
 }
 
+/// What is said of an installation whose GitHub did not answer before the time was over.
+const UNANSWERED: &str = "GitHub did not answer in time";
+
 /// One invocation.
 #[derive(Debug)]
 pub(crate) struct Run<'a> {
@@ -80,6 +83,7 @@ struct Trouble {
     limited: bool,
     refused: bool,
     unavailable: bool,
+    table_failed: bool,
     table: Option<Error>,
 }
 
@@ -91,7 +95,8 @@ struct Of {
     blocked: Option<Failure>,
     /// Requests in a row that had no answer.
     unanswered: usize,
-    /// Whether GitHub has answered at all.
+    /// Whether GitHub was asked, and whether it has answered at all.
+    asked: bool,
     answered: bool,
 }
 
@@ -109,7 +114,13 @@ impl Trouble {
 
 impl Default for Of {
     fn default() -> Self {
-        Self { room: Arc::new(Semaphore::new(REQUESTS_OF_ONE)), blocked: None, unanswered: 0, answered: false }
+        Self {
+            room: Arc::new(Semaphore::new(REQUESTS_OF_ONE)),
+            blocked: None,
+            unanswered: 0,
+            asked: false,
+            answered: false,
+        }
     }
 }
 
@@ -236,6 +247,7 @@ impl<'a> Run<'a> {
                 return Err(Failure::OutOfTime);
             }
             add(&self.tally.github_requests, 1);
+            self.trouble().installations.entry(installation).or_default().asked = true;
             let sent = tokio::time::timeout(left, request.send(&self.app.github, &token.token)).await;
             let refused = match sent.map_err(|_| Failure::OutOfTime)? {
                 Ok(answer) => return Ok(answer),
@@ -282,6 +294,9 @@ impl<'a> Run<'a> {
                 of.answered = true;
                 of.unanswered = 0;
             }
+            // Of two limits the one that ends later counts.
+            Some(Failure::Limited { until, .. }) if matches!(&of.blocked, Some(Failure::Limited { until: known, .. }) if known >= until) =>
+                {}
             Some(failure @ (Failure::Limited { .. } | Failure::NoToken { .. })) => of.blocked = Some(failure.clone()),
             Some(failure @ Failure::Unavailable(_)) => {
                 of.unanswered += 1;
@@ -348,8 +363,10 @@ impl<'a> Run<'a> {
     /// Logs a table's failure. The items concerned stay on the work list.
     pub(crate) fn table_failed(&self, error: Error) -> Failure {
         tracing::error!(error = error.chain(), "a table failed; what was being worked on stays due");
+        let mut trouble = self.trouble();
+        trouble.table_failed = true;
         if matches!(error, Error::Table { .. }) {
-            self.trouble().table.get_or_insert(error);
+            trouble.table.get_or_insert(error);
         }
         Failure::Table
     }
@@ -382,13 +399,15 @@ impl<'a> Run<'a> {
         let (refusal, said) = match failure {
             // Its lease brings it back.
             Failure::Table => return,
+            // Whose GitHub hangs is asked ever more rarely; who only had no turn comes next.
+            Failure::OutOfTime if self.hangs(item.installation()) => (Refusal::Other, UNANSWERED),
             Failure::OutOfTime => return self.reschedule(item, &known.moved_to(now.as_second())).await,
             Failure::Limited { until, .. } => return self.reschedule(item, &known.moved_to(*until)).await,
             // Whether an App is installed is also a question of its configuration, which may be answered tomorrow.
-            Failure::NoToken { said, .. } if matches!(item, Item::Installation(_)) => (Refusal::Other, said),
-            Failure::Gone(said) => (Refusal::Gone, said),
-            Failure::NoToken { refusal, said } => (*refusal, said),
-            Failure::Refused(said) | Failure::Unavailable(said) => (Refusal::Other, said),
+            Failure::NoToken { said, .. } if matches!(item, Item::Installation(_)) => (Refusal::Other, said.as_str()),
+            Failure::Gone(said) => (Refusal::Gone, said.as_str()),
+            Failure::NoToken { refusal, said } => (*refusal, said.as_str()),
+            Failure::Refused(said) | Failure::Unavailable(said) => (Refusal::Other, said.as_str()),
         };
         let key = item.key();
         let what = format!("{} {}", key.partition, key.item);
@@ -412,6 +431,10 @@ impl<'a> Run<'a> {
         }
     }
 
+    fn hangs(&self, installation: Option<InstallationId>) -> bool {
+        self.trouble().installations.get(&installation).is_some_and(|of| of.asked && !of.answered)
+    }
+
     /// Leaves an item on the work list.
     pub(crate) async fn reschedule(&self, item: &Item, schedule: &Schedule) {
         add(&self.tally.deferred, 1);
@@ -432,7 +455,7 @@ impl<'a> Run<'a> {
     pub(crate) fn finish(&self, reason: Option<String>) -> Result<Summary, Error> {
         let mut trouble = self.trouble();
         let outcome = match &*trouble {
-            Trouble { table: Some(_), .. } => "failed",
+            Trouble { table_failed: true, .. } => "failed",
             Trouble { limited: true, .. } => "rate_limited",
             Trouble { refused: true, .. } => "refused",
             Trouble { unavailable: true, .. } => "unavailable",

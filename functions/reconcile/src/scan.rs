@@ -2,32 +2,34 @@
 //!
 //! What neither a row nor a tag leads to, a hand or another writer has put there. It is found here and nowhere else.
 
-use std::sync::atomic::Ordering;
+use std::collections::BTreeMap;
 
 use domain::compare::{Doubt, claimed, doubts};
-use domain::ids::{PullRequestNumber, RepositoryId};
+use domain::ids::{PullRequestKey, PullRequestNumber, RepositoryId, TaskId};
 use domain::item::{Item, ItemKey};
+use domain::pull_request::PullRequest;
 use domain::report::Report;
 use domain::scan::TaskScan;
 use domain::schedule::Schedule;
+use domain::served::Served;
 use domain::task::Task;
 
-use crate::check;
 use crate::github::Failure;
 use crate::run::Run;
+use crate::{Standing, check};
 
 /// How often the tasks are scanned, seconds.
 const PERIOD: i64 = 24 * 60 * 60;
 
 /// Makes sure that the scan is on the work list.
 pub(crate) async fn know(run: &Run<'_>) -> Result<(), Failure> {
-    if run.app.scans.load(Ordering::Relaxed) {
+    if run.app.is_known(Standing::Scan, run.now()) {
         return Ok(());
     }
     let scan = TaskScan { schedule: Schedule::at(run.now().as_second(), 0), ..TaskScan::default() };
     // `false`: it is.
     run.app.board.put(&Item::Scan(Box::new(scan))).await.map_err(|error| run.table_failed(error))?;
-    run.app.scans.store(true, Ordering::Relaxed);
+    run.app.know(Standing::Scan, run.now());
     Ok(())
 }
 
@@ -48,15 +50,10 @@ pub(crate) async fn run(run: &Run<'_>, mut scan: TaskScan) {
 }
 
 async fn pages(run: &Run<'_>, scan: &mut TaskScan) -> Result<(), Failure> {
-    let failed = |error| run.table_failed(error);
     loop {
-        let (tasks, next) = run.app.board.all_tasks(scan.after.as_ref()).await.map_err(failed)?;
-        let rows = run.app.board.rows(tasks.iter().flat_map(claimed)).await.map_err(failed)?;
-        for task in &tasks {
-            for doubt in doubts(task, &rows) {
-                settle(run, task, doubt).await?;
-            }
-        }
+        let page = run.app.board.all_tasks(scan.after.as_ref()).await;
+        let (tasks, next) = page.map_err(|error| run.table_failed(error))?;
+        heal_all(run, &tasks).await?;
         scan.after = next;
         if scan.after.is_none() || !run.has_time() {
             return Ok(());
@@ -64,10 +61,40 @@ async fn pages(run: &Run<'_>, scan: &mut TaskScan) -> Result<(), Failure> {
     }
 }
 
-async fn settle(run: &Run<'_>, task: &Task, doubt: Doubt) -> Result<(), Failure> {
+/// Holds these tasks against their pull requests.
+pub(crate) async fn heal(run: &Run<'_>, tasks: impl IntoIterator<Item = TaskId>) -> Result<(), Failure> {
+    let tasks = run.app.board.tasks(tasks).await.map_err(|error| run.table_failed(error))?;
+    heal_all(run, &tasks).await
+}
+
+async fn heal_all(run: &Run<'_>, tasks: &[Task]) -> Result<(), Failure> {
+    let rows = run.app.board.rows(tasks.iter().flat_map(claimed)).await.map_err(|error| run.table_failed(error))?;
+    let served = run.served().await?;
+    for task in tasks {
+        for doubt in doubts(task, &rows) {
+            settle(run, &served, &rows, task, doubt).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn settle(
+    run: &Run<'_>,
+    served: &Served,
+    rows: &BTreeMap<PullRequestKey, PullRequest>,
+    task: &Task,
+    doubt: Doubt,
+) -> Result<(), Failure> {
     match doubt {
-        Doubt::Compare(report) => run.apply(*report).await.map(drop),
-        Doubt::Ask(repository, number) => match ask(run, task, repository, number).await {
+        Doubt::Compare(report) => {
+            let row = rows.get(&PullRequestKey::new(report.repository_id, report.number));
+            // Nothing of an installation that is not served moves a card.
+            if row.is_some_and(|row| !served.serves(row.snapshot.installation_id)) {
+                return Ok(());
+            }
+            run.apply(*report).await.map(drop)
+        }
+        Doubt::Ask(repository, number) => match ask(run, served, task, repository, number).await {
             // What GitHub does not show says nothing about the card; the next scan asks again.
             Err(Failure::Table) => Err(Failure::Table),
             Err(failure) => {
@@ -84,11 +111,24 @@ async fn settle(run: &Run<'_>, task: &Task, doubt: Doubt) -> Result<(), Failure>
 }
 
 /// Asks GitHub about a pull request that only a task knows of.
-async fn ask(run: &Run<'_>, task: &Task, repository: RepositoryId, number: PullRequestNumber) -> Result<(), Failure> {
+async fn ask(
+    run: &Run<'_>,
+    served: &Served,
+    task: &Task,
+    repository: RepositoryId,
+    number: PullRequestNumber,
+) -> Result<(), Failure> {
     let syncs = run.app.board.repository_syncs(&[repository]).await.map_err(|error| run.table_failed(error))?;
-    let Some(sync) = syncs.into_iter().next() else {
+    let Some(sync) = syncs.into_iter().next().filter(|sync| served.serves(sync.installation_id)) else {
         return Err(Failure::Gone(format!("{} is not served", ItemKey::repository(repository).partition)));
     };
-    let seen = check::one_of(run, sync.installation_id, repository, &sync.repository, number).await?;
-    run.apply(Report::facts(seen.facts).claimed_by([task.id.clone()])).await.map(drop)
+    let report = match check::one_of(run, sync.installation_id, repository, &sync.repository, number).await {
+        Ok(seen) => Report::facts(seen.facts),
+        // The repository is there and has none under this number: the next that is heard of one would link it again.
+        Err(Failure::Gone(_)) if check::name_of(run, sync.installation_id, repository).await.is_ok() => {
+            Report::missing(repository, number)
+        }
+        Err(failure) => return Err(failure),
+    };
+    run.apply(report.claimed_by([task.id.clone()])).await.map(drop)
 }

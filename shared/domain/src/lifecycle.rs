@@ -602,7 +602,7 @@ fn unlinked_tasks(report: &Report, tasks: &BTreeMap<TaskId, Stored>) -> Vec<Step
         Some(Stored::Task(task)) => {
             let mut after = (**task).clone();
             // Without facts nothing is known of it but that it is not stored, and a row that is lost takes no card with it.
-            if report.facts.is_some() {
+            if report.facts.is_some() || report.missing {
                 after.unlink(&key);
             } else {
                 after.derive();

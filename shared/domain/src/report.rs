@@ -92,6 +92,8 @@ pub struct Report {
     pub look: Option<Look>,
     /// Tasks that say they have this pull request though it may not name them.
     pub claimed_by: BTreeSet<TaskId>,
+    /// GitHub has no pull request under this number in the repository.
+    pub missing: bool,
     /// GitHub's id of the delivery that it came with, for the tasks' history alone.
     pub delivery: Option<DeliveryGuid>,
 }
@@ -99,15 +101,8 @@ pub struct Report {
 impl Report {
     /// What somebody says, without a look at what is owed.
     pub fn facts(facts: Facts) -> Self {
-        Self {
-            repository_id: facts.snapshot.repository_id,
-            number: facts.snapshot.number,
-            facts: Some(facts),
-            read_at: None,
-            look: None,
-            claimed_by: BTreeSet::new(),
-            delivery: None,
-        }
+        let (repository_id, number) = (facts.snapshot.repository_id, facts.snapshot.number);
+        Self { facts: Some(facts), ..Self::compare(repository_id, number) }
     }
 
     /// A comparison of what is stored with the tasks it leads to.
@@ -119,8 +114,14 @@ impl Report {
             read_at: None,
             look: None,
             claimed_by: BTreeSet::new(),
+            missing: false,
             delivery: None,
         }
+    }
+
+    /// What GitHub has none of, though tasks say so.
+    pub fn missing(repository_id: RepositoryId, number: PullRequestNumber) -> Self {
+        Self { missing: true, ..Self::compare(repository_id, number) }
     }
 
     /// The same, read from GitHub's API at this second or later.

@@ -31,6 +31,9 @@ pub struct RepositorySync {
     /// Pull requests that a page did not show, and that are to be read alone.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub missed: BTreeSet<PullRequestNumber>,
+    /// Pull requests with a tag that led nowhere when the cards were last compared.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub untied: BTreeSet<PullRequestNumber>,
     /// When its cards were last compared with its pull requests, epoch seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compared_at: Option<i64>,
@@ -53,6 +56,7 @@ impl RepositorySync {
             resume: None,
             bases: BTreeMap::new(),
             missed: BTreeSet::new(),
+            untied: BTreeSet::new(),
             compared_at: None,
             schedule: Schedule::default(),
             version: 0,

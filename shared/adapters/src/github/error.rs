@@ -240,6 +240,10 @@ impl Error {
             (404 | 410, None) => Self::NotFound(refusal),
             (422, None) => Self::Unprocessable(refusal),
             (451, None) => Self::meant(Meaning::Barred(Barrier::Blocked), headers, refusal),
+            // GitHub's own time counts whatever the status.
+            (500..=599, None) if headers.contains_key(RETRY_AFTER) => {
+                Self::RateLimited { retry_after: wait(headers), source: refusal }
+            }
             (408 | 500..=599, None) => Self::Unavailable(Box::new(refusal)),
             (_, None) => Self::Unexpected(Box::new(refusal)),
         }

@@ -160,7 +160,13 @@ pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
     parse_date(headers.get(DATE)?.to_str().ok()?)
 }
 
-/// A time as HTTP writes it, `Wed, 21 Oct 2015 07:28:00 GMT`.
+/// A time as HTTP writes it, `Wed, 21 Oct 2015 07:28:00 GMT`, or as it once did: whoever receives one has to take all three forms.
+/// <https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7>
 pub(super) fn parse_date(text: &str) -> Option<Timestamp> {
-    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
+    let fixed = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok();
+    let former = |format: &str| {
+        let time = jiff::civil::DateTime::strptime(format, text).ok()?;
+        time.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    };
+    fixed.or_else(|| former("%A, %d-%b-%y %H:%M:%S GMT")).or_else(|| former("%a %b %e %H:%M:%S %Y"))
 }

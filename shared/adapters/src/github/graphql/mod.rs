@@ -147,8 +147,9 @@ impl Missing {
 
     fn error(&self) -> Error {
         match (error::meaning(403, &self.message), self.kind.as_deref()) {
+            // Its sentence repeats the name that was asked for, which may be any.
+            (_, Some("NOT_FOUND")) => Error::NotFound(self.refusal()),
             (Some(meaning), _) => Error::meant(meaning, &HeaderMap::new(), self.refusal()),
-            (None, Some("NOT_FOUND")) => Error::NotFound(self.refusal()),
             (None, Some("FORBIDDEN" | "UNAUTHORIZED")) => Error::Forbidden(self.refusal()),
             // Time-outs, resource limits, and what GitHub calls "something went wrong": less may be answered.
             (None, _) => Error::Unavailable(Box::new(self.refusal())),
