@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use adapters::deadline::time_left;
+use adapters::telemetry::Invocation;
 use domain::ids::{InstallationId, PullRequestNumber, RepositoryName};
 use domain::item::ItemKey;
 use domain::schedule::RESYNC_SHARDS;
@@ -208,7 +209,7 @@ pub struct Unserved {
 
 impl Summary {
     /// One line an invocation: what the metric filters count.
-    pub(crate) fn log(&self, trigger: &str) {
+    pub(crate) fn log(&self, trigger: &str, invocation: &Invocation) {
         for Unserved { what, seconds, because } in &self.unserved {
             tracing::warn!(what, seconds, because, "not served");
         }
@@ -228,6 +229,8 @@ impl Summary {
             pages_shrunk = self.pages_shrunk,
             unserved_seconds = self.unserved_seconds,
             oldest_due_seconds = self.oldest_due_seconds,
+            request_id = invocation.request_id(),
+            duration_ms = invocation.duration_ms(),
             "reconcile"
         );
     }
@@ -245,9 +248,10 @@ pub async fn serve(app: &App) -> Result<(), lambda_runtime::Error> {
         #[expect(clippy::disallowed_methods, reason = "the edge: from here on `now` is an argument")]
         let now = Timestamp::now();
         let left = time_left(event.context.deadline, now).unwrap_or(WITHOUT_DEADLINE);
+        let invocation = Invocation::begin(event.context.request_id);
         let read = Event::read(event.payload).inspect_err(|error| tracing::error!("{error}"))?;
         // Boxed: unboxed, the runtime's layers around it are deeper than the compiler's limit for one type.
-        let summary = Box::pin(crate::handle(app, read, now, left)).await?;
+        let summary = Box::pin(crate::handle(app, read, &invocation, now, left)).await?;
         Ok::<_, lambda_runtime::Error>(summary)
     }))
     .await

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use adapters::board::Board;
 use adapters::config::Variables;
+use adapters::telemetry::Invocation;
 use domain::ids::InstallationId;
 use jiff::Timestamp;
 
@@ -174,7 +175,13 @@ impl App {
 ///
 /// # Errors
 /// [`adapters::Error::Table`] when DynamoDB failed; whatever was claimed by then is due again by itself.
-pub async fn handle(app: &App, event: Event, now: Timestamp, left: Duration) -> adapters::Result<Summary> {
+pub async fn handle(
+    app: &App,
+    event: Event,
+    invocation: &Invocation,
+    now: Timestamp,
+    left: Duration,
+) -> adapters::Result<Summary> {
     let run = Run::new(app, event.trigger(), now, left);
     let done = match event {
         Event::Stream(keys) => run.stream(keys.into_iter().collect()).await,
@@ -187,7 +194,7 @@ pub async fn handle(app: &App, event: Event, now: Timestamp, left: Duration) -> 
         }
         Event::Resync { repository: None, .. } => run.resync_all().await,
     };
-    run.finish(done.err().and_then(reason))
+    run.finish(done.err().and_then(reason), invocation)
 }
 
 /// What a person who asked should know.

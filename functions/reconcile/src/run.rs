@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use adapters::Error;
 use adapters::github;
+use adapters::telemetry::Invocation;
 use domain::ids::InstallationId;
 use domain::item::Item;
 use domain::outcome::{Applied, Change};
@@ -452,7 +453,7 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// The first failure of a table.
-    pub(crate) fn finish(&self, reason: Option<String>) -> Result<Summary, Error> {
+    pub(crate) fn finish(&self, reason: Option<String>, invocation: &Invocation) -> Result<Summary, Error> {
         let mut trouble = self.trouble();
         let outcome = match &*trouble {
             Trouble { table_failed: true, .. } => "failed",
@@ -482,7 +483,7 @@ impl<'a> Run<'a> {
             unserved,
             oldest_due_seconds: tally.oldest_due_seconds.get().copied(),
         };
-        summary.log(self.trigger);
+        summary.log(self.trigger, invocation);
         trouble.table.take().map_or(Ok(summary), Err)
     }
 }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use lambda_runtime::Context;
 
 use crate::cache::Source;
+use crate::clock::Clock;
 use crate::entry::Entry;
 use crate::failure::Failure;
 use crate::scope::Scope;
@@ -81,7 +82,13 @@ impl Audit {
         self.outcome = Some("invalidated");
     }
 
-    pub(crate) fn write(&self, context: &RequestContext, profile: &Profile, result: &Result<Answer, Failure>) {
+    pub(crate) fn write(
+        &self,
+        context: &RequestContext,
+        profile: &Profile,
+        result: &Result<Answer, Failure>,
+        clock: Clock,
+    ) {
         let failure = result.as_ref().err();
         let outcome = match (self.outcome, failure.map(|failure| failure.error_type)) {
             (_, Some(ErrorType::InvalidRequest | ErrorType::PermissionNotGranted | ErrorType::RepositoryNotFound)) => {
@@ -99,6 +106,7 @@ impl Audit {
             token_sha256 = self.token_sha256,
             expires_at = self.expires_at.map(tracing::field::display),
             request_id = context.request_id,
+            duration_ms = clock.duration_ms(),
             function = context.function,
             caller = claims(&context.claims),
             error_type = failure.map(|failure| failure.error_type.name()),

@@ -30,6 +30,11 @@ impl Clock {
         self.began + self.started.elapsed()
     }
 
+    /// How long the invocation has been running.
+    pub(crate) fn duration_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// What is left of the invocation.
     pub(crate) fn left(&self) -> Duration {
         self.budget.saturating_sub(self.started.elapsed())

@@ -129,7 +129,7 @@ pub async fn handle(app: &App, request: Value, context: RequestContext, now: Tim
         Ok(request) => app.act(&request, &profile, clock, &mut audit).await,
         Err(invalid) => Err(invalid.into()),
     };
-    audit.write(&context, &profile, &result);
+    audit.write(&context, &profile, &result, clock);
     result
 }
 

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use adapters::deadline::time_left;
+use adapters::telemetry::Invocation;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
@@ -35,14 +36,15 @@ pub async fn serve(app: &adapters::Result<App>) -> Result<(), Error> {
         #[expect(clippy::disallowed_methods, reason = "the edge: from here on `now` is an argument")]
         let now = Timestamp::now();
         let left = time_left(event.context.deadline, now).unwrap_or(WITHOUT_DEADLINE);
+        let invocation = Invocation::begin(event.context.request_id);
         let answer = match app {
             // Boxed: unboxed, the runtime's layers around it are deeper than the compiler's limit for one type.
             Ok(app) => {
-                timeout(left.saturating_sub(RESERVE), Box::pin(crate::handle(app, delivery(event.payload), now)))
-                    .await
-                    .unwrap_or_else(|_| crate::out_of_time())
+                let handled = Box::pin(crate::handle(app, delivery(event.payload), &invocation, now));
+                let in_time = timeout(left.saturating_sub(RESERVE), handled).await;
+                in_time.unwrap_or_else(|_| crate::out_of_time(&invocation))
             }
-            Err(error) => crate::not_configured(error),
+            Err(error) => crate::not_configured(error, &invocation),
         };
         response(&answer)
     }))

@@ -15,6 +15,7 @@ use adapters::Error;
 use adapters::board::Board;
 use adapters::config::Variables;
 use adapters::secrets::{Secret, WebhookSecret};
+use adapters::telemetry::Invocation;
 use domain::contract::webhook::{Answer, Word};
 use domain::ids::DeliveryGuid;
 use domain::report::{Facts, Report};
@@ -97,7 +98,7 @@ impl Response {
 }
 
 /// Takes one delivery: verify, read, apply, and one line in the log.
-pub async fn handle(app: &App, delivery: UnverifiedDelivery, now: Timestamp) -> Response {
+pub async fn handle(app: &App, delivery: UnverifiedDelivery, invocation: &Invocation, now: Timestamp) -> Response {
     let header = |name| text(&delivery.headers, name);
     let event = header("x-github-event");
     let id = header("x-github-delivery").map(|id| DeliveryGuid::of_header(&id));
@@ -113,7 +114,7 @@ pub async fn handle(app: &App, delivery: UnverifiedDelivery, now: Timestamp) -> 
             answered
         }
     };
-    log(&response, event.as_deref(), action.as_deref(), id.as_ref());
+    log(&response, invocation, event.as_deref(), action.as_deref(), id.as_ref());
     response
 }
 
@@ -147,19 +148,19 @@ async fn tell_reconcile(app: &App, secret: &Arc<WebhookSecret>, served: &Served)
 }
 
 /// The answer while the function lacks variables. It is given to everyone, and the log names them.
-fn not_configured(error: &Error) -> Response {
+fn not_configured(error: &Error, invocation: &Invocation) -> Response {
     tracing::error!(error = error.chain(), "not configured");
     let reason = "the function lacks environment variables; see its log".to_owned();
     let response = Response::new(StatusCode::SERVICE_UNAVAILABLE, Word::NotConfigured, reason);
-    log(&response, None, None, None);
+    log(&response, invocation, None, None, None);
     response
 }
 
 /// The answer when the time was up: AWS would end the invocation without one, and without a line in the log.
-fn out_of_time() -> Response {
+fn out_of_time(invocation: &Invocation) -> Response {
     let reason = "AWS took too long; reconcile will catch up, or deliver it again".to_owned();
     let response = Response::new(StatusCode::INTERNAL_SERVER_ERROR, Word::Failed, reason);
-    log(&response, None, None, None);
+    log(&response, invocation, None, None, None);
     response
 }
 
@@ -207,7 +208,13 @@ fn refused(refusal: Refusal) -> Response {
 }
 
 /// One line a delivery: what the dashboard counts and what an operator searches for.
-fn log(response: &Response, event: Option<&str>, action: Option<&str>, delivery: Option<&DeliveryGuid>) {
+fn log(
+    response: &Response,
+    invocation: &Invocation,
+    event: Option<&str>,
+    action: Option<&str>,
+    delivery: Option<&DeliveryGuid>,
+) {
     let answer = &response.body;
     tracing::info!(
         outcome = answer.outcome.as_str(),
@@ -218,6 +225,8 @@ fn log(response: &Response, event: Option<&str>, action: Option<&str>, delivery:
         pull_request = answer.pull_request.as_deref(),
         tasks_moved = answer.tasks_moved(),
         reason = answer.reason.as_deref(),
+        request_id = invocation.request_id(),
+        duration_ms = invocation.duration_ms(),
         "delivery"
     );
 }

@@ -108,7 +108,7 @@ pub(crate) struct List {
     status: Option<Status>,
     /// Only tasks of this repository
     #[arg(long, value_name = "OWNER/NAME", value_parser = repository)]
-    repository: Option<String>,
+    repository: Option<RepositoryName>,
     /// Only tasks that a branch of this clone is named after, as `task start` names it
     #[arg(long)]
     mine: bool,

@@ -4,6 +4,8 @@
 //! one summary event that each invocation writes.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html>
 
+use std::time::Instant;
+
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
@@ -37,6 +39,30 @@ pub fn init() {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "panicked");
     }));
+}
+
+/// What the summary of an invocation says of the invocation itself.
+#[derive(Debug)]
+pub struct Invocation {
+    request_id: String,
+    began: Instant,
+}
+
+impl Invocation {
+    /// One that begins now, with the id that Lambda gave it.
+    pub fn begin(request_id: impl Into<String>) -> Self {
+        Self { request_id: request_id.into(), began: Instant::now() }
+    }
+
+    /// Lambda's id of it, which its own `REPORT` line and CloudTrail name.
+    pub fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// How long it has been running.
+    pub fn duration_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 /// AWS calls its quietest level FATAL, which `tracing` does not know.

@@ -4,6 +4,7 @@ use std::ops::Deref;
 
 use adapters::board::Board;
 use adapters::secrets::Secret;
+use adapters::telemetry::Invocation;
 use jiff::Timestamp;
 use lambda_http::http::HeaderMap;
 use local_aws::lambda::access_key_id;
@@ -85,7 +86,8 @@ impl Desk {
         for (name, value) in headers {
             map.append(lambda_http::http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
-        let answer = handle(app, UnverifiedDelivery { headers: map, body }, self.now()).await;
+        let invocation = Invocation::begin("a-test");
+        let answer = handle(app, UnverifiedDelivery { headers: map, body }, &invocation, self.now()).await;
         Answered { status: answer.status.as_u16(), json: serde_json::to_value(&answer.body).unwrap() }
     }
 

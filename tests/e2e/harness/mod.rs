@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod counter;
 pub mod desk;
+pub mod holding;
 pub mod operator;
 pub mod payload;
 pub mod terminal;

@@ -12,6 +12,7 @@ use axum::{
     response::Response,
 };
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::record::record;
 use crate::loopback::Cut;
@@ -92,6 +93,10 @@ fn note(found: &mut Vec<String>, name: Option<&str>) {
     }
 }
 
+async fn take(permits: &Semaphore) {
+    permits.acquire().await.expect("it is never closed").forget();
+}
+
 /// What happens to a call instead of an answer, or before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -111,6 +116,8 @@ pub enum Fault {
     AnswerReplaced,
     /// The call is carried out after this long.
     Delay(Duration),
+    /// The call is carried out once it is let go: [`Wire::held`], [`Wire::release`].
+    Hold,
 }
 
 /// Which calls a fault befalls.
@@ -201,6 +208,10 @@ pub(super) fn json_error(kind: &str, message: &str) -> String {
 pub struct Wire {
     dialect: Dialect,
     state: Mutex<State>,
+    /// One permit for each call that came to be held and was not waited for.
+    held: Semaphore,
+    /// One permit for each call that may go on.
+    released: Semaphore,
 }
 
 #[derive(Default)]
@@ -214,7 +225,7 @@ struct State {
 
 impl Wire {
     pub(super) fn new(dialect: Dialect) -> Self {
-        Self { dialect, state: Mutex::default() }
+        Self { dialect, state: Mutex::default(), held: Semaphore::new(0), released: Semaphore::new(0) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -268,6 +279,19 @@ impl Wire {
         let mut state = self.state();
         state.rules.clear();
         state.unreachable = false;
+        // Whoever gave up on a held call left its permits behind, and the next one would not be held.
+        self.held.forget_permits(usize::MAX);
+        self.released.forget_permits(usize::MAX);
+    }
+
+    /// Waits until a call is held that was not waited for before.
+    pub async fn held(&self) {
+        take(&self.held).await;
+    }
+
+    /// Lets a held call go on.
+    pub fn release(&self) {
+        self.released.add_permits(1);
     }
 
     /// Closes every connection unanswered from now on, or no longer.
@@ -282,6 +306,11 @@ impl Wire {
             None => Some(served.await),
             Some(Fault::Delay(time)) => {
                 tokio::time::sleep(time).await;
+                Some(served.await)
+            }
+            Some(Fault::Hold) => {
+                self.held.add_permits(1);
+                take(&self.released).await;
                 Some(served.await)
             }
             Some(Fault::AnswerLost) => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use domain::ids::RepositoryName;
 use domain::task::Status;
 
 use super::table::{Card, Tasks};
@@ -29,7 +30,7 @@ impl<'a> Wanted<'a> {
 
     fn wants(&self, Card { task, .. }: &Card) -> bool {
         let List { status, repository, conflict, all, .. } = self.asked;
-        let of = |name: &String| task.repository.as_ref().is_some_and(|own| own.trim().eq_ignore_ascii_case(name));
+        let of = |name: &RepositoryName| task.repository.as_ref().is_some_and(|own| name.is(own));
         status.as_ref().map_or(*all || task.status != Status::Trash, |status| task.status == *status)
             && repository.as_ref().is_none_or(of)
             && (!conflict || task.has_merge_conflict == Some(true))

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use adapters::telemetry::Invocation;
 use fake_github::{Fault, FaultKind, LargePage, NewPullRequest, Selection};
 use reconcile::event::Event;
 use serde_json::{Value, json};
@@ -418,7 +419,8 @@ async fn an_installation_whose_github_hangs_costs_only_its_own_turn() {
     }
     world.github.fault(Fault::always("/repos/globex/", FaultKind::Hang));
     let event = Event::read(world.stream_event()).unwrap();
-    let run = reconcile::handle(&world.app, event, world.now, Duration::from_secs(600));
+    let invocation = Invocation::begin("a-test");
+    let run = reconcile::handle(&world.app, event, &invocation, world.now, Duration::from_secs(600));
     let answered = async {
         while conflict(&world, "aaaaaaa1") != json!(false) {
             tokio::task::yield_now().await;

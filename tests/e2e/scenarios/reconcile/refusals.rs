@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use adapters::telemetry::Invocation;
 use fake_github::{Fault, FaultKind};
 use reconcile::event::Event;
 use serde_json::{Value, json};
@@ -94,7 +95,10 @@ async fn a_github_that_hangs_costs_the_invocations_time_and_no_more() {
     world.github.fault(Fault::always("/pulls/", FaultKind::Hang));
     let event = Event::read(world.stream_event()).unwrap();
     // Four seconds are kept for writing down what is left.
-    let summary = reconcile::handle(&world.app, event, world.now, Duration::from_millis(4_100)).await.unwrap();
+    let summary =
+        reconcile::handle(&world.app, event, &Invocation::begin("a-test"), world.now, Duration::from_millis(4_100))
+            .await
+            .unwrap();
     assert_eq!((summary.outcome, summary.deferred), ("unavailable", 1));
     let item = world.item(number);
     assert_eq!((&item["due"], &item["check"]), (&json!("open"), &json!("later")));

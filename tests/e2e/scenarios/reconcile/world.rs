@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use adapters::board::Board;
+use adapters::telemetry::Invocation;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Shared};
@@ -158,7 +159,7 @@ impl World {
 
     pub(crate) async fn try_by(&self, app: &App, event: Value) -> adapters::Result<Summary> {
         let event = Event::read(event).expect("an event of reconcile");
-        reconcile::handle(app, event, self.now, Duration::from_secs(60)).await
+        reconcile::handle(app, event, &Invocation::begin("a-test"), self.now, Duration::from_secs(60)).await
     }
 
     /// What the stream holds for reconcile: the items whose `check` is `now`.
