@@ -54,6 +54,8 @@ def test_the_bill_adds_up_and_counts_what_the_template_has(expanded):
     *items, (_, _, small, big) = rows[1:]
     assert (round(sum(last(row[2]) for row in items), 2), round(sum(last(row[3]) for row in items), 2)) == (last(small), last(big))
     assert last(small) <= 2.00
+    # Each price has its source.
+    assert [row[0] for row in items if not re.fullmatch(r"\[.+\]\(https://aws\.amazon\.com/[a-z/-]+/pricing/([a-z-]+/)?\)", row[1])] == []
     counts = {"Alarms": "AWS::CloudWatch::Alarm", "Metrics of our own": "AWS::Logs::MetricFilter", "Secrets": "AWS::SecretsManager::Secret"}
     for name, kind in counts.items():
         assert f"| {name}, {len(rules.of_type(expanded, kind))} |" in readme
