@@ -532,10 +532,10 @@ def every_named_trouble_has_an_alarm_that_rings(template):
             yield f"{name}: what silence means is not said"
         if not inner.get("AlarmDescription"):
             yield f"{name}: says nothing to whoever it wakes"
-    for missing in ALARMED - seen:
-        yield f"no alarm on {missing}"
         if inner.get("TreatMissingData") == "breaching":
             yield f"{name}: rings before anything could have run"
+    for missing in ALARMED - seen:
+        yield f"no alarm on {missing}"
     stopped = properties(template, "ReconcileStoppedAlarm")
     if stopped.get("TreatMissingData") != "missing" or "AlarmTopicArn" not in json.dumps(stopped.get("InsufficientDataActions")):
         yield "ReconcileStoppedAlarm: a stopped schedule goes unnoticed"

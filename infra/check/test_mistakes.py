@@ -141,6 +141,7 @@ MISTAKES = {
     "an alarm without the dimension": drop("MintFailuresAlarm.Dimensions"),
     "a stopped schedule goes unnoticed": drop("ReconcileStoppedAlarm.InsufficientDataActions"),
     "a new stack rings before its first run": put("ReconcileStoppedAlarm.TreatMissingData", "breaching"),
+    "an alarm of the first hour": put("OldestDueAlarm.TreatMissingData", "breaching"),
     "an alarm with a comparison misspelt": put("Webhook5xxAlarm.ComparisonOperator", "GreaterThan"),
     "a metric that no alarm reads": lambda sam: sam["Resources"]["OldestDueMetric"]["Properties"]["MetricTransformations"].append(
         {"MetricNamespace": {"Fn::Sub": "Konduktor/${NamePrefix}"}, "MetricName": "TasksMoved", "MetricValue": "1"}),

@@ -1,6 +1,7 @@
 """What an operator does after the first deploy: change, push, retry, take back, destroy; from a shell as people have it."""
 
 import base64
+import gzip
 import hashlib
 import json
 import os
@@ -11,7 +12,7 @@ import pytest
 
 import template
 import zips
-from cloud import Operator, Stack, checkout, in_terminal
+from cloud import Operator, Stack, checkout, in_terminal, wait_for
 
 pytestmark = pytest.mark.real
 
@@ -331,7 +332,10 @@ def test_destroying_detaches_says_what_stays_and_leaves_other_stacks_alone(desk)
     iam.create_role(RoleName="agents", AssumeRolePolicyDocument=trust)
     iam.create_user(UserName="somebody")
     iam.create_group(GroupName="people")
-    iam.attach_role_policy(RoleName="agents", PolicyArn=stack.outputs["ClientPolicy"])
+    policies = [each["PhysicalResourceId"] for each in stack.resources().values() if each["ResourceType"] == "AWS::IAM::ManagedPolicy"]
+    assert len(policies) == 6
+    for policy in policies:
+        iam.attach_role_policy(RoleName="agents", PolicyArn=policy)
     iam.attach_user_policy(UserName="somebody", PolicyArn=stack.outputs["OperatorPolicy"])
     iam.attach_group_policy(GroupName="people", PolicyArn=stack.outputs["OperatorPolicy"])
     before = running(desk)
@@ -340,6 +344,9 @@ def test_destroying_detaches_says_what_stays_and_leaves_other_stacks_alone(desk)
     others, own = uploads("day2"), uploads("going")
     assert others and own
 
+    iam.put_user_permissions_boundary(UserName="somebody", PermissionsBoundary=stack.outputs["BoardPolicy"])
+    assert "is the permissions boundary of the user somebody" in other.refused("make", "destroy")
+    iam.delete_user_permissions_boundary(UserName="somebody")
     said = other.did("make", "destroy")
     for words in ("from the role agents", "from the user somebody", "from the group people", stack.outputs["TasksTable"], "ExistingTasksTable", "restore-secret", bucket):
         assert words in said, said
@@ -445,17 +452,25 @@ def test_what_a_flood_kept_out_is_found_by_the_resync(configured, github):
 
 
 def test_a_board_moves_to_another_region(desk):
-    """As the README says for tables that are small enough to copy; an export to S3 and its import end in the same table."""
+    """As the README says. The local AWS takes an export and writes no files, so they are written here as AWS's page gives them:
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html
+    """
     source = desk.deployed().outputs["TasksTable"]
     task = {"prefix": {"S": "abcd1234"}, "id": {"S": "abcd1234" + 24 * "0"}, "title": {"S": "moves"}, "status": {"S": "to_do"}, "priority": {"S": "p2"},
             "created_at": {"S": "2026-01-01T00:00:00Z"}, "updated_at": {"S": "2026-01-01T00:00:00Z"}}
     desk.cloud.client("dynamodb").put_item(TableName=source, Item=task)
     there = desk.cloud.client("dynamodb", ELSEWHERE)
     described = desk.cloud.client("dynamodb").describe_table(TableName=source)["Table"]
-    there.create_table(TableName="moved-tasks", BillingMode="PAY_PER_REQUEST", KeySchema=described["KeySchema"], AttributeDefinitions=described["AttributeDefinitions"])
-    for page in desk.cloud.client("dynamodb").get_paginator("scan").paginate(TableName=source):
-        for item in page["Items"]:
-            there.put_item(TableName="moved-tasks", Item=item)
+    s3 = desk.cloud.client("s3")
+    s3.create_bucket(Bucket="moving")
+    export = desk.cloud.client("dynamodb").export_table_to_point_in_time(TableArn=described["TableArn"], S3Bucket="moving", ExportFormat="DYNAMODB_JSON")
+    prefix = f"AWSDynamoDB/{export['ExportDescription']['ExportArn'].rsplit('/', 1)[1]}/data/"
+    lines = [json.dumps({"Item": item}) for page in desk.cloud.client("dynamodb").get_paginator("scan").paginate(TableName=source) for item in page["Items"]]
+    s3.put_object(Bucket="moving", Key=f"{prefix}1.json.gz", Body=gzip.compress("\n".join(lines).encode()))
+    imported = there.import_table(S3BucketSource={"S3Bucket": "moving", "S3KeyPrefix": prefix}, InputFormat="DYNAMODB_JSON", InputCompressionType="GZIP", TableCreationParameters={
+        "TableName": "moved-tasks", "BillingMode": "PAY_PER_REQUEST", "KeySchema": described["KeySchema"], "AttributeDefinitions": described["AttributeDefinitions"]})
+    done = lambda: there.describe_import(ImportArn=imported["ImportTableDescription"]["ImportArn"])["ImportTableDescription"]["ImportStatus"] != "IN_PROGRESS"
+    wait_for("import", done, 60)
     moved = Desk(desk.cloud, desk.folder, "moved", CLI="false", AWS_REGION=ELSEWHERE)
     moved.write('NamePrefix = "day2"\nExistingTasksTable = "moved-tasks"\n')
     moved.did("make", "deploy")
