@@ -54,8 +54,8 @@ clients: ## Git LFS and GitHub's gh with the App's tokens (needs git-lfs and gh)
 histories: ## Two thousand true histories whose deliveries are lost, doubled and swapped, optimised (some minutes to build)
 	HISTORIES=$(or $(HISTORIES),2000) $(CARGO) test --profile stack --package e2e --test e2e -- histories | $(SOME)
 
-model: ## Every order of table calls, tried, with as many events on GitHub as EVENTS says (1: some minutes)
-	$(CARGO) run --quiet --locked --profile stack --package model -- --events $(or $(EVENTS),1)
+model: ## Every order of table calls, tried, with as many events on GitHub as EVENTS says (2: some minutes)
+	$(CARGO) run --quiet --locked --profile stack --package model -- --events $(or $(EVENTS),2)
 
 mutants: ## Break the rules of domain in seventy ways, one after the other: the unit tests or the model must notice (an hour)
 	tests/model/mutants
