@@ -39,7 +39,7 @@ const CLAIMS_AT_ONCE: usize = 16;
 const LANES_AT_ONCE: usize = 64;
 
 /// Why something of an installation is not looked at.
-pub(crate) const NOT_SERVED: &str = "the installation is not on the webhook secret's list of those served";
+pub(crate) const NOT_SERVED: &str = "the installation is not on the list of those served, as the webhook read it from its secret with the last signed delivery";
 
 /// What is claimed of one installation.
 #[derive(Debug, Default)]

@@ -541,8 +541,11 @@ async fn a_webhook_that_github_does_not_know_or_that_does_not_know_the_installat
         ),
         "{sentence}"
     );
+    // Once it is listed, the next delivery tells reconcile as well.
+    let served = json!({"webhook_secret": WEBHOOK_SECRET, "installations": [1, stack.installation]});
     stack.secrets.put(WEBHOOK_SECRET_ID, &served).await;
-    desk.follow(&page(number)).await;
+    stack.lambda.kill_environments("webhook");
+    desk.deliver(&stack.github.push(REPOSITORY, number)).await;
     desk.sentence(&page(number), "open").await;
 }
 

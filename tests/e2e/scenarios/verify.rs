@@ -827,7 +827,8 @@ async fn every_page_of_repositories_is_looked_through_for_a_private_one() {
     assert_ne!(only_public, 0);
     stack.github.remove_from_installation(stack.installation, REPOSITORY);
     let found = verify(&operator, &[]).await;
-    found.assert_all_hold();
+    assert_eq!(found.of("unproven"), ["clone"], "{:#?}", found.checks);
+    assert_eq!(found.of("ok").len() + 1, found.checks.len(), "{:#?}", found.checks);
     assert!(found.check("clone")["seen"].as_str().unwrap().contains("no private repository"));
     for number in 1..120 {
         stack.github.create_repository(&format!("acme/public-{number}"), false);

@@ -631,7 +631,7 @@ async fn a_list_that_is_wrong_for_a_while_ends_no_debt_and_lets_nobody_move_a_ca
     world.hub().merge(REPOSITORY, other);
     for event in [json!({"repository": REPOSITORY, "number": other}), json!({"resync": REPOSITORY})] {
         let reason = world.reconcile(event).await.reason.unwrap();
-        assert!(reason.contains("list of those served"), "{reason}");
+        assert!(reason.contains("not on the list of those served"), "{reason}");
     }
     assert_eq!(world.read("bbbbbbb2")["status"], "pr_submitted");
     world.board.serve(&only(world.installation)).await.unwrap();
