@@ -16,7 +16,7 @@ use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::entry::Entry;
 use crate::failure::{Failure, Subject, logged};
-use crate::gate::remembered_for;
+use crate::gate::{is_of_the_app, remembered_for};
 use crate::scope::Scope;
 use crate::seal::CacheKey;
 use crate::signer::same;
@@ -304,7 +304,8 @@ impl App {
             Err(failure) => {
                 let until = wanted.clock.now() + remembered_for(&failure);
                 let remembered = Remembered { error_type: failure.error_type, until };
-                warn_of(self.store.release(&wanted.row(), owner, Some(remembered)).await);
+                let of_the_scope = Some(remembered).filter(|remembered| !is_of_the_app(remembered.error_type));
+                warn_of(self.store.release(&wanted.row(), owner, of_the_scope).await);
                 Err(failure)
             }
         }

@@ -110,8 +110,8 @@ impl App {
     /// Notes a refusal where it holds: for the App, for its key, or not here.
     async fn note(&self, subject: &Subject<'_>, pass: Pass, failure: &Failure, now: Timestamp) {
         let fingerprint = match failure.error_type {
-            ErrorType::RateLimited | ErrorType::LockedOut | ErrorType::AppNotFound => None,
             ErrorType::InvalidKey => Some(subject.signer.fingerprint()),
+            of_the_app if is_of_the_app(of_the_app) => None,
             // These say nothing of the App's next call.
             ErrorType::GitHubUnavailable | ErrorType::ClockSkew | ErrorType::NotConfigured => {
                 return self.leave(subject, pass, false, now).await;
@@ -143,6 +143,12 @@ impl Remembered {
         let failure = subject.failure(self.error_type, Some(Duration::from_secs(left.as_secs() + 1)));
         Failure { cause: Some("remembered from an earlier try".into()), ..failure }
     }
+}
+
+/// Whether a refusal is the App's, or its key's, in all its scopes. Then it stands on the App's row, and on no scope's: those are the same
+/// for two versions of the secret that differ in how they name the App, and the good one would be refused what the other one met.
+pub(crate) fn is_of_the_app(error_type: ErrorType) -> bool {
+    matches!(error_type, ErrorType::InvalidKey | ErrorType::AppNotFound | ErrorType::RateLimited | ErrorType::LockedOut)
 }
 
 /// For how long a refusal is told to others instead of being asked for again.

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use local_aws::lambda::{Function, binary};
 use local_aws::{Fault as TableFault, Rule};
 use serde_json::{Value, json};
-use stack::Stack;
+use stack::{APP_SECRET_ID, Stack, app_secret};
 
 use crate::harness::counter::{Counter, token_of};
 
@@ -432,4 +432,25 @@ async fn who_waits_in_vain_is_told_for_whom() {
     assert_eq!(refused.error_type.name(), "Busy");
     assert!(refused.message.contains("another environment is getting this token"), "{}", refused.message);
     assert_eq!(counter.asked(), 1);
+}
+
+/// What GitHub says to a JSON Web Token of an issuer that it does not know, or not with this key.
+const NOT_THE_APP: [(u16, &str); 2] = [(404, "Integration not found"), (401, "A JSON web token could not be decoded")];
+
+fn says(status: u16, message: &str) -> FaultKind {
+    FaultKind::Status(status, json!({"message": message}).to_string(), vec![])
+}
+
+#[tokio::test]
+async fn a_version_with_a_wrong_client_id_takes_no_good_one_out_of_service() {
+    for (status, message) in NOT_THE_APP {
+        let counter = Counter::open().await;
+        let mut wrong = app_secret(&counter.github, counter.installation);
+        wrong["client_id"] = json!("Iv23liWrongWrongWrong");
+        counter.secrets.put(APP_SECRET_ID, &wrong).await;
+        // Both versions name the same App by its id and have the same key, so the same item of the table.
+        counter.github.fault(Fault::once(MINT, says(status, message)));
+        counter.ask_cold(json!({})).await.unwrap();
+        assert_eq!(counter.asked(), 2, "{message}");
+    }
 }
