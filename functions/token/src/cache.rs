@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapters::Result as TableResult;
-use adapters::secrets::AppSecret;
+use adapters::secrets::{AppSecret, Versions};
 use aws_lc_rs::rand;
 use domain::contract::token::{Answer, DEFAULT_TTL_SECONDS, ErrorType, Scope as Ask, Token};
 use domain::policy::{Profile, Target};
@@ -81,7 +81,7 @@ impl App {
         clock: Clock,
         audit: &mut Audit,
     ) -> Result<Answer, Failure> {
-        let known = self.secret.versions(clock.now()).await.map_err(|error| Failure::not_configured(&error))?;
+        let known = self.versions(clock).await?;
         let Some(first) = self.signers.first(&known) else {
             return Err(Failure::new(ErrorType::NotConfigured, "the secret holds no value yet"));
         };
@@ -90,7 +90,8 @@ impl App {
             answer => return answer,
         };
         // Each other version once: GitHub refuses everything for a while after repeated bad credentials.
-        let refreshed = self.secret.refresh(clock.now()).await.ok().flatten();
+        let refreshed = tokio::time::timeout(clock.left(), self.secret.refresh(clock.now())).await;
+        let refreshed = refreshed.ok().and_then(Result::ok).flatten();
         for version in refreshed.as_ref().unwrap_or(&known).iter().filter(|version| !same(version, first)) {
             match self.token_under(version, ask, profile, clock, audit).await {
                 Ok(answer) => {
@@ -103,6 +104,14 @@ impl App {
             }
         }
         Err(failure)
+    }
+
+    pub(crate) async fn versions(&self, clock: Clock) -> Result<Versions<AppSecret>, Failure> {
+        let read = tokio::time::timeout(clock.left(), self.secret.versions(clock.now())).await;
+        match read {
+            Ok(known) => known.map_err(|error| Failure::of_configuration(&error)),
+            Err(_) => Err(Failure::unreadable(self.secret.name())),
+        }
     }
 
     async fn token_under(

@@ -36,18 +36,36 @@ impl Failure {
         Self { retry_after: Some(after), ..Self::new(error_type, message) }
     }
 
-    pub(crate) fn not_configured(error: &Error) -> Self {
-        let message = match error {
-            Error::SecretUnreadable { .. } => {
-                format!("{error}; let the function's role read it (secretsmanager:GetSecretValue)")
+    /// What the environment or the secret lacks.
+    pub(crate) fn of_configuration(error: &Error) -> Self {
+        let failure = match error {
+            Error::SecretUnreadable { source, .. } if source.is_denied() => {
+                let message = format!("{error}; let the function's role read it (secretsmanager:GetSecretValue)");
+                Self::new(ErrorType::NotConfigured, message)
             }
+            Error::SecretUnreadable { id, .. } => Self::unreadable(id),
             Error::SecretNotConfigured { .. } => {
-                format!("{error}; run `konduktor-github-app configure`")
+                Self::new(ErrorType::NotConfigured, format!("{error}; run `konduktor-github-app configure`"))
             }
-            _ => error.to_string(),
+            _ => Self::new(ErrorType::NotConfigured, error.to_string()),
         };
-        let failure = Self::new(ErrorType::NotConfigured, message);
         Self { cause: Some(logged(error)), ..failure }
+    }
+
+    /// Trouble with Secrets Manager that nobody here can mend.
+    pub(crate) fn unreadable(secret: &str) -> Self {
+        let message = format!(
+            "the secret {secret} could not be read: Secrets Manager did not answer or failed. Try again in some seconds, and \
+             see https://health.aws.amazon.com"
+        );
+        Self::new(ErrorType::Busy, message)
+    }
+
+    /// The invocation's time ran out over the table: every call of GitHub and of Secrets Manager ends before, and says so itself.
+    pub(crate) fn out_of_time() -> Self {
+        let message = "the table of tokens did not answer within the time of this invocation: try again in some seconds, and \
+                       see https://health.aws.amazon.com";
+        Self::new(ErrorType::Busy, message)
     }
 
     /// What GitHub refused.

@@ -36,7 +36,7 @@ enum Pass {
 }
 
 impl App {
-    /// Makes a call as the App once it may be made, and notes what became of it.
+    /// Makes a call as the App once it may be made, for as long as the invocation lasts, and notes what became of it.
     pub(crate) async fn at_github<T>(
         &self,
         subject: &Subject<'_>,
@@ -44,13 +44,14 @@ impl App {
         call: impl AsyncFnOnce() -> Result<T, github::Error>,
     ) -> Result<T, Failure> {
         let pass = self.enter(subject, clock).await?;
+        let call = clock.bound(call());
         let answer = match &pass {
             Pass::Lease(owner, _) => tokio::select! {
                 biased;
-                answer = call() => answer,
+                answer = call => answer,
                 never = self.keep_way(subject, owner, clock) => match never {},
             },
-            Pass::Credit(_) | Pass::Open => call().await,
+            Pass::Credit(_) | Pass::Open => call.await,
         };
         match answer {
             Ok(answer) => {

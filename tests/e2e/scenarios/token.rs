@@ -657,6 +657,35 @@ async fn a_malformed_version_takes_no_good_one_out_of_service_while_secrets_mana
     assert_eq!(counter.secrets.calls().len(), 2, "one look at both versions");
 }
 
+#[tokio::test]
+async fn trouble_with_secrets_manager_is_told_from_a_role_that_may_not_read() {
+    let counter = Counter::open().await;
+    let fail = |fault| counter.secrets.fail(local_aws::Rule::new(fault).operation("GetSecretValue"));
+    for fault in [local_aws::Fault::ServerError, local_aws::Fault::Unreachable] {
+        fail(fault);
+        let (error_type, message) = counter.refusal(&counter.environment(), json!({})).await;
+        assert!(error_type == "Busy" && message.contains("Try again") && !message.contains("role"), "{message}");
+        counter.secrets.clear_faults();
+    }
+    fail(local_aws::Fault::AccessDenied);
+    let (error_type, message) = counter.refusal(&counter.environment(), json!({})).await;
+    assert!(error_type == "NotConfigured" && message.contains("let the function's role read it"), "{message}");
+
+    // One lost call costs nobody a wait; an outage is looked at once in 5 s.
+    let app = counter.environment();
+    counter.secrets.clear_calls();
+    for (passed, reads) in [(0, 2), (4, 2), (1, 3)] {
+        counter.pass(passed);
+        for _ in 0..10 {
+            counter.ask(&app, json!({})).await.unwrap_err();
+        }
+        assert_eq!(counter.secrets.calls().len(), reads);
+    }
+    counter.secrets.clear_faults();
+    counter.pass(5);
+    counter.ask(&app, json!({})).await.unwrap();
+}
+
 /// One ask out of few names, which are those of repositories and of permissions alike.
 fn asks() -> impl Strategy<Value = Value> {
     let names = proptest::sample::subsequence(REPOSITORIES.map(|name| &name[5..]).to_vec(), 1..=4);

@@ -454,3 +454,46 @@ async fn a_version_with_a_wrong_client_id_takes_no_good_one_out_of_service() {
         assert_eq!(counter.asked(), 2, "{message}");
     }
 }
+
+#[tokio::test]
+async fn a_lock_out_and_a_lost_installation_hold_for_all_scopes() {
+    let locked = "Maximum number of login attempts exceeded. Please try again later.";
+    for (kind, error_type) in [(says(403, locked), "LockedOut"), (says(404, "Not Found"), "InstallationNotFound")] {
+        let counter = Counter::open().await;
+        counter.github.fault(Fault::always(MINT, kind));
+        for ask in scopes() {
+            assert_eq!(counter.ask_cold(ask).await.unwrap_err().error_type.name(), error_type);
+        }
+        assert_eq!(counter.asked(), 1, "{error_type}");
+    }
+}
+
+/// A function that Lambda ends after this long is killed there without an answer.
+#[tokio::test]
+async fn whatever_hangs_is_named_before_lambda_ends_the_invocation() {
+    let stack = Stack::start().await;
+    let policy = r#"{"profiles": {"agents": {"installations": "all"}}}"#;
+    let hurried = |name: &str| {
+        let function = many(&stack, name, 1).timeout(std::time::Duration::from_secs(4));
+        stack.lambda.add(function.variable("TOKEN_POLICY", policy));
+    };
+    let late = || TableFault::Delay(std::time::Duration::from_secs(20));
+
+    hurried("listing");
+    let list = Fault { method: Some("GET".to_owned()), ..Fault::always("/app/installations", FaultKind::Hang) };
+    stack.github.fault(list);
+    let refused = stack.lambda.invoke("listing", json!({"installation_id": 900_000})).await.unwrap_err();
+    assert_eq!(refused.error_type, "GitHubUnavailable", "{refused}");
+    stack.github.clear_faults();
+
+    hurried("reading");
+    stack.secrets.fail(Rule::new(late()).operation("GetSecretValue"));
+    let refused = stack.lambda.invoke("reading", json!({})).await.unwrap_err();
+    assert!(refused.error_type == "Busy" && refused.message.contains("konduktor/app could not be read"), "{refused}");
+    stack.secrets.clear_faults();
+
+    hurried("sharing");
+    stack.dynamodb.fail(Rule::new(late()));
+    let refused = stack.lambda.invoke("sharing", json!({})).await.unwrap_err();
+    assert!(refused.error_type == "Busy" && refused.message.contains("the table of tokens"), "{refused}");
+}
