@@ -305,7 +305,7 @@ impl App {
     async fn mint_leased(&self, wanted: &Wanted<'_>, owner: &str, seen: &Row) -> Result<(Arc<Entry>, Source), Failure> {
         let minted = tokio::select! {
             biased;
-            minted = self.mint_and_share(wanted, seen) => minted,
+            minted = self.mint_and_share(wanted, owner, seen) => minted,
             () = self.renew(wanted, owner) => Err(wanted.subject.failure(ErrorType::GitHubUnavailable, None)),
         };
         match minted {
@@ -320,17 +320,28 @@ impl App {
         }
     }
 
-    async fn mint_and_share(&self, wanted: &Wanted<'_>, seen: &Row) -> Result<Arc<Entry>, Failure> {
+    async fn mint_and_share(&self, wanted: &Wanted<'_>, owner: &str, seen: &Row) -> Result<Arc<Entry>, Failure> {
         let entry = Arc::new(self.mint(&wanted.subject, wanted.clock).await?);
         self.keep(wanted, &entry);
-        // Both before anybody is given the token: who has it may revoke it, and then its copy must be found.
-        let (pointed, put) = tokio::join!(
-            self.store.point(&entry, &wanted.key, &wanted.subject.scope.profile),
-            self.put(wanted, &entry, seen)
-        );
-        warn_of(pointed);
-        warn_of(put);
+        // A table that hangs must not take with it what GitHub has given.
+        match tokio::time::timeout(wanted.clock.left(), self.share(wanted, owner, &entry, seen)).await {
+            Ok(shared) => warn_of(shared),
+            Err(_) => tracing::warn!("the table of tokens did not answer in time; a token may not be shared"),
+        }
         Ok(entry)
+    }
+
+    /// Puts a token into the table before anybody is given it, and nothing that could not be found there: who has it may revoke it, and
+    /// then its copy must go.
+    async fn share(&self, wanted: &Wanted<'_>, owner: &str, entry: &Entry, seen: &Row) -> TableResult<()> {
+        let pointed = self.store.point(entry, &wanted.key, &wanted.subject.scope.profile).await;
+        match pointed {
+            Ok(()) => self.put(wanted, entry, seen).await,
+            Err(error) => {
+                warn_of(self.store.release(&wanted.row(), owner, None).await);
+                Err(error)
+            }
+        }
     }
 
     /// Renews the lease for as long as this is polled; ends only with the invocation's time.

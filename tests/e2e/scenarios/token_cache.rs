@@ -468,6 +468,21 @@ async fn a_lock_out_and_a_lost_installation_hold_for_all_scopes() {
     }
 }
 
+#[tokio::test]
+async fn a_token_that_could_not_be_found_again_is_not_shared() {
+    let counter = Counter::open().await;
+    let ask = json!({"repositories": ["app"]});
+    // After the lease of the scope, and the lease of the way to GitHub and its end, comes where the token is.
+    counter.dynamodb.fail(Rule::new(TableFault::AccessDenied).operation("UpdateItem").after(3).times(1));
+    let answer = counter.ask_cold(ask.clone()).await.unwrap();
+    let items = counter.dynamodb.scan("Tokens");
+    assert!(!items.iter().any(|item| item["cache_key"].as_str().unwrap().starts_with("token#")), "{items:?}");
+    assert!(!items.iter().any(|item| item.get("lease_owner").is_some()), "nobody waits for it: {items:?}");
+    counter.ask_cold(json!({"action": "revoke", "token": token_of(&answer)})).await.unwrap();
+    let next = counter.ask_cold(ask).await.unwrap();
+    assert!(!counter.github.scope_of(token_of(&next)).unwrap().revoked);
+}
+
 /// A function that Lambda ends after this long is killed there without an answer.
 #[tokio::test]
 async fn whatever_hangs_is_named_before_lambda_ends_the_invocation() {
