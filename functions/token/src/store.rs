@@ -148,12 +148,12 @@ impl Row {
     }
 
     pub(crate) fn has_credit(&self, now: Timestamp) -> bool {
-        self.is_credited(now) && self.number("credits").is_some_and(|credits| credits >= 1)
+        self.credits(now).is_some_and(|credits| credits >= 1)
     }
 
-    fn is_credited(&self, now: Timestamp) -> bool {
+    fn credits(&self, now: Timestamp) -> Option<u64> {
         let at = self.milliseconds("credited_at");
-        at.is_some_and(|at| now.duration_since(at).abs() <= CREDITED)
+        at.filter(|at| now.duration_since(*at).abs() <= CREDITED).and_then(|_| self.number("credits"))
     }
 
     /// Until when there is no new token, because so many were revoked.
@@ -190,17 +190,28 @@ fn is_ahead(until: Timestamp, now: Timestamp) -> bool {
     until > now && until.duration_since(now) <= LONGEST_FAILURE
 }
 
+/// DynamoDB's name of the type that times are of. One of another type is no time, and compares with none:
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.OperatorsAndFunctions.html>
+fn number_type() -> (&'static str, AttributeValue) {
+    (":number", text("N"))
+}
+
 /// Nobody else's lease, and none that its holder cannot have meant. The owner's own does not stand in its way: a write that was
 /// committed while its answer was lost is sent again by the SDK, and must not lose against itself.
-const NOT_LEASED: &str =
-    "attribute_not_exists(lease_until) OR lease_until < :now OR lease_until > :farthest OR lease_owner = :lease_owner";
+const NOT_LEASED: &str = "attribute_not_exists(lease_until) OR lease_until < :now OR lease_until > :farthest OR lease_owner = :lease_owner \
+     OR NOT attribute_type(lease_until, :number)";
 
 /// Nothing that stands against a call of the App, or of the scope, as a whole.
-const NOT_FAILED: &str = "attribute_not_exists(failure_until) OR failure_until <= :now OR failure_until > :longest";
+const NOT_FAILED: &str = "attribute_not_exists(failure_until) OR failure_until <= :now OR failure_until > :longest \
+     OR NOT attribute_type(failure_until, :number)";
+
+/// Nothing that stands for longer than what is to be noted: GitHub's shorter word does not end its longer one.
+const NOT_FAILED_FOR_LONGER: &str = "attribute_not_exists(failure_until) OR failure_until <= :failure_until \
+     OR failure_until > :longest OR NOT attribute_type(failure_until, :number)";
 
 /// Nothing that stands against a call with this key.
-const NOT_REFUSED: &str =
-    "attribute_not_exists(refused_keys.#key) OR refused_keys.#key <= :now OR refused_keys.#key > :longest";
+const NOT_REFUSED: &str = "attribute_not_exists(refused_keys.#key) OR refused_keys.#key <= :now OR refused_keys.#key > :longest \
+     OR NOT attribute_type(refused_keys.#key, :number)";
 
 impl Store {
     pub(crate) fn new(client: Client, table: String) -> Self {
@@ -216,7 +227,7 @@ impl Store {
         let mut change = leasing(owner, now);
         change.remove(FAILED);
         change.require_that("attribute_not_exists(nonce) OR nonce = :seen", [(":seen", seen.nonce())]);
-        change.require_that(NOT_FAILED, [(":longest", milliseconds(now + LONGEST_FAILURE))]);
+        require_not_failed(&mut change, NOT_FAILED, now);
         self.update(key, change).await
     }
 
@@ -280,6 +291,7 @@ impl Store {
     /// Remembers a refusal.
     pub(crate) async fn remember(&self, key: &RowKey, failure: Remembered, now: Timestamp) -> Result<()> {
         let mut change = failing(failure);
+        require_not_failed(&mut change, NOT_FAILED_FOR_LONGER, now);
         change.set("ttl", seconds(now + KEPT));
         self.update(key, change).await.map(drop)
     }
@@ -364,7 +376,7 @@ impl Store {
         change.require("lease_owner", Some(&text(owner)));
         if worked {
             change.set("credited_at", milliseconds(now));
-            if seen.is_credited(now) {
+            if seen.credits(now).is_some() {
                 change.add("credits", 1);
             } else {
                 change.set("credits", number(1));
@@ -383,7 +395,11 @@ impl Store {
         now: Timestamp,
     ) -> Result<()> {
         let mut change = match fingerprint {
-            None => failing(refusal),
+            None => {
+                let mut change = failing(refusal);
+                require_not_failed(&mut change, NOT_FAILED_FOR_LONGER, now);
+                change
+            }
             Some(fingerprint) => {
                 let mut keys = seen.refused_keys();
                 keys.retain(|_, until| is_ahead(*until, now));
@@ -424,7 +440,7 @@ fn leasing(owner: &str, now: Timestamp) -> Expression {
         ("lease_until", milliseconds(now + LEASE)),
         ("ttl", seconds(now + KEPT)),
     ]);
-    let times = [(":now", milliseconds(now)), (":farthest", milliseconds(now + LEASE + APART))];
+    let times = [(":now", milliseconds(now)), (":farthest", milliseconds(now + LEASE + APART)), number_type()];
     change.require_that(NOT_LEASED, times);
     change
 }
@@ -432,8 +448,12 @@ fn leasing(owner: &str, now: Timestamp) -> Expression {
 /// On condition that nothing stands against a call with this key. `:now` is given already.
 fn require_open(change: &mut Expression, fingerprint: &str, now: Timestamp) {
     change.call("#key", fingerprint);
-    change.require_that(NOT_FAILED, [(":longest", milliseconds(now + LONGEST_FAILURE))]);
+    require_not_failed(change, NOT_FAILED, now);
     change.require_that(NOT_REFUSED, []);
+}
+
+fn require_not_failed(change: &mut Expression, condition: &str, now: Timestamp) {
+    change.require_that(condition, [(":longest", milliseconds(now + LONGEST_FAILURE)), number_type()]);
 }
 
 fn failing(failure: Remembered) -> Expression {

@@ -483,6 +483,50 @@ async fn a_token_that_could_not_be_found_again_is_not_shared() {
     assert!(!counter.github.scope_of(token_of(&next)).unwrap().revoked);
 }
 
+#[tokio::test]
+async fn a_shorter_wait_does_not_end_a_longer_one() {
+    let counter = Counter::open().await;
+    let app = counter.environment();
+    let answer = counter.ask(&app, json!({})).await.unwrap();
+    counter.github.fault(Fault::once(MINT, FaultKind::RateLimitSecondary(600)));
+    counter.ask(&app, scopes()[0].clone()).await.unwrap_err();
+    // Revoking does not wait, and meets a wait of its own.
+    counter.github.fault(Fault::once("/installation/token", FaultKind::TooMany(9)));
+    counter.ask(&app, json!({"action": "revoke", "token": token_of(&answer)})).await.unwrap_err();
+    counter.pass(10);
+    counter.github.clear_requests();
+    for app in [&app, &counter.environment()] {
+        let failure = counter.ask(app, scopes()[1].clone()).await.unwrap_err();
+        assert!(failure.retry_after.unwrap().as_secs() > 580, "{failure:?}");
+    }
+    assert_eq!(counter.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_lease_or_failure_of_another_type_is_none() {
+    let counter = Counter::open().await;
+    let ask = json!({"repositories": ["app"]});
+    let stranger = |item: &mut Value| {
+        for name in ["lease_until", "failure_until", "credited_at", "credits", "revoked_at", "revokes"] {
+            item[name] = json!("9999999999999");
+        }
+        item["lease_owner"] = json!("a stranger");
+        item["failure"] = json!("RateLimited");
+    };
+    with_item(&counter, &ask, stranger).await;
+    let shared = counter.dynamodb.scan("Tokens").into_iter();
+    for mut item in shared.filter(|item| item["cache_key"].as_str().unwrap().starts_with("app#")) {
+        stranger(&mut item);
+        item["refused_keys"] = json!({fake_github::AppKey::first().fingerprint.clone(): "9999999999999"});
+        counter.dynamodb.put("Tokens", &item);
+    }
+    let answer = counter.ask_cold(ask).await.unwrap();
+    assert_eq!((&answer["cached"], counter.asked()), (&json!(false), 2));
+    let shared = counter.dynamodb.scan("Tokens").into_iter();
+    let ways: Vec<_> = shared.filter(|item| item["cache_key"].as_str().unwrap().starts_with("app#")).collect();
+    assert!(ways.iter().all(|way| way.get("lease_owner").is_none() && way["credits"] == 1), "{ways:?}");
+}
+
 /// A function that Lambda ends after this long is killed there without an answer.
 #[tokio::test]
 async fn whatever_hangs_is_named_before_lambda_ends_the_invocation() {
