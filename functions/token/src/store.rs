@@ -8,7 +8,8 @@
 //! - `app#…`: the App's way to GitHub ([`crate::gate`]): `failure`, `refused_keys` (M, fingerprint to milliseconds), `credits` and
 //!   `credited_at`, a lease;
 //! - `installation#…`: a refusal that holds for one installation;
-//! - `installations#…`: the App's installations ([`crate::directory`]): `accounts` (S, JSON) and `listed_at`.
+//! - `installations#…`: the App's installations ([`crate::directory`]): `accounts` (S, JSON) and `listed_at`, a failure to list them;
+//! - `tries#…`: how many unknown tokens were to be revoked lately ([`crate::retire`]): `tries` and `tried_at`.
 //!
 //! Only what is sealed is believed: the others order the writers, and nobody gets a wider token by changing them. A time that lies
 //! further ahead than its writer could have meant, of a fast clock or a stranger, is none.

@@ -584,6 +584,30 @@ async fn made_up_installations_cost_a_few_calls_and_no_rows() {
 }
 
 #[tokio::test]
+async fn while_installations_cannot_be_listed_made_up_ones_get_neither_row_nor_mint() {
+    let counter = Counter::open().await;
+    let policy = json!({"profiles": {"agents": {"installations": "all"}}}).to_string();
+    let cold = || counter.environment_with(Policy::parse(&policy).unwrap());
+    counter.github.create_repository("other/app", true);
+    let other = counter.github.install("other", fake_github::Selection::All);
+    let read = |name: &str| json!({"installation_id": other, "permissions": {name: "read"}});
+    counter.ask(&cold(), read("contents")).await.unwrap();
+    let rows = counter.dynamodb.scan("Tokens").len();
+
+    counter.pass(3700);
+    let list = Fault { method: Some("GET".to_owned()), ..Fault::always("/app/installations", FaultKind::ServerError) };
+    counter.github.fault(list);
+    counter.github.clear_requests();
+    for n in 0..30 {
+        let (error_type, _) = counter.refusal(&cold(), json!({"installation_id": 900_000 + n})).await;
+        assert_eq!(error_type, "GitHubUnavailable");
+    }
+    assert_eq!((counter.asked(), counter.dynamodb.scan("Tokens").len()), (0, rows));
+    counter.ask(&cold(), read("issues")).await.expect("it stood on the last list");
+    counter.ask(&cold(), json!({})).await.expect("the secret's own is not made up");
+}
+
+#[tokio::test]
 async fn the_answer_says_whose_the_token_is() {
     let counter = Counter::open().await;
     let whose =
