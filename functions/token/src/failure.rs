@@ -70,26 +70,30 @@ impl Failure {
 
     /// What GitHub refused.
     pub(crate) fn from_github(error: github::Error, subject: &Subject<'_>) -> Self {
-        use github::Error as E;
-        let error_type = match &error {
-            E::InvalidKey(_) | E::Unauthorized(_) => ErrorType::InvalidKey,
-            E::AppNotFound(_) => ErrorType::AppNotFound,
-            E::ClockSkew { .. } => ErrorType::ClockSkew,
-            E::InstallationNotFound(_) | E::NotFound(_) => ErrorType::InstallationNotFound,
-            E::InstallationSuspended(_) => ErrorType::InstallationSuspended,
-            E::PermissionNotGranted(_) | E::NotAccessible(_) | E::Unprocessable(_) => ErrorType::PermissionNotGranted,
-            E::RepositoryNotFound(_) => ErrorType::RepositoryNotFound,
-            E::Barred { barrier: Barrier::IpAllowList, .. } => ErrorType::IpAllowList,
-            E::Barred { barrier: Barrier::Saml, .. } => ErrorType::SamlEnforced,
-            E::Barred { barrier: Barrier::Blocked, .. } => ErrorType::Blocked,
-            E::Forbidden(_) => ErrorType::Refused,
-            E::RateLimited { .. } => ErrorType::RateLimited,
-            E::LockedOut { .. } => ErrorType::LockedOut,
-            E::NotTheApi(_) => ErrorType::NotConfigured,
-            E::Unavailable(_) | E::Unexpected(_) => ErrorType::GitHubUnavailable,
-        };
-        let failure = subject.failure(error_type, error.wait());
+        let failure = subject.failure(type_of(&error), error.wait());
         Self { cause: Some(logged(&error.into())), ..failure }
+    }
+}
+
+/// What a refusal of GitHub is to a caller.
+pub(crate) fn type_of(error: &github::Error) -> ErrorType {
+    use github::Error as E;
+    match error {
+        E::InvalidKey(_) | E::Unauthorized(_) => ErrorType::InvalidKey,
+        E::AppNotFound(_) => ErrorType::AppNotFound,
+        E::ClockSkew { .. } => ErrorType::ClockSkew,
+        E::InstallationNotFound(_) | E::NotFound(_) => ErrorType::InstallationNotFound,
+        E::InstallationSuspended(_) => ErrorType::InstallationSuspended,
+        E::PermissionNotGranted(_) | E::NotAccessible(_) | E::Unprocessable(_) => ErrorType::PermissionNotGranted,
+        E::RepositoryNotFound(_) => ErrorType::RepositoryNotFound,
+        E::Barred { barrier: Barrier::IpAllowList, .. } => ErrorType::IpAllowList,
+        E::Barred { barrier: Barrier::Saml, .. } => ErrorType::SamlEnforced,
+        E::Barred { barrier: Barrier::Blocked, .. } => ErrorType::Blocked,
+        E::Forbidden(_) => ErrorType::Refused,
+        E::RateLimited { .. } => ErrorType::RateLimited,
+        E::LockedOut { .. } => ErrorType::LockedOut,
+        E::NotTheApi(_) => ErrorType::NotConfigured,
+        E::Unavailable(_) | E::Unexpected(_) => ErrorType::GitHubUnavailable,
     }
 }
 

@@ -18,6 +18,7 @@ use crate::App;
 use crate::cache::{jittered, warn_of};
 use crate::clock::Clock;
 use crate::failure::{Failure, Subject, logged};
+use crate::signer::Signer;
 use crate::store::{LONGEST_FAILURE, Remembered, Row};
 
 /// Shorter than a call takes: most who wait do so for the first one.
@@ -120,12 +121,25 @@ impl App {
             // GitHub knew the App and its key, and refused this one request.
             _ => return self.leave(subject, pass, true, now).await,
         };
-        let app = subject.signer.app_row();
+        let seen = match pass {
+            Pass::Credit(row) | Pass::Lease(_, row) => row,
+            Pass::Open => Row::default(),
+        };
+        self.close_way(subject.signer, fingerprint, failure, &seen, now).await;
+    }
+
+    pub(crate) async fn close_way(
+        &self,
+        signer: &Signer,
+        fingerprint: Option<&str>,
+        failure: &Failure,
+        seen: &Row,
+        now: Timestamp,
+    ) {
+        let app = signer.app_row();
         let refusal = Remembered { error_type: failure.error_type, until: now + remembered_for(failure) };
         self.memory.set_refused(&app, fingerprint, refusal);
-        if let Pass::Credit(row) | Pass::Lease(_, row) = &pass {
-            warn_of(self.store.close_way(&app, fingerprint, refusal, row, now).await);
-        }
+        warn_of(self.store.close_way(&app, fingerprint, refusal, seen, now).await);
     }
 
     async fn leave(&self, subject: &Subject<'_>, pass: Pass, worked: bool, now: Timestamp) {

@@ -60,6 +60,13 @@ const FREE_REVOKES: u64 = 5;
 /// ... and each further one after this time.
 const AFTER_A_REVOKE: SignedDuration = SignedDuration::from_secs(10);
 
+/// Within this time ...
+pub(crate) const TRIED_WITHIN: SignedDuration = SignedDuration::from_secs(60);
+
+/// ... so many tokens that are not known here may be tried at GitHub. It locks out after more bad credentials than these:
+/// <https://docs.github.com/en/rest/authentication/authenticating-to-the-rest-api#failed-login-limit>
+const MOST_TRIES: u64 = 5;
+
 /// Credits of a busy time are worth nothing once it is over: whatever changed at GitHub meanwhile, one call is to find out.
 const CREDITED: SignedDuration = SignedDuration::from_secs(1);
 
@@ -274,6 +281,27 @@ impl Store {
         self.update(&RowKey::of_token(&entry.sha256()), change).await.map(drop)
     }
 
+    /// Whether one more token that is not known here may be tried at GitHub now.
+    pub(crate) async fn may_try(&self, key: &RowKey, now: Timestamp) -> Result<bool> {
+        let within = || [(":before", milliseconds(now - TRIED_WITHIN)), (":soon", milliseconds(now + APART))];
+        let mut counted = Expression::default();
+        counted.add("tries", 1);
+        counted.require_that("tried_at BETWEEN :before AND :soon", within());
+        counted.require_that("tries < :most", [(":most", number(MOST_TRIES))]);
+        let mut first =
+            Expression::setting([("tries", number(1)), ("tried_at", milliseconds(now)), ("ttl", seconds(now + KEPT))]);
+        first.require_that("attribute_not_exists(tried_at) OR NOT tried_at BETWEEN :before AND :soon", within());
+        Ok(self.update(key, counted).await? || self.update(key, first).await?)
+    }
+
+    /// Forgets where the copy of a token was.
+    pub(crate) async fn unpoint(&self, token_sha256: &str) -> Result<()> {
+        let mut change = Expression::default();
+        change.remove(&["points_to", "profile"]);
+        change.require_that("attribute_exists(points_to)", []);
+        self.update(&RowKey::of_token(token_sha256), change).await.map(drop)
+    }
+
     /// Where the copy of a token is, if this profile may have it taken out of service.
     pub(crate) async fn pointer(&self, token_sha256: &str, of: Option<&Profile>) -> Result<Option<CacheKey>> {
         let row = self.get(&RowKey::of_token(token_sha256)).await?;
@@ -289,7 +317,7 @@ impl Store {
         self.update(key, change).await.map(drop)
     }
 
-    /// Remembers a refusal.
+    /// Remembers a refusal, unless one stands for longer.
     pub(crate) async fn remember(&self, key: &RowKey, failure: Remembered, now: Timestamp) -> Result<()> {
         let mut change = failing(failure);
         require_not_failed(&mut change, NOT_FAILED_FOR_LONGER, now);
@@ -386,7 +414,7 @@ impl Store {
         self.update(app, change).await.map(drop)
     }
 
-    /// Closes the App's way to GitHub: for all, or for one key.
+    /// Closes the App's way to GitHub: for all, or for one key. If it is closed for longer already, it stays so.
     pub(crate) async fn close_way(
         &self,
         app: &RowKey,

@@ -473,6 +473,50 @@ async fn revoking_works_whatever_scope_policy_and_secret_say() {
     assert_eq!(counter.ask_cold(revoke).await.unwrap()["revoked"], true);
 }
 
+/// GitHub refuses everything for a while after many bad credentials, and every caller may send some to be revoked.
+#[tokio::test]
+async fn made_up_and_dead_tokens_reach_github_a_few_times_a_minute() {
+    let counter = Counter::open().await;
+    let revoke = |token: &str| json!({"action": "revoke", "token": token});
+    let answer = counter.ask_cold(json!({})).await.unwrap();
+    let dead = counter.ask_cold(json!({"permissions": {"contents": "read"}})).await.unwrap();
+    counter.ask_cold(revoke(token_of(&dead))).await.unwrap();
+    counter.github.clear_requests();
+    let mut refused = 0;
+    for n in 0..20 {
+        for token in [format!("ghs_madeup{n}"), token_of(&dead).to_owned()] {
+            if let Err(failure) = counter.ask_cold(revoke(&token)).await {
+                assert_eq!(failure.error_type.name(), "RateLimited");
+                assert!(failure.message.contains("this one is not revoked"), "{}", failure.message);
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((counter.github.requests().len(), refused), (5, 35));
+    let revoked = counter.ask_cold(revoke(token_of(&answer))).await.unwrap();
+    assert_eq!(revoked, json!({"revoked": true, "dropped": true}), "a token of this function is always revoked");
+    counter.pass(61);
+    counter.ask_cold(revoke("ghs_madeup")).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_revoking_meets_is_named_and_a_lock_out_holds_for_the_app() {
+    let counter = Counter::open().await;
+    let answer = counter.ask_cold(json!({})).await.unwrap();
+    let revoke = json!({"action": "revoke", "token": token_of(&answer)});
+    let status = |message: &str| FaultKind::Status(403, json!({"message": message}).to_string(), vec![]);
+    for (message, error_type) in [
+        ("Something that GitHub has never said before.", "Refused"),
+        ("Maximum number of login attempts exceeded. Please try again later.", "LockedOut"),
+    ] {
+        counter.github.fault(Fault::once("/installation/token", status(message)));
+        let (found, message) = counter.refusal(&counter.environment(), revoke.clone()).await;
+        assert_eq!(found, error_type, "{message}");
+    }
+    let (found, _) = counter.refusal(&counter.environment(), json!({"permissions": {"contents": "read"}})).await;
+    assert_eq!((found, counter.asked()), ("LockedOut", 1));
+}
+
 #[tokio::test]
 async fn who_revokes_again_and_again_does_not_make_github_mint_each_time() {
     let counter = Counter::open().await;
