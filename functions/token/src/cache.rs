@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapters::Result as TableResult;
-use adapters::secrets::AppSecret;
+use adapters::secrets::{AppSecret, Versions};
 use aws_lc_rs::rand;
 use domain::contract::token::{Answer, DEFAULT_TTL_SECONDS, ErrorType, Scope as Ask, Token};
 use domain::policy::{Profile, Target};
@@ -16,7 +16,7 @@ use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::entry::Entry;
 use crate::failure::{Failure, Subject, logged};
-use crate::gate::remembered_for;
+use crate::gate::{is_of_the_app, remembered_for};
 use crate::scope::Scope;
 use crate::seal::CacheKey;
 use crate::signer::same;
@@ -81,7 +81,7 @@ impl App {
         clock: Clock,
         audit: &mut Audit,
     ) -> Result<Answer, Failure> {
-        let known = self.secret.versions(clock.now()).await.map_err(|error| Failure::not_configured(&error))?;
+        let known = self.versions(clock).await?;
         let Some(first) = self.signers.first(&known) else {
             return Err(Failure::new(ErrorType::NotConfigured, "the secret holds no value yet"));
         };
@@ -90,7 +90,8 @@ impl App {
             answer => return answer,
         };
         // Each other version once: GitHub refuses everything for a while after repeated bad credentials.
-        let refreshed = self.secret.refresh(clock.now()).await.ok().flatten();
+        let refreshed = tokio::time::timeout(clock.left(), self.secret.refresh(clock.now())).await;
+        let refreshed = refreshed.ok().and_then(Result::ok).flatten();
         for version in refreshed.as_ref().unwrap_or(&known).iter().filter(|version| !same(version, first)) {
             match self.token_under(version, ask, profile, clock, audit).await {
                 Ok(answer) => {
@@ -103,6 +104,14 @@ impl App {
             }
         }
         Err(failure)
+    }
+
+    pub(crate) async fn versions(&self, clock: Clock) -> Result<Versions<AppSecret>, Failure> {
+        let read = tokio::time::timeout(clock.left(), self.secret.versions(clock.now())).await;
+        match read {
+            Ok(known) => known.map_err(|error| Failure::of_configuration(&error)),
+            Err(_) => Err(Failure::unreadable(self.secret.name())),
+        }
     }
 
     async fn token_under(
@@ -296,7 +305,7 @@ impl App {
     async fn mint_leased(&self, wanted: &Wanted<'_>, owner: &str, seen: &Row) -> Result<(Arc<Entry>, Source), Failure> {
         let minted = tokio::select! {
             biased;
-            minted = self.mint_and_share(wanted, seen) => minted,
+            minted = self.mint_and_share(wanted, owner, seen) => minted,
             () = self.renew(wanted, owner) => Err(wanted.subject.failure(ErrorType::GitHubUnavailable, None)),
         };
         match minted {
@@ -304,23 +313,35 @@ impl App {
             Err(failure) => {
                 let until = wanted.clock.now() + remembered_for(&failure);
                 let remembered = Remembered { error_type: failure.error_type, until };
-                warn_of(self.store.release(&wanted.row(), owner, Some(remembered)).await);
+                let of_the_scope = Some(remembered).filter(|remembered| !is_of_the_app(remembered.error_type));
+                warn_of(self.store.release(&wanted.row(), owner, of_the_scope).await);
                 Err(failure)
             }
         }
     }
 
-    async fn mint_and_share(&self, wanted: &Wanted<'_>, seen: &Row) -> Result<Arc<Entry>, Failure> {
+    async fn mint_and_share(&self, wanted: &Wanted<'_>, owner: &str, seen: &Row) -> Result<Arc<Entry>, Failure> {
         let entry = Arc::new(self.mint(&wanted.subject, wanted.clock).await?);
         self.keep(wanted, &entry);
-        // Both before anybody is given the token: who has it may revoke it, and then its copy must be found.
-        let (pointed, put) = tokio::join!(
-            self.store.point(&entry, &wanted.key, &wanted.subject.scope.profile),
-            self.put(wanted, &entry, seen)
-        );
-        warn_of(pointed);
-        warn_of(put);
+        // A table that hangs must not take with it what GitHub has given.
+        match tokio::time::timeout(wanted.clock.left(), self.share(wanted, owner, &entry, seen)).await {
+            Ok(shared) => warn_of(shared),
+            Err(_) => tracing::warn!("the table of tokens did not answer in time; a token may not be shared"),
+        }
         Ok(entry)
+    }
+
+    /// Puts a token into the table before anybody is given it, and nothing that could not be found there: who has it may revoke it, and
+    /// then its copy must go.
+    async fn share(&self, wanted: &Wanted<'_>, owner: &str, entry: &Entry, seen: &Row) -> TableResult<()> {
+        let pointed = self.store.point(entry, &wanted.key, &wanted.subject.scope.profile).await;
+        match pointed {
+            Ok(()) => self.put(wanted, entry, seen).await,
+            Err(error) => {
+                warn_of(self.store.release(&wanted.row(), owner, None).await);
+                Err(error)
+            }
+        }
     }
 
     /// Renews the lease for as long as this is polled; ends only with the invocation's time.

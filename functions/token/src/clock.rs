@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use adapters::deadline::time_left;
+use adapters::github;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -33,6 +34,20 @@ impl Clock {
     /// How long the invocation has been running.
     pub(crate) fn duration_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// What is left of the invocation, with some of the margin for what ends it: releasing a lease, noting a refusal.
+    pub(crate) fn last(&self) -> Duration {
+        self.left() + MARGIN / 2
+    }
+
+    /// A call of GitHub, which has what is left of the invocation.
+    pub(crate) async fn bound<T>(
+        &self,
+        call: impl Future<Output = Result<T, github::Error>>,
+    ) -> Result<T, github::Error> {
+        let over = |_| Err(github::Error::Unavailable("the time of this invocation is over".into()));
+        tokio::time::timeout(self.left(), call).await.unwrap_or_else(over)
     }
 
     /// What is left of the invocation.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters::github;
 use domain::contract::token::ErrorType;
 use domain::ids::InstallationId;
 use jiff::{SignedDuration, Timestamp};
@@ -15,7 +16,8 @@ use crate::App;
 use crate::cache::warn_of;
 use crate::clock::Clock;
 use crate::failure::{Failure, Subject};
-use crate::store::Row;
+use crate::gate::remembered_for;
+use crate::store::{Remembered, Row};
 
 /// For how long a list is good for the ids on it: accounts are renamed, rarely.
 const KNOWN_FOR: SignedDuration = SignedDuration::from_hours(1);
@@ -56,16 +58,24 @@ impl App {
         match self.directory(subject, clock).await {
             Ok(directory) if directory.accounts.contains_key(&subject.scope.installation_id) => Ok(()),
             Ok(_) => Err(subject.failure(ErrorType::InstallationNotFound, None)),
-            // A list that cannot be had is no reason: GitHub will say of the installation itself.
-            Err(failure) if failure.error_type == ErrorType::GitHubUnavailable => Ok(()),
+            // A list that cannot be had is no reason against what stood on the last one: GitHub will say of the installation itself.
+            Err(failure) if failure.error_type == ErrorType::GitHubUnavailable && self.was_listed(subject).await => {
+                Ok(())
+            }
             Err(failure) => Err(failure),
         }
+    }
+
+    /// Whether the installation stood on the last list, however old. One that did not may be made up, and gets neither a row nor a mint.
+    async fn was_listed(&self, subject: &Subject<'_>) -> bool {
+        let id = subject.scope.installation_id;
+        self.known_directory(subject, |directory| directory.accounts.contains_key(&id)).await.is_some()
     }
 
     /// The account of the installation, if it can be had soon: a token that was minted is not to be lost for it. For callers that
     /// were let through to GitHub already.
     pub(crate) async fn account(&self, subject: &Subject<'_>, clock: Clock) -> Option<String> {
-        let directory = match self.known_directory(subject, clock).await {
+        let directory = match self.telling_directory(subject, clock).await {
             Some(directory) => directory,
             None => {
                 let listed = tokio::time::timeout(SOON.min(clock.left()), self.list(subject, clock)).await;
@@ -76,28 +86,44 @@ impl App {
     }
 
     async fn directory(&self, subject: &Subject<'_>, clock: Clock) -> Result<Arc<Directory>, Failure> {
-        if let Some(directory) = self.known_directory(subject, clock).await {
+        if let Some(directory) = self.telling_directory(subject, clock).await {
             return Ok(directory);
         }
         let listing = self.at_github(subject, clock, async || {
-            // Whoever went ahead may have listed them meanwhile.
-            match self.known_directory(subject, clock).await {
+            // Whoever went ahead may have listed them meanwhile, or found that they cannot be listed.
+            match self.telling_directory(subject, clock).await {
                 Some(directory) => Ok(directory),
+                None if self.failed_just_now(subject, clock).await => {
+                    Err(github::Error::Unavailable("the installations could not be listed just now".into()))
+                }
                 None => Ok(self.hold(subject, self.list(subject, clock).await?)),
             }
         });
         listing.await
     }
 
-    /// The list in memory, or in the table.
-    async fn known_directory(&self, subject: &Subject<'_>, clock: Clock) -> Option<Arc<Directory>> {
+    async fn telling_directory(&self, subject: &Subject<'_>, clock: Clock) -> Option<Arc<Directory>> {
+        let id = subject.scope.installation_id;
+        self.known_directory(subject, |directory| directory.tells(id, clock.now())).await
+    }
+
+    /// The list in memory, or in the table, if it will do.
+    async fn known_directory(
+        &self,
+        subject: &Subject<'_>,
+        will_do: impl Fn(&Directory) -> bool,
+    ) -> Option<Arc<Directory>> {
         let key = subject.signer.directory_row();
-        let tells = |directory: &Directory| directory.tells(subject.scope.installation_id, clock.now());
-        if let Some(directory) = self.memory.directory(&key).filter(|directory| tells(directory)) {
+        if let Some(directory) = self.memory.directory(&key).filter(|directory| will_do(directory)) {
             return Some(directory);
         }
         let row = self.store.get(&key).await.ok()?;
-        Directory::of(&row).filter(tells).map(|directory| self.hold(subject, directory))
+        Directory::of(&row).filter(will_do).map(|directory| self.hold(subject, directory))
+    }
+
+    async fn failed_just_now(&self, subject: &Subject<'_>, clock: Clock) -> bool {
+        let row = self.store.get(&subject.signer.directory_row()).await;
+        row.is_ok_and(|row| row.failure(clock.now()).is_some())
     }
 
     fn hold(&self, subject: &Subject<'_>, directory: Directory) -> Arc<Directory> {
@@ -106,14 +132,30 @@ impl App {
         directory
     }
 
-    async fn list(&self, subject: &Subject<'_>, clock: Clock) -> Result<Directory, adapters::github::Error> {
+    async fn list(&self, subject: &Subject<'_>, clock: Clock) -> Result<Directory, github::Error> {
         let app = subject.signer.bearer(clock.now(), self.signers.offset());
-        let all = self.github.installations(&app).await?;
+        let all = match self.github.installations(&app).await {
+            Ok(all) => all,
+            Err(error) => {
+                self.note_unlisted(subject, &error, clock).await;
+                return Err(error);
+            }
+        };
         let accounts = all.into_iter().map(|found| (found.id, found.account.name().to_owned())).collect();
         let directory = Directory { accounts, listed_at: clock.now() };
         if let Ok(text) = serde_json::to_string(&directory.accounts) {
             warn_of(self.store.put_list(&subject.signer.directory_row(), &text, directory.listed_at).await);
         }
         Ok(directory)
+    }
+
+    /// So that those who wait for the list do not each try in their turn.
+    async fn note_unlisted(&self, subject: &Subject<'_>, error: &github::Error, clock: Clock) {
+        if let github::Error::Unavailable(_) = error {
+            let failure = subject.failure(ErrorType::GitHubUnavailable, None);
+            let until = clock.now() + remembered_for(&failure);
+            let refusal = Remembered { error_type: failure.error_type, until };
+            warn_of(self.store.remember(&subject.signer.directory_row(), refusal, clock.now()).await);
+        }
     }
 }

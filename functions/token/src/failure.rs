@@ -36,42 +36,64 @@ impl Failure {
         Self { retry_after: Some(after), ..Self::new(error_type, message) }
     }
 
-    pub(crate) fn not_configured(error: &Error) -> Self {
-        let message = match error {
-            Error::SecretUnreadable { .. } => {
-                format!("{error}; let the function's role read it (secretsmanager:GetSecretValue)")
+    /// What the environment or the secret lacks.
+    pub(crate) fn of_configuration(error: &Error) -> Self {
+        let failure = match error {
+            Error::SecretUnreadable { source, .. } if source.is_denied() => {
+                let message = format!("{error}; let the function's role read it (secretsmanager:GetSecretValue)");
+                Self::new(ErrorType::NotConfigured, message)
             }
+            Error::SecretUnreadable { id, .. } => Self::unreadable(id),
             Error::SecretNotConfigured { .. } => {
-                format!("{error}; run `konduktor-github-app configure`")
+                Self::new(ErrorType::NotConfigured, format!("{error}; run `konduktor-github-app configure`"))
             }
-            _ => error.to_string(),
+            _ => Self::new(ErrorType::NotConfigured, error.to_string()),
         };
-        let failure = Self::new(ErrorType::NotConfigured, message);
         Self { cause: Some(logged(error)), ..failure }
+    }
+
+    /// Trouble with Secrets Manager that nobody here can mend.
+    pub(crate) fn unreadable(secret: &str) -> Self {
+        let message = format!(
+            "the secret {secret} could not be read: Secrets Manager did not answer or failed. Try again in some seconds, and \
+             see https://health.aws.amazon.com"
+        );
+        Self::new(ErrorType::Busy, message)
+    }
+
+    /// The invocation's time ran out over the table: every call of GitHub and of Secrets Manager ends before, and says so itself.
+    pub(crate) fn out_of_time() -> Self {
+        let message = "the table of tokens did not answer within the time of this invocation: try again in some seconds, and \
+                       see https://health.aws.amazon.com";
+        Self::new(ErrorType::Busy, message)
     }
 
     /// What GitHub refused.
     pub(crate) fn from_github(error: github::Error, subject: &Subject<'_>) -> Self {
-        use github::Error as E;
-        let error_type = match &error {
-            E::InvalidKey(_) | E::Unauthorized(_) => ErrorType::InvalidKey,
-            E::AppNotFound(_) => ErrorType::AppNotFound,
-            E::ClockSkew { .. } => ErrorType::ClockSkew,
-            E::InstallationNotFound(_) | E::NotFound(_) => ErrorType::InstallationNotFound,
-            E::InstallationSuspended(_) => ErrorType::InstallationSuspended,
-            E::PermissionNotGranted(_) | E::NotAccessible(_) | E::Unprocessable(_) => ErrorType::PermissionNotGranted,
-            E::RepositoryNotFound(_) => ErrorType::RepositoryNotFound,
-            E::Barred { barrier: Barrier::IpAllowList, .. } => ErrorType::IpAllowList,
-            E::Barred { barrier: Barrier::Saml, .. } => ErrorType::SamlEnforced,
-            E::Barred { barrier: Barrier::Blocked, .. } => ErrorType::Blocked,
-            E::Forbidden(_) => ErrorType::Refused,
-            E::RateLimited { .. } => ErrorType::RateLimited,
-            E::LockedOut { .. } => ErrorType::LockedOut,
-            E::NotTheApi(_) => ErrorType::NotConfigured,
-            E::Unavailable(_) | E::Unexpected(_) => ErrorType::GitHubUnavailable,
-        };
-        let failure = subject.failure(error_type, error.wait());
+        let failure = subject.failure(type_of(&error), error.wait());
         Self { cause: Some(logged(&error.into())), ..failure }
+    }
+}
+
+/// What a refusal of GitHub is to a caller.
+pub(crate) fn type_of(error: &github::Error) -> ErrorType {
+    use github::Error as E;
+    match error {
+        E::InvalidKey(_) | E::Unauthorized(_) => ErrorType::InvalidKey,
+        E::AppNotFound(_) => ErrorType::AppNotFound,
+        E::ClockSkew { .. } => ErrorType::ClockSkew,
+        E::InstallationNotFound(_) | E::NotFound(_) => ErrorType::InstallationNotFound,
+        E::InstallationSuspended(_) => ErrorType::InstallationSuspended,
+        E::PermissionNotGranted(_) | E::NotAccessible(_) | E::Unprocessable(_) => ErrorType::PermissionNotGranted,
+        E::RepositoryNotFound(_) => ErrorType::RepositoryNotFound,
+        E::Barred { barrier: Barrier::IpAllowList, .. } => ErrorType::IpAllowList,
+        E::Barred { barrier: Barrier::Saml, .. } => ErrorType::SamlEnforced,
+        E::Barred { barrier: Barrier::Blocked, .. } => ErrorType::Blocked,
+        E::Forbidden(_) => ErrorType::Refused,
+        E::RateLimited { .. } => ErrorType::RateLimited,
+        E::LockedOut { .. } => ErrorType::LockedOut,
+        E::NotTheApi(_) => ErrorType::NotConfigured,
+        E::Unavailable(_) | E::Unexpected(_) => ErrorType::GitHubUnavailable,
     }
 }
 

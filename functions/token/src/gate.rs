@@ -18,6 +18,7 @@ use crate::App;
 use crate::cache::{jittered, warn_of};
 use crate::clock::Clock;
 use crate::failure::{Failure, Subject, logged};
+use crate::signer::Signer;
 use crate::store::{LONGEST_FAILURE, Remembered, Row};
 
 /// Shorter than a call takes: most who wait do so for the first one.
@@ -36,7 +37,7 @@ enum Pass {
 }
 
 impl App {
-    /// Makes a call as the App once it may be made, and notes what became of it.
+    /// Makes a call as the App once it may be made, for as long as the invocation lasts, and notes what became of it.
     pub(crate) async fn at_github<T>(
         &self,
         subject: &Subject<'_>,
@@ -44,13 +45,14 @@ impl App {
         call: impl AsyncFnOnce() -> Result<T, github::Error>,
     ) -> Result<T, Failure> {
         let pass = self.enter(subject, clock).await?;
+        let call = clock.bound(call());
         let answer = match &pass {
             Pass::Lease(owner, _) => tokio::select! {
                 biased;
-                answer = call() => answer,
+                answer = call => answer,
                 never = self.keep_way(subject, owner, clock) => match never {},
             },
-            Pass::Credit(_) | Pass::Open => call().await,
+            Pass::Credit(_) | Pass::Open => call.await,
         };
         match answer {
             Ok(answer) => {
@@ -110,8 +112,8 @@ impl App {
     /// Notes a refusal where it holds: for the App, for its key, or not here.
     async fn note(&self, subject: &Subject<'_>, pass: Pass, failure: &Failure, now: Timestamp) {
         let fingerprint = match failure.error_type {
-            ErrorType::RateLimited | ErrorType::LockedOut | ErrorType::AppNotFound => None,
             ErrorType::InvalidKey => Some(subject.signer.fingerprint()),
+            of_the_app if is_of_the_app(of_the_app) => None,
             // These say nothing of the App's next call.
             ErrorType::GitHubUnavailable | ErrorType::ClockSkew | ErrorType::NotConfigured => {
                 return self.leave(subject, pass, false, now).await;
@@ -119,12 +121,25 @@ impl App {
             // GitHub knew the App and its key, and refused this one request.
             _ => return self.leave(subject, pass, true, now).await,
         };
-        let app = subject.signer.app_row();
+        let seen = match pass {
+            Pass::Credit(row) | Pass::Lease(_, row) => row,
+            Pass::Open => Row::default(),
+        };
+        self.close_way(subject.signer, fingerprint, failure, &seen, now).await;
+    }
+
+    pub(crate) async fn close_way(
+        &self,
+        signer: &Signer,
+        fingerprint: Option<&str>,
+        failure: &Failure,
+        seen: &Row,
+        now: Timestamp,
+    ) {
+        let app = signer.app_row();
         let refusal = Remembered { error_type: failure.error_type, until: now + remembered_for(failure) };
         self.memory.set_refused(&app, fingerprint, refusal);
-        if let Pass::Credit(row) | Pass::Lease(_, row) = &pass {
-            warn_of(self.store.close_way(&app, fingerprint, refusal, row, now).await);
-        }
+        warn_of(self.store.close_way(&app, fingerprint, refusal, seen, now).await);
     }
 
     async fn leave(&self, subject: &Subject<'_>, pass: Pass, worked: bool, now: Timestamp) {
@@ -143,6 +158,12 @@ impl Remembered {
         let failure = subject.failure(self.error_type, Some(Duration::from_secs(left.as_secs() + 1)));
         Failure { cause: Some("remembered from an earlier try".into()), ..failure }
     }
+}
+
+/// Whether a refusal is the App's, or its key's, in all its scopes. Then it stands on the App's row, and on no scope's: those are the same
+/// for two versions of the secret that differ in how they name the App, and the good one would be refused what the other one met.
+pub(crate) fn is_of_the_app(error_type: ErrorType) -> bool {
+    matches!(error_type, ErrorType::InvalidKey | ErrorType::AppNotFound | ErrorType::RateLimited | ErrorType::LockedOut)
 }
 
 /// For how long a refusal is told to others instead of being asked for again.

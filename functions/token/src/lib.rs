@@ -109,7 +109,7 @@ impl App {
     /// # Errors
     /// [`ErrorType::NotConfigured`], naming every missing variable.
     pub async fn from_environment() -> Result<Self, Failure> {
-        let settings = Settings::from_environment().map_err(|error| Failure::not_configured(&error))?;
+        let settings = Settings::from_environment().map_err(|error| Failure::of_configuration(&error))?;
         let sdk = adapters::aws::sdk_config().await;
         Ok(Self::new(settings, aws_sdk_secretsmanager::Client::new(&sdk), aws_sdk_dynamodb::Client::new(&sdk)))
     }
@@ -126,7 +126,10 @@ pub async fn handle(app: &App, request: Value, context: RequestContext, now: Tim
     let profile = Profile::of_function(&context.function);
     let mut audit = Audit::default();
     let result = match Request::parse(request) {
-        Ok(request) => app.act(&request, &profile, clock, &mut audit).await,
+        Ok(request) => {
+            let acting = tokio::time::timeout(clock.last(), app.act(&request, &profile, clock, &mut audit)).await;
+            acting.unwrap_or_else(|_| Err(Failure::out_of_time()))
+        }
         Err(invalid) => Err(invalid.into()),
     };
     audit.write(&context, &profile, &result, clock);

@@ -105,10 +105,14 @@ impl Memory {
         [of(""), of(fingerprint)].into_iter().flatten().find(|remembered| remembered.until > now)
     }
 
-    /// Remembers a refusal of the App, or of one key of it.
+    /// Remembers a refusal of the App, or of one key of it, unless one stands for longer.
     pub(crate) fn set_refused(&self, app: &RowKey, fingerprint: Option<&str>, remembered: Remembered) {
         let key = (app.clone(), fingerprint.unwrap_or_default().to_owned());
-        self.state().refused.insert(key, remembered);
+        let mut state = self.state();
+        let known = state.refused.entry(key).or_insert(remembered);
+        if known.until < remembered.until {
+            *known = remembered;
+        }
     }
 
     pub(crate) fn directory(&self, row: &RowKey) -> Option<Arc<Directory>> {

@@ -25,23 +25,20 @@ const MOST_OFFSET: SignedDuration = SignedDuration::from_hours(24);
 impl App {
     /// Mints a token for exactly this scope.
     pub(crate) async fn mint(&self, subject: &Subject<'_>, clock: Clock) -> Result<Entry, Failure> {
-        let minting = self.at_github(subject, clock, async || {
+        let minted = self.at_github(subject, clock, async || {
             let minted = self.ask_github(subject, clock).await?;
             // GitHub names the account beside repositories that were asked for, and not where all of them were.
             let account = if minted.repositories.is_none() { self.account(subject, clock).await } else { None };
             Ok((minted, account))
         });
-        let minted = tokio::time::timeout(clock.left(), minting).await.unwrap_or_else(|elapsed| {
-            let failure = subject.failure(ErrorType::GitHubUnavailable, None);
-            Err(Failure { cause: Some(elapsed.to_string()), ..failure })
-        });
+        let minted = minted.await;
         if let Err(failure) = &minted {
             self.note_installation(subject, failure, clock).await;
         }
         let (minted, account) = minted?;
         let scope = subject.scope;
         if let Err(difference) = compare(scope, &minted) {
-            return Err(self.give_back(minted, scope, difference).await);
+            return Err(self.give_back(minted, scope, difference, clock).await);
         }
         Ok(Entry::minted(minted, account, clock.now() + self.signers.offset()))
     }
@@ -132,13 +129,18 @@ impl App {
             let app = subject.signer.bearer(clock.now(), self.signers.offset());
             self.github.repository_installation(&app, owner, name).await
         });
-        let found = tokio::time::timeout(clock.left(), search).await;
-        found.unwrap_or_else(|_| Err(subject.failure(ErrorType::GitHubUnavailable, None)))
+        search.await
     }
 
     /// A token of another scope than asked for must not stay in the world.
-    async fn give_back(&self, minted: InstallationToken, scope: &Scope, difference: &'static str) -> Failure {
-        let revoked = self.github.revoke_installation_access_token(&minted.token).await;
+    async fn give_back(
+        &self,
+        minted: InstallationToken,
+        scope: &Scope,
+        difference: &'static str,
+        clock: Clock,
+    ) -> Failure {
+        let revoked = clock.bound(self.github.revoke_installation_access_token(&minted.token)).await;
         if let Err(error) = revoked {
             let error = logged(&error.into());
             tracing::error!(error, "a token of another scope than asked for could not be revoked");

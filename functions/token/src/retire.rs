@@ -11,12 +11,15 @@ use crate::App;
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::entry::sha256;
-use crate::failure::{Failure, logged};
-use crate::store::RowKey;
+use crate::failure::{Failure, logged, type_of};
+use crate::gate::is_of_the_app;
+use crate::seal::CacheKey;
+use crate::store::{Row, RowKey, TRIED_WITHIN};
 
 impl App {
     /// Revokes a token, at GitHub first: it proves itself, so neither a policy nor a secret has a say in it. Then its copy goes, by
-    /// its hash; other environments learn of it within 30 s.
+    /// its hash; other environments learn of it within 30 s. Of tokens that are not known here, or no more, GitHub is told a few a
+    /// minute: it refuses everything for a while after many bad credentials, and anybody can make those up.
     pub(crate) async fn revoke(
         &self,
         token: &SecretString,
@@ -25,17 +28,21 @@ impl App {
     ) -> Result<Answer, Failure> {
         let sha256 = sha256(token);
         audit.token(&sha256);
-        let revoking = tokio::time::timeout(clock.left(), self.github.revoke_installation_access_token(token)).await;
-        match revoking {
+        let pointer = self.store.pointer(&sha256, None).await;
+        if let Ok(None) = pointer {
+            self.may_try(clock).await?;
+        }
+        match clock.bound(self.github.revoke_installation_access_token(token)).await {
             // A token that GitHub does not know any more is as revoked as can be.
-            Ok(Ok(()) | Err(github::Error::Unauthorized(_))) => {}
-            Ok(Err(error)) => return Err(not_revoked(error)),
-            Err(_) => {
-                return Err(not_revoked(github::Error::Unavailable("the time of this invocation is over".into())));
+            Ok(()) | Err(github::Error::Unauthorized(_)) => {}
+            Err(error) => {
+                let failure = not_revoked(error);
+                self.note_for_app(&failure, clock).await;
+                return Err(failure);
             }
         }
         let mut dropped = self.memory.drop_token(&sha256);
-        match self.drop_copy(&sha256, clock).await {
+        match self.drop_copy(pointer, &sha256, clock).await {
             Ok(there) => dropped |= there,
             Err(error) => {
                 let error = logged(&error);
@@ -46,10 +53,39 @@ impl App {
         Ok(Answer::Revoked { revoked: true, dropped })
     }
 
-    async fn drop_copy(&self, sha256: &str, clock: Clock) -> adapters::Result<bool> {
-        match self.store.pointer(sha256, None).await? {
-            Some(key) => self.store.remove(&RowKey::from(&key), sha256, clock.now()).await,
-            None => Ok(false),
+    async fn may_try(&self, clock: Clock) -> Result<(), Failure> {
+        let row = RowKey::shared("tries", &self.github.base_url());
+        // Without the table the way to GitHub is open.
+        if self.store.may_try(&row, clock.now()).await.unwrap_or(true) {
+            return Ok(());
+        }
+        let message = "too many tokens were to be revoked that are not known here, or no more; this one is not revoked";
+        Err(Failure::over_in(ErrorType::RateLimited, message, TRIED_WITHIN.unsigned_abs()))
+    }
+
+    async fn drop_copy(
+        &self,
+        pointer: adapters::Result<Option<CacheKey>>,
+        sha256: &str,
+        clock: Clock,
+    ) -> adapters::Result<bool> {
+        let Some(key) = pointer? else { return Ok(false) };
+        let dropped = self.store.remove(&RowKey::from(&key), sha256, clock.now()).await?;
+        // From here on the token is as unknown as one that is made up: revoked again and again it is a bad credential each time.
+        self.store.unpoint(sha256).await?;
+        Ok(dropped)
+    }
+
+    /// A limit or a lock-out that was met here holds for the App as well.
+    async fn note_for_app(&self, failure: &Failure, clock: Clock) {
+        if !is_of_the_app(failure.error_type) {
+            return;
+        }
+        let Ok(known) = self.versions(clock).await else { return };
+        let Some(version) = self.signers.first(&known) else { return };
+        let signer = self.signers.signer(version, self.secret.name(), self.github.base_url());
+        if let Ok(signer) = signer {
+            self.close_way(&signer, None, failure, &Row::default(), clock.now()).await;
         }
     }
 
@@ -91,14 +127,18 @@ impl App {
 }
 
 fn not_revoked(error: github::Error) -> Failure {
-    let wait = error.wait();
+    let (error_type, wait) = (type_of(&error), error.wait());
     let cause = Some(logged(&error.into()));
-    let failure = match wait {
-        Some(wait) => Failure::over_in(ErrorType::RateLimited, "GitHub asks to wait, the token is not revoked", wait),
-        None => {
-            let message = "GitHub did not revoke the token: try again, or let it end within the hour";
-            Failure::new(ErrorType::GitHubUnavailable, message)
+    let failure = match (error_type, wait) {
+        (_, Some(wait)) => Failure::over_in(error_type, "GitHub asks to wait, the token is not revoked", wait),
+        (ErrorType::GitHubUnavailable, None) => {
+            Failure::new(error_type, "GitHub did not revoke the token: try again, or let it end within the hour")
         }
+        (_, None) => Failure::new(
+            error_type,
+            "GitHub refuses to revoke the token, in words that this function's log has under this request's id: it ends \
+             within the hour",
+        ),
     };
     Failure { cause, ..failure }
 }

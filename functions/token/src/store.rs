@@ -8,7 +8,8 @@
 //! - `app#…`: the App's way to GitHub ([`crate::gate`]): `failure`, `refused_keys` (M, fingerprint to milliseconds), `credits` and
 //!   `credited_at`, a lease;
 //! - `installation#…`: a refusal that holds for one installation;
-//! - `installations#…`: the App's installations ([`crate::directory`]): `accounts` (S, JSON) and `listed_at`.
+//! - `installations#…`: the App's installations ([`crate::directory`]): `accounts` (S, JSON) and `listed_at`, a failure to list them;
+//! - `tries#…`: how many unknown tokens were to be revoked lately ([`crate::retire`]): `tries` and `tried_at`.
 //!
 //! Only what is sealed is believed: the others order the writers, and nobody gets a wider token by changing them. A time that lies
 //! further ahead than its writer could have meant, of a fast clock or a stranger, is none.
@@ -58,6 +59,13 @@ const FREE_REVOKES: u64 = 5;
 
 /// ... and each further one after this time.
 const AFTER_A_REVOKE: SignedDuration = SignedDuration::from_secs(10);
+
+/// Within this time ...
+pub(crate) const TRIED_WITHIN: SignedDuration = SignedDuration::from_secs(60);
+
+/// ... so many tokens that are not known here may be tried at GitHub. It locks out after more bad credentials than these:
+/// <https://docs.github.com/en/rest/authentication/authenticating-to-the-rest-api#failed-login-limit>
+const MOST_TRIES: u64 = 5;
 
 /// Credits of a busy time are worth nothing once it is over: whatever changed at GitHub meanwhile, one call is to find out.
 const CREDITED: SignedDuration = SignedDuration::from_secs(1);
@@ -148,12 +156,12 @@ impl Row {
     }
 
     pub(crate) fn has_credit(&self, now: Timestamp) -> bool {
-        self.is_credited(now) && self.number("credits").is_some_and(|credits| credits >= 1)
+        self.credits(now).is_some_and(|credits| credits >= 1)
     }
 
-    fn is_credited(&self, now: Timestamp) -> bool {
+    fn credits(&self, now: Timestamp) -> Option<u64> {
         let at = self.milliseconds("credited_at");
-        at.is_some_and(|at| now.duration_since(at).abs() <= CREDITED)
+        at.filter(|at| now.duration_since(*at).abs() <= CREDITED).and_then(|_| self.number("credits"))
     }
 
     /// Until when there is no new token, because so many were revoked.
@@ -190,17 +198,28 @@ fn is_ahead(until: Timestamp, now: Timestamp) -> bool {
     until > now && until.duration_since(now) <= LONGEST_FAILURE
 }
 
+/// DynamoDB's name of the type that times are of. One of another type is no time, and compares with none:
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.OperatorsAndFunctions.html>
+fn number_type() -> (&'static str, AttributeValue) {
+    (":number", text("N"))
+}
+
 /// Nobody else's lease, and none that its holder cannot have meant. The owner's own does not stand in its way: a write that was
 /// committed while its answer was lost is sent again by the SDK, and must not lose against itself.
-const NOT_LEASED: &str =
-    "attribute_not_exists(lease_until) OR lease_until < :now OR lease_until > :farthest OR lease_owner = :lease_owner";
+const NOT_LEASED: &str = "attribute_not_exists(lease_until) OR lease_until < :now OR lease_until > :farthest OR lease_owner = :lease_owner \
+     OR NOT attribute_type(lease_until, :number)";
 
 /// Nothing that stands against a call of the App, or of the scope, as a whole.
-const NOT_FAILED: &str = "attribute_not_exists(failure_until) OR failure_until <= :now OR failure_until > :longest";
+const NOT_FAILED: &str = "attribute_not_exists(failure_until) OR failure_until <= :now OR failure_until > :longest \
+     OR NOT attribute_type(failure_until, :number)";
+
+/// Nothing that stands for longer than what is to be noted: GitHub's shorter word does not end its longer one.
+const NOT_FAILED_FOR_LONGER: &str = "attribute_not_exists(failure_until) OR failure_until <= :failure_until \
+     OR failure_until > :longest OR NOT attribute_type(failure_until, :number)";
 
 /// Nothing that stands against a call with this key.
-const NOT_REFUSED: &str =
-    "attribute_not_exists(refused_keys.#key) OR refused_keys.#key <= :now OR refused_keys.#key > :longest";
+const NOT_REFUSED: &str = "attribute_not_exists(refused_keys.#key) OR refused_keys.#key <= :now OR refused_keys.#key > :longest \
+     OR NOT attribute_type(refused_keys.#key, :number)";
 
 impl Store {
     pub(crate) fn new(client: Client, table: String) -> Self {
@@ -216,7 +235,7 @@ impl Store {
         let mut change = leasing(owner, now);
         change.remove(FAILED);
         change.require_that("attribute_not_exists(nonce) OR nonce = :seen", [(":seen", seen.nonce())]);
-        change.require_that(NOT_FAILED, [(":longest", milliseconds(now + LONGEST_FAILURE))]);
+        require_not_failed(&mut change, NOT_FAILED, now);
         self.update(key, change).await
     }
 
@@ -262,6 +281,27 @@ impl Store {
         self.update(&RowKey::of_token(&entry.sha256()), change).await.map(drop)
     }
 
+    /// Whether one more token that is not known here may be tried at GitHub now.
+    pub(crate) async fn may_try(&self, key: &RowKey, now: Timestamp) -> Result<bool> {
+        let within = || [(":before", milliseconds(now - TRIED_WITHIN)), (":soon", milliseconds(now + APART))];
+        let mut counted = Expression::default();
+        counted.add("tries", 1);
+        counted.require_that("tried_at BETWEEN :before AND :soon", within());
+        counted.require_that("tries < :most", [(":most", number(MOST_TRIES))]);
+        let mut first =
+            Expression::setting([("tries", number(1)), ("tried_at", milliseconds(now)), ("ttl", seconds(now + KEPT))]);
+        first.require_that("attribute_not_exists(tried_at) OR NOT tried_at BETWEEN :before AND :soon", within());
+        Ok(self.update(key, counted).await? || self.update(key, first).await?)
+    }
+
+    /// Forgets where the copy of a token was.
+    pub(crate) async fn unpoint(&self, token_sha256: &str) -> Result<()> {
+        let mut change = Expression::default();
+        change.remove(&["points_to", "profile"]);
+        change.require_that("attribute_exists(points_to)", []);
+        self.update(&RowKey::of_token(token_sha256), change).await.map(drop)
+    }
+
     /// Where the copy of a token is, if this profile may have it taken out of service.
     pub(crate) async fn pointer(&self, token_sha256: &str, of: Option<&Profile>) -> Result<Option<CacheKey>> {
         let row = self.get(&RowKey::of_token(token_sha256)).await?;
@@ -277,9 +317,10 @@ impl Store {
         self.update(key, change).await.map(drop)
     }
 
-    /// Remembers a refusal.
+    /// Remembers a refusal, unless one stands for longer.
     pub(crate) async fn remember(&self, key: &RowKey, failure: Remembered, now: Timestamp) -> Result<()> {
         let mut change = failing(failure);
+        require_not_failed(&mut change, NOT_FAILED_FOR_LONGER, now);
         change.set("ttl", seconds(now + KEPT));
         self.update(key, change).await.map(drop)
     }
@@ -364,7 +405,7 @@ impl Store {
         change.require("lease_owner", Some(&text(owner)));
         if worked {
             change.set("credited_at", milliseconds(now));
-            if seen.is_credited(now) {
+            if seen.credits(now).is_some() {
                 change.add("credits", 1);
             } else {
                 change.set("credits", number(1));
@@ -373,7 +414,7 @@ impl Store {
         self.update(app, change).await.map(drop)
     }
 
-    /// Closes the App's way to GitHub: for all, or for one key.
+    /// Closes the App's way to GitHub: for all, or for one key. If it is closed for longer already, it stays so.
     pub(crate) async fn close_way(
         &self,
         app: &RowKey,
@@ -383,7 +424,11 @@ impl Store {
         now: Timestamp,
     ) -> Result<()> {
         let mut change = match fingerprint {
-            None => failing(refusal),
+            None => {
+                let mut change = failing(refusal);
+                require_not_failed(&mut change, NOT_FAILED_FOR_LONGER, now);
+                change
+            }
             Some(fingerprint) => {
                 let mut keys = seen.refused_keys();
                 keys.retain(|_, until| is_ahead(*until, now));
@@ -424,7 +469,7 @@ fn leasing(owner: &str, now: Timestamp) -> Expression {
         ("lease_until", milliseconds(now + LEASE)),
         ("ttl", seconds(now + KEPT)),
     ]);
-    let times = [(":now", milliseconds(now)), (":farthest", milliseconds(now + LEASE + APART))];
+    let times = [(":now", milliseconds(now)), (":farthest", milliseconds(now + LEASE + APART)), number_type()];
     change.require_that(NOT_LEASED, times);
     change
 }
@@ -432,8 +477,12 @@ fn leasing(owner: &str, now: Timestamp) -> Expression {
 /// On condition that nothing stands against a call with this key. `:now` is given already.
 fn require_open(change: &mut Expression, fingerprint: &str, now: Timestamp) {
     change.call("#key", fingerprint);
-    change.require_that(NOT_FAILED, [(":longest", milliseconds(now + LONGEST_FAILURE))]);
+    require_not_failed(change, NOT_FAILED, now);
     change.require_that(NOT_REFUSED, []);
+}
+
+fn require_not_failed(change: &mut Expression, condition: &str, now: Timestamp) {
+    change.require_that(condition, [(":longest", milliseconds(now + LONGEST_FAILURE)), number_type()]);
 }
 
 fn failing(failure: Remembered) -> Expression {

@@ -46,6 +46,11 @@ impl AwsError {
         Self { kind: kind(&error), code, request_id, refusal, whole: error.into() }
     }
 
+    /// Whether the caller's role may not do it.
+    pub fn is_denied(&self) -> bool {
+        self.code.as_deref() == Some("AccessDeniedException")
+    }
+
     /// The SDK's error, for whoever made the call with credentials of their own. No function may log it.
     pub fn whole(&self) -> &(dyn std::error::Error + 'static) {
         self.whole.as_ref()

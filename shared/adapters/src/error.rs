@@ -3,6 +3,9 @@
 //! It knows no HTTP: a function matches it in full and turns it into its own kind of answer in one place. The text
 //! of a variant is ours and may be shown; what a vendor said is its source and is only logged.
 
+use std::sync::Arc;
+
+use crate::aws::AwsError;
 use crate::github;
 
 /// What a source may be: anything that can cross a task boundary.
@@ -43,7 +46,7 @@ pub enum Error {
         id: String,
         /// What Secrets Manager or the connection said.
         #[source]
-        source: Source,
+        source: Arc<AwsError>,
     },
 
     /// A DynamoDB call failed after the SDK's own retries.

@@ -4,6 +4,8 @@
 //! [`MAX_AGE`], knows the current and the previous version, and looks again when nothing it knows fits, at most once
 //! in [`REFRESH_INTERVAL`]. A secret that is not configured is looked at as rarely: a flood of forged requests costs one look in that time
 //! either way, configuring is seen within it, and a rotation that tells GitHub of the new value 35 s after writing it is always seen.
+//! One that could not be read, while no version is known, is read again at the next request, since a single call is lost now and then; from
+//! the second failure on once in [`UNREAD_FOR`]: a flood in an outage costs one look in that time, and its end is seen within it.
 //! <https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html>
 
 use std::sync::Arc;
@@ -24,6 +26,10 @@ pub const MAX_AGE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The least time between two reads that were caused by a value that did not fit, or by there being none.
 pub const REFRESH_INTERVAL: SignedDuration = SignedDuration::from_secs(30);
+
+/// The least time between two reads of a secret of which nothing is known while Secrets Manager fails. Every honest request is refused
+/// meanwhile, so it is shorter than [`REFRESH_INTERVAL`].
+const UNREAD_FOR: SignedDuration = SignedDuration::from_secs(5);
 
 /// What an unconfigured secret is, to the operator.
 const EMPTY: &str = "it is empty";
@@ -59,13 +65,15 @@ enum Version<T> {
     Good(Arc<T>),
     /// Something else, and what is wrong with it.
     Malformed(String),
+    /// Whatever it is, Secrets Manager did not give it.
+    Unread(Arc<AwsError>),
 }
 
 impl<T> Version<T> {
     fn good(&self) -> Option<&Arc<T>> {
         match self {
             Self::Good(value) => Some(value),
-            Self::None | Self::Malformed(_) => None,
+            Self::None | Self::Malformed(_) | Self::Unread(_) => None,
         }
     }
 }
@@ -100,7 +108,7 @@ impl<T: Stored> Secret<T> {
         let mut cache = self.cache.lock().await;
         if now >= cache.due_at {
             let with_previous = cache.previous_known;
-            self.read(&mut cache, now, with_previous).await?;
+            self.read(&mut cache, now, with_previous).await;
         }
         self.usable(&cache)
     }
@@ -116,11 +124,11 @@ impl<T: Stored> Secret<T> {
             return Ok(None);
         }
         cache.refreshed_at = Some(now);
-        self.read(&mut cache, now, true).await?;
+        self.read(&mut cache, now, true).await;
         self.usable(&cache).map(Some)
     }
 
-    async fn read(&self, cache: &mut Cache<T>, now: Timestamp, with_previous: bool) -> Result<()> {
+    async fn read(&self, cache: &mut Cache<T>, now: Timestamp, with_previous: bool) {
         let (current, previous) = tokio::join!(self.get("AWSCURRENT"), async {
             if with_previous { Some(self.get("AWSPREVIOUS").await) } else { None }
         });
@@ -128,12 +136,17 @@ impl<T: Stored> Secret<T> {
         let before = match current {
             Ok(version) => std::mem::replace(&mut cache.current, version),
             Err(error) if kept => {
-                tracing::warn!(error = error.chain(), "the secret could not be read again; the known version stays");
+                tracing::warn!(%error, "the secret could not be read again; the known version stays");
                 // Without this every request of an outage would wait for the read's time-out.
                 cache.due_at = now + REFRESH_INTERVAL;
-                return Ok(());
+                return;
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                let again = matches!(cache.current, Version::Unread(_));
+                cache.due_at = if again { now + UNREAD_FOR } else { now };
+                cache.current = Version::Unread(Arc::new(error));
+                return;
+            }
         };
         let previous = match previous {
             None if cache.current.good().is_none() => Some(self.get("AWSPREVIOUS").await),
@@ -143,7 +156,7 @@ impl<T: Stored> Secret<T> {
             match previous {
                 Ok(version) => cache.previous = version,
                 Err(error) => {
-                    tracing::warn!(error = error.chain(), "the previous version of the secret is not readable");
+                    tracing::warn!(%error, "the previous version of the secret is not readable");
                     // It is the one that was in service until now.
                     if cache.current.good().is_none() && before.good().is_some() {
                         cache.previous = before;
@@ -158,19 +171,15 @@ impl<T: Stored> Secret<T> {
             }
         }
         cache.due_at = now + cache.lasts();
-        Ok(())
     }
 
-    async fn get(&self, stage: &str) -> Result<Version<T>> {
+    async fn get(&self, stage: &str) -> Result<Version<T>, AwsError> {
         let answer = self.client.get_secret_value().secret_id(&self.id).version_stage(stage).send().await;
         let output = match answer {
             Ok(output) => output,
             Err(error) => match error.as_service_error() {
                 Some(GetSecretValueError::ResourceNotFoundException(_)) => return Ok(Version::None),
-                _ => {
-                    let source = AwsError::of(error).into();
-                    return Err(Error::SecretUnreadable { id: self.name().to_owned(), source });
-                }
+                _ => return Err(AwsError::of(error)),
             },
         };
         let value = match text(output) {
@@ -188,6 +197,9 @@ impl<T: Stored> Secret<T> {
         match (&cache.current, versions.is_empty()) {
             (_, false) => Ok(versions),
             (Version::Malformed(reason), true) => Err(self.not_configured(reason.as_str())),
+            (Version::Unread(error), true) => {
+                Err(Error::SecretUnreadable { id: self.name().to_owned(), source: Arc::clone(error) })
+            }
             (_, true) => Err(self.not_configured(EMPTY)),
         }
     }
@@ -202,7 +214,7 @@ impl<T> Cache<T> {
     fn lasts(&self) -> SignedDuration {
         match self.current {
             Version::Good(_) => MAX_AGE,
-            Version::Malformed(_) | Version::None => REFRESH_INTERVAL,
+            Version::Malformed(_) | Version::None | Version::Unread(_) => REFRESH_INTERVAL,
         }
     }
 }

@@ -473,6 +473,50 @@ async fn revoking_works_whatever_scope_policy_and_secret_say() {
     assert_eq!(counter.ask_cold(revoke).await.unwrap()["revoked"], true);
 }
 
+/// GitHub refuses everything for a while after many bad credentials, and every caller may send some to be revoked.
+#[tokio::test]
+async fn made_up_and_dead_tokens_reach_github_a_few_times_a_minute() {
+    let counter = Counter::open().await;
+    let revoke = |token: &str| json!({"action": "revoke", "token": token});
+    let answer = counter.ask_cold(json!({})).await.unwrap();
+    let dead = counter.ask_cold(json!({"permissions": {"contents": "read"}})).await.unwrap();
+    counter.ask_cold(revoke(token_of(&dead))).await.unwrap();
+    counter.github.clear_requests();
+    let mut refused = 0;
+    for n in 0..20 {
+        for token in [format!("ghs_madeup{n}"), token_of(&dead).to_owned()] {
+            if let Err(failure) = counter.ask_cold(revoke(&token)).await {
+                assert_eq!(failure.error_type.name(), "RateLimited");
+                assert!(failure.message.contains("this one is not revoked"), "{}", failure.message);
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((counter.github.requests().len(), refused), (5, 35));
+    let revoked = counter.ask_cold(revoke(token_of(&answer))).await.unwrap();
+    assert_eq!(revoked, json!({"revoked": true, "dropped": true}), "a token of this function is always revoked");
+    counter.pass(61);
+    counter.ask_cold(revoke("ghs_madeup")).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_revoking_meets_is_named_and_a_lock_out_holds_for_the_app() {
+    let counter = Counter::open().await;
+    let answer = counter.ask_cold(json!({})).await.unwrap();
+    let revoke = json!({"action": "revoke", "token": token_of(&answer)});
+    let status = |message: &str| FaultKind::Status(403, json!({"message": message}).to_string(), vec![]);
+    for (message, error_type) in [
+        ("Something that GitHub has never said before.", "Refused"),
+        ("Maximum number of login attempts exceeded. Please try again later.", "LockedOut"),
+    ] {
+        counter.github.fault(Fault::once("/installation/token", status(message)));
+        let (found, message) = counter.refusal(&counter.environment(), revoke.clone()).await;
+        assert_eq!(found, error_type, "{message}");
+    }
+    let (found, _) = counter.refusal(&counter.environment(), json!({"permissions": {"contents": "read"}})).await;
+    assert_eq!((found, counter.asked()), ("LockedOut", 1));
+}
+
 #[tokio::test]
 async fn who_revokes_again_and_again_does_not_make_github_mint_each_time() {
     let counter = Counter::open().await;
@@ -584,6 +628,30 @@ async fn made_up_installations_cost_a_few_calls_and_no_rows() {
 }
 
 #[tokio::test]
+async fn while_installations_cannot_be_listed_made_up_ones_get_neither_row_nor_mint() {
+    let counter = Counter::open().await;
+    let policy = json!({"profiles": {"agents": {"installations": "all"}}}).to_string();
+    let cold = || counter.environment_with(Policy::parse(&policy).unwrap());
+    counter.github.create_repository("other/app", true);
+    let other = counter.github.install("other", fake_github::Selection::All);
+    let read = |name: &str| json!({"installation_id": other, "permissions": {name: "read"}});
+    counter.ask(&cold(), read("contents")).await.unwrap();
+    let rows = counter.dynamodb.scan("Tokens").len();
+
+    counter.pass(3700);
+    let list = Fault { method: Some("GET".to_owned()), ..Fault::always("/app/installations", FaultKind::ServerError) };
+    counter.github.fault(list);
+    counter.github.clear_requests();
+    for n in 0..30 {
+        let (error_type, _) = counter.refusal(&cold(), json!({"installation_id": 900_000 + n})).await;
+        assert_eq!(error_type, "GitHubUnavailable");
+    }
+    assert_eq!((counter.asked(), counter.dynamodb.scan("Tokens").len()), (0, rows));
+    counter.ask(&cold(), read("issues")).await.expect("it stood on the last list");
+    counter.ask(&cold(), json!({})).await.expect("the secret's own is not made up");
+}
+
+#[tokio::test]
 async fn the_answer_says_whose_the_token_is() {
     let counter = Counter::open().await;
     let whose =
@@ -655,6 +723,35 @@ async fn a_malformed_version_takes_no_good_one_out_of_service_while_secrets_mana
         counter.ask(&app, json!({"permissions": {name: "read"}})).await.unwrap();
     }
     assert_eq!(counter.secrets.calls().len(), 2, "one look at both versions");
+}
+
+#[tokio::test]
+async fn trouble_with_secrets_manager_is_told_from_a_role_that_may_not_read() {
+    let counter = Counter::open().await;
+    let fail = |fault| counter.secrets.fail(local_aws::Rule::new(fault).operation("GetSecretValue"));
+    for fault in [local_aws::Fault::ServerError, local_aws::Fault::Unreachable] {
+        fail(fault);
+        let (error_type, message) = counter.refusal(&counter.environment(), json!({})).await;
+        assert!(error_type == "Busy" && message.contains("Try again") && !message.contains("role"), "{message}");
+        counter.secrets.clear_faults();
+    }
+    fail(local_aws::Fault::AccessDenied);
+    let (error_type, message) = counter.refusal(&counter.environment(), json!({})).await;
+    assert!(error_type == "NotConfigured" && message.contains("let the function's role read it"), "{message}");
+
+    // One lost call costs nobody a wait; an outage is looked at once in 5 s.
+    let app = counter.environment();
+    counter.secrets.clear_calls();
+    for (passed, reads) in [(0, 2), (4, 2), (1, 3)] {
+        counter.pass(passed);
+        for _ in 0..10 {
+            counter.ask(&app, json!({})).await.unwrap_err();
+        }
+        assert_eq!(counter.secrets.calls().len(), reads);
+    }
+    counter.secrets.clear_faults();
+    counter.pass(5);
+    counter.ask(&app, json!({})).await.unwrap();
 }
 
 /// One ask out of few names, which are those of repositories and of permissions alike.

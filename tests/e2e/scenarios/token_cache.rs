@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use local_aws::lambda::{Function, binary};
 use local_aws::{Fault as TableFault, Rule};
 use serde_json::{Value, json};
-use stack::Stack;
+use stack::{APP_SECRET_ID, Stack, app_secret};
 
 use crate::harness::counter::{Counter, token_of};
 
@@ -432,4 +432,127 @@ async fn who_waits_in_vain_is_told_for_whom() {
     assert_eq!(refused.error_type.name(), "Busy");
     assert!(refused.message.contains("another environment is getting this token"), "{}", refused.message);
     assert_eq!(counter.asked(), 1);
+}
+
+/// What GitHub says to a JSON Web Token of an issuer that it does not know, or not with this key.
+const NOT_THE_APP: [(u16, &str); 2] = [(404, "Integration not found"), (401, "A JSON web token could not be decoded")];
+
+fn says(status: u16, message: &str) -> FaultKind {
+    FaultKind::Status(status, json!({"message": message}).to_string(), vec![])
+}
+
+#[tokio::test]
+async fn a_version_with_a_wrong_client_id_takes_no_good_one_out_of_service() {
+    for (status, message) in NOT_THE_APP {
+        let counter = Counter::open().await;
+        let mut wrong = app_secret(&counter.github, counter.installation);
+        wrong["client_id"] = json!("Iv23liWrongWrongWrong");
+        counter.secrets.put(APP_SECRET_ID, &wrong).await;
+        // Both versions name the same App by its id and have the same key, so the same item of the table.
+        counter.github.fault(Fault::once(MINT, says(status, message)));
+        counter.ask_cold(json!({})).await.unwrap();
+        assert_eq!(counter.asked(), 2, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_lock_out_and_a_lost_installation_hold_for_all_scopes() {
+    let locked = "Maximum number of login attempts exceeded. Please try again later.";
+    for (kind, error_type) in [(says(403, locked), "LockedOut"), (says(404, "Not Found"), "InstallationNotFound")] {
+        let counter = Counter::open().await;
+        counter.github.fault(Fault::always(MINT, kind));
+        for ask in scopes() {
+            assert_eq!(counter.ask_cold(ask).await.unwrap_err().error_type.name(), error_type);
+        }
+        assert_eq!(counter.asked(), 1, "{error_type}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_could_not_be_found_again_is_not_shared() {
+    let counter = Counter::open().await;
+    let ask = json!({"repositories": ["app"]});
+    // After the lease of the scope, and the lease of the way to GitHub and its end, comes where the token is.
+    counter.dynamodb.fail(Rule::new(TableFault::AccessDenied).operation("UpdateItem").after(3).times(1));
+    let answer = counter.ask_cold(ask.clone()).await.unwrap();
+    let items = counter.dynamodb.scan("Tokens");
+    assert!(!items.iter().any(|item| item["cache_key"].as_str().unwrap().starts_with("token#")), "{items:?}");
+    assert!(!items.iter().any(|item| item.get("lease_owner").is_some()), "nobody waits for it: {items:?}");
+    counter.ask_cold(json!({"action": "revoke", "token": token_of(&answer)})).await.unwrap();
+    let next = counter.ask_cold(ask).await.unwrap();
+    assert!(!counter.github.scope_of(token_of(&next)).unwrap().revoked);
+}
+
+#[tokio::test]
+async fn a_shorter_wait_does_not_end_a_longer_one() {
+    let counter = Counter::open().await;
+    let app = counter.environment();
+    let answer = counter.ask(&app, json!({})).await.unwrap();
+    counter.github.fault(Fault::once(MINT, FaultKind::RateLimitSecondary(600)));
+    counter.ask(&app, scopes()[0].clone()).await.unwrap_err();
+    // Revoking does not wait, and meets a wait of its own.
+    counter.github.fault(Fault::once("/installation/token", FaultKind::TooMany(9)));
+    counter.ask(&app, json!({"action": "revoke", "token": token_of(&answer)})).await.unwrap_err();
+    counter.pass(10);
+    counter.github.clear_requests();
+    for app in [&app, &counter.environment()] {
+        let failure = counter.ask(app, scopes()[1].clone()).await.unwrap_err();
+        assert!(failure.retry_after.unwrap().as_secs() > 580, "{failure:?}");
+    }
+    assert_eq!(counter.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_lease_or_failure_of_another_type_is_none() {
+    let counter = Counter::open().await;
+    let ask = json!({"repositories": ["app"]});
+    let stranger = |item: &mut Value| {
+        for name in ["lease_until", "failure_until", "credited_at", "credits", "revoked_at", "revokes"] {
+            item[name] = json!("9999999999999");
+        }
+        item["lease_owner"] = json!("a stranger");
+        item["failure"] = json!("RateLimited");
+    };
+    with_item(&counter, &ask, stranger).await;
+    let shared = counter.dynamodb.scan("Tokens").into_iter();
+    for mut item in shared.filter(|item| item["cache_key"].as_str().unwrap().starts_with("app#")) {
+        stranger(&mut item);
+        item["refused_keys"] = json!({fake_github::AppKey::first().fingerprint.clone(): "9999999999999"});
+        counter.dynamodb.put("Tokens", &item);
+    }
+    let answer = counter.ask_cold(ask).await.unwrap();
+    assert_eq!((&answer["cached"], counter.asked()), (&json!(false), 2));
+    let shared = counter.dynamodb.scan("Tokens").into_iter();
+    let ways: Vec<_> = shared.filter(|item| item["cache_key"].as_str().unwrap().starts_with("app#")).collect();
+    assert!(ways.iter().all(|way| way.get("lease_owner").is_none() && way["credits"] == 1), "{ways:?}");
+}
+
+/// A function that Lambda ends after this long is killed there without an answer.
+#[tokio::test]
+async fn whatever_hangs_is_named_before_lambda_ends_the_invocation() {
+    let stack = Stack::start().await;
+    let policy = r#"{"profiles": {"agents": {"installations": "all"}}}"#;
+    let hurried = |name: &str| {
+        let function = many(&stack, name, 1).timeout(std::time::Duration::from_secs(4));
+        stack.lambda.add(function.variable("TOKEN_POLICY", policy));
+    };
+    let late = || TableFault::Delay(std::time::Duration::from_secs(20));
+
+    hurried("listing");
+    let list = Fault { method: Some("GET".to_owned()), ..Fault::always("/app/installations", FaultKind::Hang) };
+    stack.github.fault(list);
+    let refused = stack.lambda.invoke("listing", json!({"installation_id": 900_000})).await.unwrap_err();
+    assert_eq!(refused.error_type, "GitHubUnavailable", "{refused}");
+    stack.github.clear_faults();
+
+    hurried("reading");
+    stack.secrets.fail(Rule::new(late()).operation("GetSecretValue"));
+    let refused = stack.lambda.invoke("reading", json!({})).await.unwrap_err();
+    assert!(refused.error_type == "Busy" && refused.message.contains("konduktor/app could not be read"), "{refused}");
+    stack.secrets.clear_faults();
+
+    hurried("sharing");
+    stack.dynamodb.fail(Rule::new(late()));
+    let refused = stack.lambda.invoke("sharing", json!({})).await.unwrap_err();
+    assert!(refused.error_type == "Busy" && refused.message.contains("the table of tokens"), "{refused}");
 }

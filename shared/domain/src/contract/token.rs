@@ -406,7 +406,7 @@ error_types! {
     LockedOut,
     /// GitHub, or the way to it, failed.
     GitHubUnavailable,
-    /// There was no time left to wait for whoever mints this token.
+    /// There was no time left to wait for whoever mints this token, or for AWS.
     Busy,
 }
 
