@@ -133,7 +133,7 @@ GRANTED = {
     "reconcile": {
         "ConditionCheckItem TasksTable", "ConditionCheckItem PullRequestsTable",
         "GetItem TasksTable", "Query TasksTable", "Scan TasksTable", "UpdateItem TasksTable",
-        "BatchGetItem PullRequestsTable", "GetItem PullRequestsTable", "PutItem PullRequestsTable", "Query PullRequestsTable",
+        "BatchGetItem TasksTable", "BatchGetItem PullRequestsTable", "GetItem PullRequestsTable", "PutItem PullRequestsTable", "Query PullRequestsTable",
         "UpdateItem PullRequestsTable",
         "Query due-index", "InvokeFunction token:reconcile",
     },
