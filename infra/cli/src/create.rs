@@ -433,7 +433,7 @@ impl CtrlC {
             runtime.block_on(async {
                 while pressed.recv().await.is_some() {
                     if let Some(words) = *said.lock().unwrap_or_else(PoisonError::into_inner) {
-                        eprintln!("{}: {words}", crate::NAME);
+                        output::note(&format!("{}: {words}", crate::NAME));
                         std::process::exit(1);
                     }
                 }

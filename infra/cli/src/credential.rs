@@ -91,7 +91,7 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
     }
     if let Some(user) = description.username.as_deref().filter(|user| !["", USER, NOBODY].contains(user)) {
         // Without a word git asks for a password that there is nobody to type.
-        eprintln!("{}: {}", crate::NAME, another_user(user));
+        output::note(&format!("{}: {}", crate::NAME, another_user(user)));
         return Ok(());
     }
     match description.scope(&arguments) {
