@@ -297,6 +297,16 @@ async fn a_run_that_begins_meanwhile_does_not_end_one_whose_value_is_in_service(
 }
 
 #[tokio::test]
+async fn a_rotation_to_the_webhook_secret_in_service_is_refused() {
+    let stack = Stack::start().await;
+    let operator = Operator::new(&stack);
+    operator.file("mine", &format!("{WEBHOOK_SECRET}\u{200b}\n"));
+    let line = operator.refused(&[&ROTATE_SECRET[..], &["--webhook-secret-file", "mine"]].concat()).await;
+    assert!(line.starts_with("this is the webhook secret that is in service"), "{line}");
+    assert_eq!(stack.secrets.versions(WEBHOOK_SECRET_ID).await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_rotation_to_the_key_in_service_is_refused() {
     let stack = Stack::start().await;
     let operator = Operator::new(&stack);
