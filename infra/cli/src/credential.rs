@@ -29,6 +29,9 @@ pub(crate) const USER: &str = "x-access-token";
 /// Whom people write into URLs for GitHub without meaning anybody: `https://git@github.com/…`, as over SSH.
 const NOBODY: &str = "git";
 
+/// GitHub gives out no longer login; a token is longer.
+const LONGEST_LOGIN: usize = 39;
+
 /// What a git of 2.46 and later announces: it then takes a whole header, and tells no other helper.
 /// <https://git-scm.com/docs/git-credential#_input_output_format>
 const AUTHTYPE: &str = "authtype";
@@ -101,8 +104,10 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
 }
 
 fn another_user(user: &str) -> Failure {
+    // Some write a token there.
+    let user = if user.len() > LONGEST_LOGIN { "another user" } else { &format!("the user {user}") };
     Failure::new(format!(
-        "the URL names the user {user}, whose password this is not: take the name out of the URL to use the App's tokens"
+        "the URL names {user}, whose password this is not: take the name out of the URL to use the App's tokens"
     ))
 }
 
