@@ -12,12 +12,12 @@
 
 mod page;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use adapters::github::app::AppKey;
-use adapters::github::{App, Client, Error, NewApp};
+use adapters::github::{Account as Owner, App, Client, Error, NewApp};
 use adapters::secrets::AppSecret;
 use clap::Args;
 use domain::ids::Issuer;
@@ -272,16 +272,7 @@ impl Creation {
     /// What the App is that it was not asked to be. Its name may be changed on GitHub's page, and nothing else.
     fn differences(&self, app: &App) -> Vec<String> {
         let mut differences = Vec::new();
-        if let (Some(asked), Some(owner)) = (&self.arguments.organization, &app.owner)
-            && !owner.login.eq_ignore_ascii_case(asked)
-        {
-            differences.push(format!("it belongs to {} and not to {asked}", owner.name()));
-        }
-        if let (None, Some(owner)) = (&self.arguments.organization, &app.owner)
-            && owner.kind == "Organization"
-        {
-            differences.push(format!("it belongs to the organization {} and not to your own account", owner.name()));
-        }
+        differences.extend(wrong_owner(self.arguments.organization.as_deref(), app.owner.as_ref()));
         // GitHub adds this one to any other.
         let beside = |(name, _): &(&str, &str)| *name != "metadata";
         let asked = permissions(&self.arguments).into_iter().filter(beside);
@@ -290,7 +281,7 @@ impl Creation {
             let has = app.permissions.iter().map(|(name, level)| format!("{name}: {level}")).collect::<Vec<_>>();
             differences.push(format!("it has the permissions {}", has.join(", ")));
         }
-        if app.events != EVENTS {
+        if BTreeSet::from_iter(app.events.iter().map(String::as_str)) != BTreeSet::from(EVENTS) {
             differences.push(format!("it subscribes to the events {}", app.events.join(", ")));
         }
         differences
@@ -344,9 +335,7 @@ impl Creation {
         configure::introduce(&github, progress);
         let secret = Secret::new(&stack.session, &stack.webhook_secret);
         let signing = WebhookSecretValue::current(&secret).await?;
-        if browser.is_some() {
-            self.check_hook(&github).await?;
-        }
+        self.check_hook(&github).await?;
         configure::hand_over(&github, &secret, &signing, url, progress).await?;
         let page = browser.map(|browser| browser.tell(Ok(github.app.clone())));
         self.wait_for_installation(&github, page.is_some()).await?;
@@ -366,7 +355,8 @@ impl Creation {
         if self.arguments.json { output::write_json(summary.to_string()) } else { Ok(()) }
     }
 
-    /// Whether the App that was just made delivers where it was asked to, before anything is changed about it.
+    /// Whether the App delivers where it was asked to, before anything is changed about it. In a run that goes on as well: the one
+    /// before may have been ended between keeping the key and this.
     async fn check_hook(&self, github: &GitHubApp) -> Result<(), Failure> {
         let hook = github.hook_config().await?;
         if hook.url.as_deref() == Some(self.webhook_url.as_str()) {
@@ -415,6 +405,20 @@ impl Creation {
     }
 }
 
+/// Whose an App is, if it is neither the organization's that was asked for nor, where none was, a person's.
+fn wrong_owner(asked: Option<&str>, owner: Option<&Owner>) -> Option<String> {
+    let owner = match owner {
+        Some(owner) if asked.map_or(owner.kind == "User", |login| owner.login.eq_ignore_ascii_case(login)) => {
+            return None;
+        }
+        Some(owner) if owner.kind.is_empty() => owner.name().to_owned(),
+        Some(owner) => format!("the {} {}", owner.kind.to_ascii_lowercase(), owner.name()),
+        None => "an account that GitHub does not name".to_owned(),
+    };
+    let asked = asked.map_or_else(|| "your own account".to_owned(), |login| format!("the organization {login}"));
+    Some(format!("it belongs to {owner} and not to {asked}"))
+}
+
 /// What Ctrl-C does. A thread of its own hears it, so that it ends a question at the terminal too.
 struct CtrlC(Arc<Mutex<Option<&'static str>>>);
 
@@ -433,7 +437,7 @@ impl CtrlC {
             runtime.block_on(async {
                 while pressed.recv().await.is_some() {
                     if let Some(words) = *said.lock().unwrap_or_else(PoisonError::into_inner) {
-                        eprintln!("{}: {words}", crate::NAME);
+                        output::note(&format!("{}: {words}", crate::NAME));
                         std::process::exit(1);
                     }
                 }
@@ -484,4 +488,30 @@ fn usual_name(organization: Option<&str>) -> String {
     };
     let name: String = format!("konduktor-{own}").chars().take(LONGEST_NAME).collect();
     name.trim_end_matches('-').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::wrong_owner;
+
+    #[test]
+    fn an_app_is_of_the_owner_that_was_asked_for_and_of_nobody_else() {
+        let owner = |kind: &str, login: &str| serde_json::from_value(json!({"type": kind, "login": login})).unwrap();
+        for (asked, kind, login) in [(None, "User", "ann"), (Some("acme"), "Organization", "Acme")] {
+            assert_eq!(wrong_owner(asked, Some(&owner(kind, login))), None);
+        }
+        for (asked, kind, login, words) in [
+            (None, "Organization", "acme", "the organization acme and not to your own account"),
+            (None, "Enterprise", "acme", "the enterprise acme and not to your own account"),
+            (None, "", "ann", "ann and not to your own account"),
+            (Some("acme"), "User", "ann", "the user ann and not to the organization acme"),
+        ] {
+            assert_eq!(wrong_owner(asked, Some(&owner(kind, login))).unwrap(), format!("it belongs to {words}"));
+        }
+        for asked in [None, Some("acme")] {
+            assert!(wrong_owner(asked, None).unwrap().contains("an account that GitHub does not name"));
+        }
+    }
 }

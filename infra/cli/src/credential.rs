@@ -29,6 +29,9 @@ pub(crate) const USER: &str = "x-access-token";
 /// Whom people write into URLs for GitHub without meaning anybody: `https://git@github.com/…`, as over SSH.
 const NOBODY: &str = "git";
 
+/// GitHub gives out no longer login; a token is longer.
+const LONGEST_LOGIN: usize = 39;
+
 /// What a git of 2.46 and later announces: it then takes a whole header, and tells no other helper.
 /// <https://git-scm.com/docs/git-credential#_input_output_format>
 const AUTHTYPE: &str = "authtype";
@@ -91,7 +94,7 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
     }
     if let Some(user) = description.username.as_deref().filter(|user| !["", USER, NOBODY].contains(user)) {
         // Without a word git asks for a password that there is nobody to type.
-        eprintln!("{}: {}", crate::NAME, another_user(user));
+        output::note(&format!("{}: {}", crate::NAME, another_user(user)));
         return Ok(());
     }
     match description.scope(&arguments) {
@@ -101,8 +104,10 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
 }
 
 fn another_user(user: &str) -> Failure {
+    // Some write a token there.
+    let user = if user.len() > LONGEST_LOGIN { "another user" } else { &format!("the user {user}") };
     Failure::new(format!(
-        "the URL names the user {user}, whose password this is not: take the name out of the URL to use the App's tokens"
+        "the URL names {user}, whose password this is not: take the name out of the URL to use the App's tokens"
     ))
 }
 

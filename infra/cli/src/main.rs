@@ -2,6 +2,9 @@
 //!
 //! One module per subcommand; each says in one line on standard error what to do when it fails.
 
+// Other people's text goes to a terminal through `output`, which takes out of it what a terminal would act on.
+#![warn(clippy::print_stderr)]
+
 mod aws;
 mod board;
 mod clock;
@@ -83,7 +86,7 @@ async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
         Ok(status) => status,
         Err(failure) => {
-            eprintln!("{NAME}: {failure}");
+            output::note(&format!("{NAME}: {failure}"));
             ExitCode::FAILURE
         }
     }

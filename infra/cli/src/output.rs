@@ -1,5 +1,6 @@
 //! Standard output: what may be written there, how wide it is and whether it takes colours.
 
+use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::{Command, Stdio};
 
@@ -19,6 +20,12 @@ pub(crate) struct Terminal {
     pub(crate) rows: usize,
     pub(crate) colours: bool,
 }
+
+/// What turns a style off, and what turns those on that are not plain.
+const PLAIN: &str = "\u{1b}[0m";
+const STRONG: &str = "\u{1b}[1m";
+const FAINT: &str = "\u{1b}[2m";
+const ALARMING: &str = "\u{1b}[31m";
 
 /// How a piece of text is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,13 +53,13 @@ impl Terminal {
     }
 
     pub(crate) fn paint(self, text: &str, style: Style) -> String {
-        let code = match style {
-            Style::Strong => "1",
-            Style::Faint => "2",
-            Style::Alarming => "31",
+        let begin = match style {
+            Style::Strong => STRONG,
+            Style::Faint => FAINT,
+            Style::Alarming => ALARMING,
             Style::Plain => return text.to_owned(),
         };
-        if self.colours { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+        if self.colours { format!("{begin}{text}{PLAIN}") } else { text.to_owned() }
     }
 }
 
@@ -89,15 +96,39 @@ impl Progress {
     }
 }
 
-/// Writes to standard output. A reader who has seen enough (`| head`) is no failure.
-pub(crate) fn write(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+/// Writes a line to standard error. Other people's text in it cannot write to the terminal. A reader who has gone stops nothing.
+pub(crate) fn note(line: &str) {
+    Progress::BesideJson.say(line);
+}
+
+/// Writes to standard output what is not JSON ([`write_json`]); of all that a terminal would act on nothing but lines, tabs and our
+/// own colours. A reader who has seen enough (`| head`) is no failure.
+pub(crate) fn write(text: impl AsRef<str>) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(harmless(text.as_ref()).as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::new(format!("standard output cannot be written: {error}")))
         }
         _ => Ok(()),
     }
+}
+
+/// The text itself where there is nothing to take out: a copy of a token would be left behind.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| (c.is_control() && c != '\n' && c != '\t') || is_directional(c);
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    let (mut clean, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find(acts) {
+        let (before, from) = rest.split_at(at);
+        clean.push_str(before);
+        let ours = [PLAIN, STRONG, FAINT, ALARMING].into_iter().find(|code| from.starts_with(code));
+        clean.push_str(ours.unwrap_or(" "));
+        rest = &from[ours.map_or_else(|| from.chars().next().map_or(0, char::len_utf8), str::len)..];
+    }
+    clean.push_str(rest);
+    Cow::Owned(clean)
 }
 
 /// Writes what may be longer than the terminal, through the pager that `PAGER` names (`less` unless set) where somebody is
@@ -115,7 +146,7 @@ pub(crate) fn page(text: &str, terminal: Terminal) -> Result<(), Failure> {
     }
     let Ok(mut pages) = command.spawn() else { return write(text) };
     // Who quits before the end has seen enough.
-    let _ = pages.stdin.take().map(|mut stdin| stdin.write_all(text.as_bytes()));
+    let _ = pages.stdin.take().map(|mut stdin| stdin.write_all(harmless(text).as_bytes()));
     match pages.wait() {
         // The shell's word for a command that is not there.
         Ok(status) if status.code() == Some(127) => write(text),
@@ -148,6 +179,15 @@ pub(crate) fn json_line(json: &str) -> Zeroizing<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_keeps_its_lines_and_our_colours_and_nothing_else_that_a_terminal_acts_on() {
+        let terminal = Terminal { columns: 80, rows: 24, colours: true };
+        let ours = format!("{}\t{}\n", terminal.paint("a", Style::Alarming), terminal.paint("b", Style::Strong));
+        assert!(matches!(harmless("plain\n\ttext"), Cow::Borrowed(_)));
+        assert_eq!(harmless(&ours), ours);
+        assert_eq!(harmless("a\u{1b}[2Jb\u{9b}31mc\u{202e}d\u{7f}e\r\n"), "a [2Jb 31mc d e \n");
+    }
 
     #[test]
     fn json_keeps_its_meaning_and_nothing_that_a_terminal_acts_on() {

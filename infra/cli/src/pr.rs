@@ -24,7 +24,6 @@ use crate::github_app::web_host;
 use crate::output;
 use crate::subject::{self, Subject};
 use crate::task::{self, Card, Table, Tasks};
-use crate::text::printable;
 use crate::token_function::{Function, TokenFunction};
 use checkout::Checkout;
 use github::{GitHub, NewPull, Pull};
@@ -136,7 +135,7 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
         let answer = json!({"url": html_url, "number": number, "repository": github.repository.full_name, "title": title,
             "head": head, "base": base.branch, "draft": draft, "opened": found.opened, "retitled": found.retitled,
             "reviewers_asked": asked, "task": id, "tag": tag.as_str(), "moved_from": from});
-        return output::write(format!("{answer}\n"));
+        return output::write_json(answer.to_string());
     }
     let Found { pull, opened, retitled } = found;
     let done = [
@@ -145,7 +144,7 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
         from.map(|from| format!("{id}: {from} → {}", Status::PrSubmitted)),
     ];
     for line in done.into_iter().flatten() {
-        eprintln!("{}", printable(&line));
+        output::note(&line);
     }
     output::write(format!("{}\n", pull.html_url))
 }
@@ -173,7 +172,7 @@ async fn pull_request(
     if let Some(checkout) = checkout
         && !checkout.is_in(&pushed)?
     {
-        eprintln!("{}: GitHub's {head} lacks commits of yours: push them as well", crate::NAME);
+        output::note(&format!("{}: GitHub's {head} lacks commits of yours: push them as well", crate::NAME));
     }
     if let Some(pull) = of_branch(github.open(head).await?, asked.base.as_deref(), base)? {
         return tag_it(github, card, tag, pull).await;

@@ -126,17 +126,28 @@ impl<'a> Secret<'a> {
                 return Err(self.changed());
             }
             // Of a run that was interrupted.
-            self.take_off(PENDING, &stages).await?;
+            if let Some(pending) = stages.get(PENDING) {
+                self.no_longer_pending(pending).await?;
+            }
             return Ok((Written::Unchanged, version.clone()));
         }
         let version = self.put(value, PENDING).await?;
         self.read_back(&version, value).await?;
         let placed = self.put_into_service(&version, over).await;
-        let stages = self.stages().await?;
-        if stages.get(PENDING) == Some(&version) {
-            self.take_off(PENDING, &stages).await?;
+        let settled = self.no_longer_pending(&version).await;
+        placed.and(settled).map(|()| (Written::New, version))
+    }
+
+    /// Takes AWSPENDING off a version. Where another run has taken it for its own meanwhile, there is nothing left to do, and what was
+    /// put into service is.
+    async fn no_longer_pending(&self, version: &str) -> Result<(), Failure> {
+        if self.stages().await?.get(PENDING).is_none_or(|holder| holder != version) {
+            return Ok(());
         }
-        placed.map(|()| (Written::New, version))
+        match self.move_stage(PENDING, Some(version.to_owned()), None).await {
+            Err(_) if self.stages().await?.get(PENDING).is_none_or(|holder| holder != version) => Ok(()),
+            done => done,
+        }
     }
 
     async fn put_into_service(&self, version: &str, over: &Current) -> Result<(), Failure> {
@@ -158,8 +169,8 @@ impl<'a> Secret<'a> {
 
     fn changed(&self) -> Failure {
         Failure::new(format!(
-            "somebody else changed the secret {} meanwhile: what they stored is in service, and nothing of this run is. \
-             See that it is what you want, and run this again if not",
+            "somebody else changed the secret {} meanwhile: what they stored is in service, and of this run \
+             nothing is in it. See that it is what you want, and run this again if not",
             self.id
         ))
     }

@@ -79,9 +79,27 @@ pub fn check_https(url: &str) -> Result<(), String> {
     let parsed = reqwest::Url::parse(url).map_err(|error| format!("{url} is not a URL ({error})"))?;
     let host = parsed.host_str().unwrap_or_default();
     let loopback = matches!(host, "127.0.0.1" | "localhost" | "[::1]") || host.ends_with(".localhost");
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return Err("it must not name a user or a password: a URL is shown and logged".to_owned());
+    }
     match parsed.scheme() {
         "https" => Ok(()),
         "http" if loopback => Ok(()),
         _ => Err(format!("{url} must begin with https://")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_https;
+
+    #[test]
+    fn a_url_that_is_shown_names_no_user_and_no_password() {
+        assert_eq!(check_https("https://github.example.com/api/v3"), Ok(()));
+        for url in ["https://ann@github.example.com", "https://ann:pa55@github.example.com", "https://:pa55@127.0.0.1/"]
+        {
+            let reason = check_https(url).unwrap_err();
+            assert!(reason.contains("a password") && !reason.contains("pa55"), "{reason}");
+        }
     }
 }

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pasted::trimmed;
+
 /// `<repository id>#<number>`: names a pull request for good, whatever its repository is called by then.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -53,7 +55,7 @@ macro_rules! number {
 
             /// Takes decimal digits, with blanks and line breaks around them: people paste them so.
             fn from_str(text: &str) -> Result<Self, NotAnId> {
-                let digits = text.trim();
+                let digits = trimmed(text);
                 if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
                     return Err(NotAnId);
                 }
@@ -107,7 +109,7 @@ impl FromStr for ClientId {
 
     /// Takes any text that is not blank: GitHub documents no shape. The blanks around it are not part of it.
     fn from_str(text: &str) -> Result<Self, NotAnIssuer> {
-        let text = text.trim();
+        let text = trimmed(text);
         if text.is_empty() { Err(NotAnIssuer) } else { Ok(Self(text.to_owned())) }
     }
 }
@@ -133,7 +135,7 @@ impl FromStr for Issuer {
 
     /// Takes an App ID, or a client id as GitHub gives them out: `Iv23liAbCdEf0123456789`, `lv1.0123456789abcdef`.
     fn from_str(text: &str) -> Result<Self, NotAnIssuer> {
-        let text = text.trim();
+        let text = trimmed(text);
         if let Ok(id) = text.parse::<AppId>() {
             return if id.0 > 0 { Ok(Self::App(id)) } else { Err(NotAnIssuer) };
         }

@@ -12,6 +12,7 @@ pub mod item;
 pub mod kid_tag;
 pub mod lifecycle;
 pub mod outcome;
+pub mod pasted;
 pub mod policy;
 pub mod protocol;
 pub mod pull_request;

@@ -698,8 +698,58 @@ async fn an_app_that_is_not_the_one_asked_for_is_shown_and_not_kept() {
     let back = browser.press(&form).await;
     browser.open(&back).await;
     let ended = running.ends().await;
-    assert!(!ended.ok && ended.stderr.contains("it belongs to mallory and not to acme"), "{ended:?}");
+    assert!(
+        !ended.ok && ended.stderr.contains("it belongs to the organization mallory and not to the organization acme"),
+        "{ended:?}"
+    );
     assert!(!is_kept(&stack).await);
+
+    let stack = deployed().await;
+    let operator = Operator::new(&stack);
+    let mut running = operator.start(&CREATE);
+    let url = running.shows(PAGE).await;
+    let mut browser = Browser::new();
+    let mut form = browser.open(&url).await.form();
+    form.action = form.action.replace("/settings/apps/new", "/organizations/mallory/settings/apps/new");
+    let back = browser.press(&form).await;
+    browser.open(&back).await;
+    let ended = running.ends().await;
+    assert!(!ended.ok && ended.stderr.contains("the organization mallory and not to your own account"), "{ended:?}");
+    assert!(!is_kept(&stack).await);
+}
+
+#[tokio::test]
+async fn a_run_that_goes_on_looks_at_where_the_app_delivers_too() {
+    let stack = deployed().await;
+    let operator = Operator::new(&stack);
+    stack.github.fault(github::Fault::always("/app/hook/config", FaultKind::Hang));
+    let mut running = operator.start(&CREATE);
+    let url = running.shows(PAGE).await;
+    let mut browser = Browser::new();
+    let mut form = browser.open(&url).await.form();
+    let mut asked = manifest(&form);
+    asked["hook_attributes"] = json!({"url": "https://somebody.example/hook", "active": true});
+    form.manifest = asked.to_string();
+    let back = browser.press(&form).await;
+    // It gets no answer: what would give one ends.
+    let person = browser.http.get(&back).header(COOKIE, browser.cookie.clone().unwrap()).send();
+    let ended = async {
+        while !stack.github.requests().iter().any(|request| request.path == "/app/hook/config") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        running.press_ctrl_c();
+        running.ends().await
+    };
+    let ended = tokio::select! {
+        ended = ended => ended,
+        _ = async { drop(person.await); std::future::pending::<()>().await } => unreachable!(),
+    };
+    assert!(!ended.ok && is_kept(&stack).await, "{ended:?}");
+    stack.github.clear_faults();
+    let line = operator.refused(&[&CREATE[..], &["--yes"]].concat()).await;
+    assert!(line.contains("delivers to https://somebody.example/hook and was not asked to"), "{line}");
+    assert!(!is_kept(&stack).await);
+    assert_nothing_is_in_service(&stack).await;
 }
 
 #[tokio::test]

@@ -124,6 +124,13 @@ async fn one_odd_element_spoils_no_list() {
     let found = client.installations(&jwt).await.unwrap();
     let found: Vec<_> = found.iter().map(|found| (found.id.0, found.account.name())).collect();
     assert_eq!(found, [(1, ""), (2, "acme")]);
+
+    let good = json!({"name": "app", "full_name": "acme/app"});
+    let listed = json!({"total_count": 3, "repositories": [null, good, {"name": "web", "full_name": 7}]});
+    github.fault(Fault::once("/installation/repositories", FaultKind::Status(200, listed.to_string(), vec![])));
+    let page = client.installation_repositories(&"ghs_any".into(), None).await.unwrap();
+    let found: Vec<_> = page.body.repositories.iter().map(|found| found.full_name.as_str()).collect();
+    assert_eq!(found, ["acme/app"]);
 }
 
 #[test]

@@ -256,6 +256,57 @@ async fn of_two_operators_at_once_one_is_told_and_what_the_other_stored_stays() 
 }
 
 #[tokio::test]
+async fn what_the_loser_is_told_of_one_secret_is_true_of_the_other() {
+    let stack = deployed().await;
+    let operator = Operator::new(&stack);
+    operator.file("app.pem", &stack.github.app().pem);
+    let id = stack.github.app().id.to_string();
+    let theirs = json!({"webhook_secret": "theirs"});
+    let line = outrun(&stack, &operator, &flags(&id, "app.pem"), WEBHOOK_SECRET_ID, &theirs).await;
+    let told =
+        format!("somebody else changed the secret {WEBHOOK_SECRET_ID} meanwhile: what they stored is in service, and ");
+    assert!(line.starts_with(&told) && line.contains("of this run nothing is in it"), "{line}");
+    assert_eq!(value(&stack, WEBHOOK_SECRET_ID, "AWSCURRENT").await, Some(theirs));
+    assert!(value(&stack, APP_SECRET_ID, "AWSCURRENT").await.is_some(), "the App's key was stored before");
+}
+
+#[tokio::test]
+async fn a_run_that_begins_meanwhile_does_not_end_one_whose_value_is_in_service() {
+    let stack = Stack::start().await;
+    let operator = Operator::new(&stack);
+    stack.github.add_key(AppKey::second());
+    operator.file("new.pem", &AppKey::second().pem);
+    // The first label that moves is AWSCURRENT, the second AWSPENDING, which is taken off.
+    let late = Fault::Delay(Duration::from_secs(3));
+    stack.secrets.fail(Rule::new(late).operation("UpdateSecretVersionStage").after(1).times(1));
+    let begins = async {
+        let moves = || stack.secrets.calls().iter().filter(|call| call.operation == "UpdateSecretVersionStage").count();
+        while moves() < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let client = stack.secrets.sdk("ASIAOTHER");
+        let put = client.put_secret_value().secret_id(APP_SECRET_ID).secret_string("theirs, not checked yet");
+        put.version_stages("AWSPENDING").send().await.unwrap();
+    };
+    let (ended, ()) = tokio::join!(operator.cli(&ROTATE_KEY), begins);
+    assert!(ended.ok && ended.stdout.contains("Key rotated"), "{ended:?}");
+    let current = value(&stack, APP_SECRET_ID, "AWSCURRENT").await.unwrap();
+    assert_eq!(current["private_key"], AppKey::second().pkcs8_pem);
+    let labels = stack.secrets.versions(APP_SECRET_ID).await.into_iter().flat_map(|version| version.stages);
+    assert!(labels.into_iter().any(|label| label == "AWSPENDING"), "theirs stays");
+}
+
+#[tokio::test]
+async fn a_rotation_to_the_webhook_secret_in_service_is_refused() {
+    let stack = Stack::start().await;
+    let operator = Operator::new(&stack);
+    operator.file("mine", &format!("{WEBHOOK_SECRET}\u{200b}\n"));
+    let line = operator.refused(&[&ROTATE_SECRET[..], &["--webhook-secret-file", "mine"]].concat()).await;
+    assert!(line.starts_with("this is the webhook secret that is in service"), "{line}");
+    assert_eq!(stack.secrets.versions(WEBHOOK_SECRET_ID).await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_rotation_to_the_key_in_service_is_refused() {
     let stack = Stack::start().await;
     let operator = Operator::new(&stack);

@@ -54,3 +54,25 @@ async fn a_wait_ends_with_what_came_true_and_asks_github_nothing() {
     assert_eq!(gone.code, Some(1), "{gone:?}");
     assert!(stack.github.requests().is_empty(), "{:?}", stack.github.requests());
 }
+
+#[tokio::test]
+async fn what_other_writers_put_into_a_task_cannot_write_to_the_terminal() {
+    let stack = Stack::start().await;
+    let agent = Agent::new(&stack);
+    let column = "odd\u{9b}2J\u{202e}\u{1b}]0;\u{7}";
+    stack.create_task(TASK, "Fix login", column);
+    let waited = agent.cli(&["task", "wait", TASK, "--until", "done", "--timeout", "0s"]).await;
+    let started = agent.cli(&["task", "start", TASK, "--json"]).await;
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&started.stdout).unwrap()["moved_from"], column);
+    let mut task = stack.read(TASK);
+    task["status"] = json!(column);
+    task["has_merge_conflict"] = json!(true);
+    stack.dynamodb.put("Tasks", &task);
+    let came = agent.cli(&["task", "wait", TASK, "--until", "conflict", "--json"]).await;
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&came.stdout).unwrap()["status"], column);
+    for text in [&waited.stderr, &started.stdout, &started.stderr, &came.stdout, &came.stderr] {
+        let acts = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!text.contains(acts), "{text:?}");
+    }
+    assert!(waited.stderr.contains("is in odd"), "{waited:?}");
+}

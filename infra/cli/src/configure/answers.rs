@@ -8,6 +8,7 @@ use adapters::config::Variables;
 use adapters::github::app::AppKey;
 use domain::contract::secrets::{self, SelfHosted};
 use domain::ids::{InstallationId, Issuer, NotAnIssuer};
+use domain::pasted::trimmed;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -118,7 +119,7 @@ pub(crate) fn key(pem: &SecretString) -> Result<AppKey, Failure> {
 
 /// One line of text: what is more, or less, cannot be typed into GitHub's form.
 pub(super) fn webhook_secret(text: &SecretString) -> Result<SecretString, Failure> {
-    let text = text.expose_secret().trim();
+    let text = trimmed(text.expose_secret());
     if text.is_empty() || text.chars().any(char::is_control) {
         return Err(Failure::new("a webhook secret is one line of text, such as `openssl rand -hex 32` prints"));
     }

@@ -48,14 +48,22 @@ async fn webhook_secret(
     let github = configured(&stack, progress).await?;
     super::webhook::confirm_another_url(&github.hook_config().await?, &url, arguments.yes, progress)?;
     let secret = Secret::new(&stack.session, &stack.webhook_secret);
+    let unfinished = is_unfinished(&secret.stages().await?);
     let next = match given {
         Some(given) => WebhookSecretValue::replaced(&secret, given).await?,
-        None if is_unfinished(&secret.stages().await?) => {
+        None if unfinished => {
             progress.say("Finishing the rotation that was begun before.");
             WebhookSecretValue::current(&secret).await?
         }
         None => WebhookSecretValue::replaced(&secret, random()).await?,
     };
+    if next.is_in_service() && !unfinished {
+        return Err(Failure::new(format!(
+            "this is the webhook secret that is in service: without --webhook-secret-file a new one is made up. Nothing was \
+             changed; if GitHub signs with another one, run `{} configure`",
+            crate::NAME
+        )));
+    }
     next.check_rotation(&secret).await?;
     hand_over(&github, &secret, &next, &url, progress).await?;
     let pinged = ping(&github, progress).await?;

@@ -112,6 +112,12 @@ impl WebhookSecretValue {
         Ok(Self { value, signing: read.trimmed(), over })
     }
 
+    /// Whether deliveries are signed as the version in service says already.
+    pub(super) fn is_in_service(&self) -> bool {
+        let current = self.over.value.as_ref().and_then(|value| secrets::parse::<WebhookSecret>(value).ok());
+        current.is_some_and(|current| current.trimmed().expose_secret() == self.signing.expose_secret())
+    }
+
     pub(crate) async fn write(&self, secret: &Secret<'_>) -> Result<(Written, String), Failure> {
         secret.write(&self.value, &self.over).await
     }

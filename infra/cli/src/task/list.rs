@@ -42,7 +42,7 @@ impl<'a> Wanted<'a> {
 pub(super) async fn read(tasks: &Tasks, wanted: &Wanted<'_>, warn: bool) -> Result<Vec<Card>, Failure> {
     let (mut cards, unreadable) = tasks.all().await?;
     if unreadable > 0 && warn {
-        eprintln!("{}: {unreadable} items of the table are no tasks and were left out", crate::NAME);
+        output::note(&format!("{}: {unreadable} items of the table are no tasks and were left out", crate::NAME));
     }
     cards.retain(|card| wanted.wants(card));
     cards.sort_by(|one, other| one.rank().cmp(&other.rank()));

@@ -9,7 +9,6 @@ use crate::aws::Account;
 use crate::failure::Failure;
 use crate::output;
 use crate::subject::{self, Subject};
-use crate::text::printable;
 
 /// How much of a title a branch's name takes over.
 const LONGEST_SLUG: usize = 40;
@@ -45,9 +44,9 @@ pub(super) async fn run(arguments: Start, account: &Account) -> Result<(), Failu
     if arguments.json {
         let tag = tasks.shortest_tag(&card.task.id).await?;
         let answer = json!({"id": card.task.id, "tag": tag, "branch": branch, "moved_from": from});
-        return output::write(format!("{answer}\n"));
+        return output::write_json(answer.to_string());
     }
-    eprintln!("{id}: {} → {}", printable(from.as_str()), Status::InProgress);
+    output::note(&format!("{id}: {from} → {}", Status::InProgress));
     output::write(format!("{branch}\n"))
 }
 

@@ -86,17 +86,18 @@ pub(super) async fn run(arguments: Wait, account: &Account) -> Result<ExitCode, 
     loop {
         if let Some(came) = arguments.until.iter().find(|until| until.is_true_of(&task)) {
             let word = came.word();
-            output::write(if arguments.json {
-                format!("{}\n", json!({"until": word, "task": task.id, "status": task.status}))
+            if arguments.json {
+                output::write_json(json!({"until": word, "task": task.id, "status": task.status}).to_string())?;
             } else {
-                format!("{word}\n")
-            })?;
+                output::write(format!("{word}\n"))?;
+            }
             let only = arguments.until.iter().all(|until| until == came);
             return Ok(if only { ExitCode::SUCCESS } else { ExitCode::from(came.status()) });
         }
         let left = ends.map(|ends| ends.saturating_duration_since(tokio::time::Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
-            eprintln!("{}: {} is in {}, and the time is over", crate::NAME, task.id.prefix(), task.status);
+            let (id, column) = (task.id.prefix(), &task.status);
+            output::note(&format!("{}: {id} is in {column}, and the time is over", crate::NAME));
             return Ok(ExitCode::from(TIMED_OUT));
         }
         tokio::time::sleep(left.map_or(pause, |left| pause.min(left))).await;

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use domain::ids::{AppId, ClientId, DeliveryGuid, HookDeliveryId, InstallationId, RepositoryId, RepositoryName};
 use jiff::Timestamp;
 use secrecy::SecretString;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::http::Bearer;
-use super::{Answer, Client, Error};
+use super::{Answer, Client, Error, client};
 
 /// What an installation token is asked for. A field that is `None` is left out, which means *everything granted*; an
 /// empty one means the same to GitHub, so there is none here.
@@ -68,6 +69,7 @@ pub struct Repository {
 #[derive(Debug, Deserialize)]
 pub struct InstallationRepositories {
     /// The repositories.
+    #[serde(deserialize_with = "understood")]
     pub repositories: Vec<Repository>,
 }
 
@@ -83,6 +85,10 @@ pub struct Account {
     /// `User`, `Organization` or `Enterprise`.
     #[serde(default, rename = "type")]
     pub kind: String,
+}
+
+fn understood<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Ok(client::understood(Vec::deserialize(deserializer)?))
 }
 
 fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {

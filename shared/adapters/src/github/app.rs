@@ -12,6 +12,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::prelude::BASE64_STANDARD;
 use domain::ids::Issuer;
+use domain::pasted::is_blank;
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::zeroize::Zeroizing;
@@ -252,9 +253,8 @@ fn decode_base64(text: &str) -> Option<Zeroizing<Vec<u8>>> {
         '_' => '/',
         c => c,
     };
-    // The marks of no width that chats and web pages put into long lines.
-    let is_blank = |c: &char| c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}');
-    let compact: Zeroizing<String> = Zeroizing::new(text.chars().filter(|c| !is_blank(c)).map(alphabet).collect());
+    // Chats and web pages put marks of no width into long lines.
+    let compact: Zeroizing<String> = Zeroizing::new(text.chars().filter(|c| !is_blank(*c)).map(alphabet).collect());
     ENGINE.decode(compact.as_bytes()).ok().map(Zeroizing::new)
 }
 

@@ -66,12 +66,7 @@ impl Client {
         bearer: &dyn Bearer,
     ) -> Result<Answer<Vec<T>>, Error> {
         let Answer { body, date, next } = self.get::<Vec<Value>>(path, bearer).await?;
-        let all = body.len();
-        let body: Vec<T> = body.into_iter().filter_map(|element| serde_json::from_value(element).ok()).collect();
-        if body.len() < all {
-            tracing::warn!(path, odd = all - body.len(), "elements of a listing were not understood and are left out");
-        }
-        Ok(Answer { body, date, next })
+        Ok(Answer { body: understood(body), date, next })
     }
 
     /// Gets every page of a listing, as [`Self::get_page`] does one.
@@ -225,4 +220,15 @@ pub fn graphql_url(base: &str) -> String {
 
 fn unexpected(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::Unexpected(Box::new(error))
+}
+
+/// The elements of a listing that are of the shape expected: an odd one spoils the others not.
+pub(super) fn understood<T: DeserializeOwned>(listed: Vec<Value>) -> Vec<T> {
+    let all = listed.len();
+    let understood: Vec<T> = listed.into_iter().filter_map(|element| serde_json::from_value(element).ok()).collect();
+    if understood.len() < all {
+        let (odd, of) = (all - understood.len(), std::any::type_name::<T>());
+        tracing::warn!(odd, of, "elements of a listing were not understood and are left out");
+    }
+    understood
 }

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
 use crate::ids::{AppId, ClientId, InstallationId, Issuer};
+use crate::pasted::{is_blank, trimmed};
 
 /// What the webhook secret holds: `{"webhook_secret": "…", "installations"?: [ids]}`.
 #[derive(Debug)]
@@ -52,7 +53,7 @@ pub fn parse<T: Stored>(text: &SecretString) -> Result<T, String> {
 /// # Errors
 /// As [`parse`].
 pub fn fields(text: &SecretString) -> Result<Map<String, Value>, String> {
-    let text = text.expose_secret().trim_start_matches('\u{feff}').trim();
+    let text = trimmed(text.expose_secret());
     if text.is_empty() {
         return Err("it is empty".into());
     }
@@ -77,17 +78,19 @@ impl Stored for WebhookSecret {
 }
 
 impl WebhookSecret {
-    /// What a delivery may be signed with: the secret as it is stored, and without the blanks around it, which GitHub's form does
-    /// not take over. Were only the stored text tried, a pasted line break would refuse every delivery without a word.
+    /// What a delivery may be signed with: the secret as it is stored; without line breaks, which GitHub's form does not take over; and
+    /// without all the blanks around it, which nobody sees. Were only the stored text tried, a pasted line break would refuse every
+    /// delivery without a word.
     pub fn signing(&self) -> impl Iterator<Item = SecretString> {
-        let (stored, trimmed) = (self.webhook_secret.expose_secret(), self.trimmed());
-        let differs = trimmed.expose_secret() != stored;
-        std::iter::once(self.webhook_secret.clone()).chain(differs.then_some(trimmed))
+        let stored = self.webhook_secret.expose_secret();
+        let mut texts = vec![stored, stored.trim_matches(['\r', '\n']), trimmed(stored)];
+        texts.dedup();
+        texts.into_iter().map(SecretString::from)
     }
 
     /// The secret without the blanks around it: what GitHub is told.
     pub fn trimmed(&self) -> SecretString {
-        self.webhook_secret.expose_secret().trim().into()
+        trimmed(self.webhook_secret.expose_secret()).into()
     }
 }
 
@@ -141,7 +144,7 @@ impl Stored for SelfHosted {
 fn app_id(fields: &Map<String, Value>) -> Result<Issuer, String> {
     match fields.get("app_id") {
         None | Some(Value::Null) => Err("app_id is missing".into()),
-        Some(Value::String(text)) if text.trim().is_empty() => Err("app_id is empty".into()),
+        Some(Value::String(text)) if trimmed(text).is_empty() => Err("app_id is empty".into()),
         Some(value) => {
             let client_id = value.as_str().and_then(|text| text.parse().ok());
             client_id.map_or_else(|| id(value, "app_id").map(|id| Issuer::App(AppId(id))), Ok)
@@ -152,7 +155,7 @@ fn app_id(fields: &Map<String, Value>) -> Result<Issuer, String> {
 fn installation_id(fields: &Map<String, Value>) -> Result<Option<InstallationId>, String> {
     match fields.get("installation_id") {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
+        Some(Value::String(text)) if trimmed(text).is_empty() => Ok(None),
         Some(value) => id(value, "installation_id").map(|id| Some(InstallationId(id))),
     }
 }
@@ -166,7 +169,7 @@ pub fn installations(fields: &Map<String, Value>) -> Result<Option<Vec<Installat
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Array(values)) => values.iter().enumerate().map(|(at, value)| id_at(value, at)).collect(),
         Some(Value::String(text)) => {
-            let words = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
+            let words = text.split(|c: char| c == ',' || is_blank(c)).filter(|word| !word.is_empty());
             words.enumerate().map(|(at, word)| id_at(&json!(word), at)).collect()
         }
         Some(value @ Value::Number(_)) => id_at(value, 0).map(|id| vec![id]),
@@ -184,12 +187,12 @@ fn id(value: &Value, field: &str) -> Result<u64, String> {
     let found = match value {
         Value::Number(number) => number.as_u64().or_else(|| whole(number.as_f64()?)),
         // The blanks that JSON does not know, such as a no-break space, are taken off too.
-        Value::String(text) => text.parse::<AppId>().ok().map(|id| id.0).or_else(|| whole(text.trim().parse().ok()?)),
+        Value::String(text) => text.parse::<AppId>().ok().map(|id| id.0).or_else(|| whole(trimmed(text).parse().ok()?)),
         _ => None,
     };
     found.filter(|id| *id > 0).ok_or_else(|| {
         let is = match value {
-            Value::String(text) if text.trim().is_empty() => "an empty text",
+            Value::String(text) if trimmed(text).is_empty() => "an empty text",
             Value::String(_) => "a text that is no number",
             Value::Number(_) => "no such number",
             other => shape(other),
@@ -236,7 +239,7 @@ fn shape(value: &Value) -> &'static str {
 
 /// What people and templates put where a secret will go. Accepting one would be accepting anybody's signature.
 fn is_placeholder(secret: &SecretString) -> bool {
-    let text = secret.expose_secret().trim();
+    let text = trimmed(secret.expose_secret());
     text.is_empty()
         || (text.starts_with('<') && text.ends_with('>'))
         || [
@@ -267,7 +270,15 @@ mod tests {
 
     #[test]
     fn an_id_is_taken_in_every_shape_that_can_mean_one_number() {
-        for shape in [json!(42), json!("42"), json!(" 42\n"), json!("\u{a0}42\r\n"), json!(42.0), json!("42.0")] {
+        for shape in [
+            json!(42),
+            json!("42"),
+            json!(" 42\n"),
+            json!("\u{a0}42\r\n"),
+            json!("\u{200b}42\u{2060}"),
+            json!(42.0),
+            json!("42.0\u{ad}"),
+        ] {
             let read = app(&shape, &shape).unwrap();
             assert_eq!(
                 (read.app_id, read.installation_id),
@@ -282,7 +293,11 @@ mod tests {
         for none in [json!(null), json!(""), json!(" \n")] {
             assert_eq!(app(&json!(1), &none).unwrap().installation_id, None);
         }
-        assert_eq!(app(&json!(" Iv23liAbC\n"), &json!(1)).unwrap().app_id.to_string(), "Iv23liAbC");
+        for client_id in [" Iv23liAbC\n", "\u{feff}Iv23liAbC\u{200b}"] {
+            assert_eq!(app(&json!(client_id), &json!(1)).unwrap().app_id.to_string(), "Iv23liAbC");
+            assert_eq!(client_id.parse::<ClientId>().unwrap().to_string(), "Iv23liAbC");
+        }
+        assert!("\u{200b}".parse::<ClientId>().is_err());
     }
 
     #[test]
@@ -316,7 +331,12 @@ mod tests {
         };
         assert_eq!(signing("s3cret"), ["s3cret"]);
         assert_eq!(signing("s3cret\n"), ["s3cret\n", "s3cret"]);
-        assert_eq!(signing(" a b\r\n"), [" a b\r\n", "a b"]);
+        assert_eq!(signing(" a b\r\n"), [" a b\r\n", " a b", "a b"]);
+        assert_eq!(signing("a b "), ["a b ", "a b"]);
+        for mark in ['\u{200b}', '\u{2060}', '\u{feff}', '\u{ad}', '\u{202c}', '\u{a0}'] {
+            let stored = format!("{mark}s3cret{mark}");
+            assert_eq!(signing(&stored), [stored.as_str(), "s3cret"]);
+        }
     }
 
     #[test]
