@@ -234,7 +234,9 @@ async fn before_it_is_configured_everything_is_answered_with_503() {
 async fn a_flood_before_it_is_configured_looks_at_the_secret_once_in_30_s() {
     let secrets = SecretsManager::start().await;
     secrets.create("nobody-yet", None).await;
-    for (id, empty) in [("nobody-yet", None), ("nobody-empty", Some(json!(""))), ("nobody-placeholder", Some(json!({})))] {
+    for (id, empty) in
+        [("nobody-yet", None), ("nobody-empty", Some(json!(""))), ("nobody-placeholder", Some(json!({})))]
+    {
         if empty.is_some() {
             secrets.create(id, empty.as_ref()).await;
         }
