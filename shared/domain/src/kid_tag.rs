@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::ids::TaskId;
+use crate::pasted::is_invisible;
 
 /// The fewest hex digits a tag has: they are also the partition key of the tasks table.
 pub const MIN_DIGITS: usize = 8;
@@ -173,15 +174,6 @@ fn is_quote(c: char) -> bool {
 /// A hyphen, or one of the characters that word processors put in its place.
 fn is_hyphen(c: char) -> bool {
     matches!(c, '-' | '\u{2010}'..='\u{2013}' | '\u{2212}')
-}
-
-/// Unicode's Default_Ignorable_Code_Point. <https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt>
-fn is_invisible(c: char) -> bool {
-    matches!(c,
-        '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}'
-        | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}'
-        | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFF8}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}'
-        | '\u{E0000}'..='\u{E0FFF}')
 }
 
 #[cfg(test)]

@@ -170,7 +170,7 @@ fn unwrap(text: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     let mut text = Zeroizing::new(text.to_owned());
     for _ in 0..MOST_WRAPPINGS {
         text = unescape(&text);
-        let bare = text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\u{feff}'));
+        let bare = text.trim_matches(|c: char| is_blank(c) || matches!(c, '"' | '\''));
         if bare.contains("-----") {
             return decode(bare);
         }
