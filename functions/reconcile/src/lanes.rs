@@ -39,7 +39,7 @@ const CLAIMS_AT_ONCE: usize = 16;
 const LANES_AT_ONCE: usize = 64;
 
 /// Why something of an installation is not looked at.
-pub(crate) const NOT_SERVED: &str = "the installation is not on the list of those served, as the webhook read it from its secret with the last signed delivery";
+const NOT_SERVED: &str = "the installation is not on the list of those served, as the webhook read it from its secret with the last signed delivery";
 
 /// What is claimed of one installation.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ impl Run<'_> {
     /// What is due of a shard, or of all of them.
     pub(crate) async fn due(&self, shard: Option<u64>) -> Result<(), Failure> {
         let served = self.served().await?;
-        self.know_served(&served).await?;
+        self.know_served(served).await?;
         let now = self.now().as_second();
         let mut open = self.due_in(DUE, now, LOOKED_AT).await?;
         open.retain(|due| shard.is_none_or(|shard| shard_of(&due.key) == shard));
@@ -125,7 +125,7 @@ impl Run<'_> {
         let served = self.served().await?;
         // The table may have been lost since: what an operator asks for is not left to what this environment remembers.
         self.app.known().clear();
-        self.know_served(&served).await?;
+        self.know_served(served).await?;
         let now = self.now().as_second();
         for (installations, due_by) in [(true, i64::MAX), (true, now), (false, i64::MAX)] {
             let mut listed = self.due_in(DUE, due_by, LISTED_FOR_ALL).await?;
@@ -161,7 +161,7 @@ impl Run<'_> {
         let served = self.served().await?;
         let mut lanes = into_lanes(work);
         while !lanes.is_empty() {
-            let worked = lanes.into_iter().map(|(installation, lane)| self.lane(&served, installation, lane));
+            let worked = lanes.into_iter().map(|(installation, lane)| self.lane(served, installation, lane));
             let moved: Vec<_> = stream::iter(worked).buffer_unordered(LANES_AT_ONCE).collect().await;
             lanes = into_lanes(moved.into_iter().flatten().collect());
         }
@@ -252,10 +252,6 @@ impl Run<'_> {
         };
         let moves = items.extract_if(.., |item| doubtful(item) && other(item).is_some());
         moves.map(|item| to_installation(other(&item), item)).collect()
-    }
-
-    pub(crate) async fn served(&self) -> Result<Served, Failure> {
-        self.app.board.served().await.map_err(|error| self.table_failed(error))
     }
 
     /// Makes sure that the repositories of every installation that is named are listed, and those of the token function's own one.

@@ -14,9 +14,10 @@ use domain::item::Item;
 use domain::outcome::{Applied, Change};
 use domain::report::Report;
 use domain::schedule::{Refusal, Schedule};
+use domain::served::Served;
 use domain::sync::Blocked;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 
 use crate::App;
@@ -71,6 +72,7 @@ pub(crate) struct Run<'a> {
     since: Instant,
     ends: Instant,
     room: Semaphore,
+    served: OnceCell<Served>,
     trouble: Mutex<Trouble>,
 }
 
@@ -146,6 +148,7 @@ impl<'a> Run<'a> {
             // A test may give all the time there is.
             ends: since + left.saturating_sub(MARGIN).min(Duration::from_secs(900)),
             room: Semaphore::new(REQUESTS_AT_ONCE),
+            served: OnceCell::new(),
             trouble: Mutex::default(),
         }
     }
@@ -271,6 +274,12 @@ impl<'a> Run<'a> {
                 _ => return Err(Failure::of(&refused, self.now())),
             }
         }
+    }
+
+    /// Which installations are served, as this invocation first read it.
+    pub(crate) async fn served(&self) -> Result<&Served, Failure> {
+        let read = async || self.app.board.served().await.map_err(|error| self.table_failed(error));
+        self.served.get_or_try_init(read).await
     }
 
     /// A token, unless there is known to be none.

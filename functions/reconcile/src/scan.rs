@@ -1,6 +1,7 @@
 //! The daily scan of the tasks: what a card says of its pull requests is held against their rows, from the card's own side.
 //!
-//! What neither a row nor a tag leads to, a hand or another writer has put there. It is found here and nowhere else.
+//! What neither a row nor a tag leads to, a hand or another writer has put there. A resync that is asked for does the same for the cards that the
+//! rows of its repository lead to.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,6 @@ use domain::pull_request::PullRequest;
 use domain::report::Report;
 use domain::scan::TaskScan;
 use domain::schedule::Schedule;
-use domain::served::Served;
 use domain::task::Task;
 
 use crate::github::Failure;
@@ -69,10 +69,9 @@ pub(crate) async fn heal(run: &Run<'_>, tasks: impl IntoIterator<Item = TaskId>)
 
 async fn heal_all(run: &Run<'_>, tasks: &[Task]) -> Result<(), Failure> {
     let rows = run.app.board.rows(tasks.iter().flat_map(claimed)).await.map_err(|error| run.table_failed(error))?;
-    let served = run.served().await?;
     for task in tasks {
         for doubt in doubts(task, &rows) {
-            settle(run, &served, &rows, task, doubt).await?;
+            settle(run, &rows, task, doubt).await?;
         }
     }
     Ok(())
@@ -80,7 +79,6 @@ async fn heal_all(run: &Run<'_>, tasks: &[Task]) -> Result<(), Failure> {
 
 async fn settle(
     run: &Run<'_>,
-    served: &Served,
     rows: &BTreeMap<PullRequestKey, PullRequest>,
     task: &Task,
     doubt: Doubt,
@@ -89,12 +87,13 @@ async fn settle(
         Doubt::Compare(report) => {
             let row = rows.get(&PullRequestKey::new(report.repository_id, report.number));
             // Nothing of an installation that is not served moves a card.
+            let served = run.served().await?;
             if row.is_some_and(|row| !served.serves(row.snapshot.installation_id)) {
                 return Ok(());
             }
             run.apply(*report).await.map(drop)
         }
-        Doubt::Ask(repository, number) => match ask(run, served, task, repository, number).await {
+        Doubt::Ask(repository, number) => match ask(run, task, repository, number).await {
             // What GitHub does not show says nothing about the card; the next scan asks again.
             Err(Failure::Table) => Err(Failure::Table),
             Err(failure) => {
@@ -111,13 +110,8 @@ async fn settle(
 }
 
 /// Asks GitHub about a pull request that only a task knows of.
-async fn ask(
-    run: &Run<'_>,
-    served: &Served,
-    task: &Task,
-    repository: RepositoryId,
-    number: PullRequestNumber,
-) -> Result<(), Failure> {
+async fn ask(run: &Run<'_>, task: &Task, repository: RepositoryId, number: PullRequestNumber) -> Result<(), Failure> {
+    let served = run.served().await?;
     let syncs = run.app.board.repository_syncs(&[repository]).await.map_err(|error| run.table_failed(error))?;
     let Some(sync) = syncs.into_iter().next().filter(|sync| served.serves(sync.installation_id)) else {
         return Err(Failure::Gone(format!("{} is not served", ItemKey::repository(repository).partition)));
