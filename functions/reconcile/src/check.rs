@@ -157,12 +157,7 @@ async fn try_to_settle_merged(
     let waiting: Vec<_> = waiting.filter_map(|task| task.task).collect();
     if !waiting.is_empty() {
         let began = run.now().as_second();
-        let open = resync::read_open(run, installation, about.repository_id, &about.repository).await?;
-        let names = |facts: &Facts| {
-            let tags = Tags::of(&facts.snapshot.title).named;
-            waiting.iter().any(|task| tags.iter().any(|tag| tag.names(task)))
-        };
-        for facts in open.into_iter().filter(names) {
+        for facts in resync::read_open(run, installation, about.repository_id, &about.repository, &waiting).await? {
             link(run, installation, facts).await?;
         }
         run.apply(compare().looked(Look { open_read_at: Some(began), ..Look::default() })).await?;

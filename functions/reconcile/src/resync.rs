@@ -10,10 +10,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use adapters::github::Error;
 use adapters::github::graphql::{self, Asked, Listed, Page, Touched};
 use adapters::github::pull_request::Observed;
 use domain::base::BaseMove;
-use domain::ids::{InstallationId, PullRequestNumber, RepositoryId, RepositoryName};
+use domain::ids::{InstallationId, PullRequestNumber, RepositoryId, RepositoryName, TaskId};
 use domain::item::Item;
 use domain::kid_tag::Tags;
 use domain::lifecycle::is_news;
@@ -185,9 +186,7 @@ pub(crate) async fn find(
     repository: &RepositoryName,
     installation: InstallationId,
 ) -> Result<RepositoryId, Failure> {
-    let asked = [Asked { repository, branches: &[] }];
-    let answer = run.ask(Some(installation), &graphql::last_touched(&asked)).await?;
-    let touched = answer.touched(&asked).pop().unwrap_or_else(|| Err(nothing()));
+    let touched = touched_alone(run, Some(installation), repository, &[]).await?;
     let touched = touched.map_err(|refused| Failure::of(&refused, run.now()))?;
     let known = run.app.board.repository_syncs(&[touched.repository_id]).await;
     let known = known.map_err(|error| run.table_failed(error))?.pop();
@@ -198,8 +197,17 @@ pub(crate) async fn find(
     Ok(touched.repository_id)
 }
 
-fn nothing() -> adapters::github::Error {
-    adapters::github::Error::Unexpected("nothing was answered".into())
+/// When a repository was last touched, and where these branches of it are; or why just that is not told.
+async fn touched_alone(
+    run: &Run<'_>,
+    installation: Option<InstallationId>,
+    repository: &RepositoryName,
+    branches: &[String],
+) -> Result<Result<Touched, Error>, Failure> {
+    let asked = [Asked { repository, branches }];
+    let answer = run.ask(installation, &graphql::last_touched(&asked)).await?;
+    let nothing = || Err(Error::Unexpected("nothing was answered".into()));
+    Ok(answer.touched(&asked).pop().unwrap_or_else(nothing))
 }
 
 /// Resyncs claimed repositories of one installation. Claiming has moved each to its next turn, so a quiet one needs no write at all.
@@ -307,9 +315,7 @@ async fn own(
         return Err(failure);
     }
     sync.repository = name;
-    let asked = [Asked { repository: &sync.repository, branches: &[] }];
-    let answer = run.ask(installation, &graphql::last_touched(&asked)).await?;
-    let touched = answer.touched(&asked).pop().unwrap_or_else(|| Err(nothing()));
+    let touched = touched_alone(run, installation, &sync.repository, &[]).await?;
     let mut touched = touched.map_err(|refused| Failure::of(&refused, run.now()))?;
     // Its tips are read with its next turn.
     touched.tips = Vec::new();
@@ -346,12 +352,8 @@ async fn meet_bases(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Fail
     if bases.is_empty() || !run.token(sync.installation_id).await?.reads_branches {
         return Ok(());
     }
-    let asked = [Asked { repository: &sync.repository, branches: bases }];
-    let answer = run.ask(sync.installation_id, &graphql::last_touched(&asked)).await?;
-    match answer.touched(&asked).pop() {
-        Some(Ok(touched)) if touched.repository_id == sync.repository_id => {
-            compare_tips(run, sync, bases, &touched).await
-        }
+    match touched_alone(run, sync.installation_id, &sync.repository, bases).await? {
+        Ok(touched) if touched.repository_id == sync.repository_id => compare_tips(run, sync, bases, &touched).await,
         // What is wrong with it is met at its next turn.
         _ => Ok(()),
     }
@@ -370,12 +372,11 @@ async fn look_up_tags(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Fa
 
 /// Whether a tag of a pull request that may still be linked or move a card names no task that can be had.
 fn leads_nowhere(applied: &Applied) -> bool {
-    let is_open = applied.pull_request.as_ref().is_some_and(|row| row.snapshot.state == State::Open);
-    let is_awaited = applied.pull_request.as_ref().is_some_and(|row| row.schedule.is_due());
+    let may_follow = |row: &PullRequest| row.snapshot.state == State::Open || row.schedule.is_due();
     let nowhere = |task: &TaskOutcome| {
         matches!(task.outcome, Outcome::NoTask | Outcome::Ambiguous | Outcome::OtherRepository | Outcome::Unreadable)
     };
-    (is_open || is_awaited) && applied.tasks.iter().any(nowhere)
+    applied.pull_request.as_ref().is_some_and(may_follow) && applied.tasks.iter().any(nowhere)
 }
 
 /// Marks the bases as moved whose tips are not where they were.
@@ -543,14 +544,19 @@ async fn read_missed(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Fai
     move_bases(run, moves).await
 }
 
-/// Reads the open pull requests of a repository and takes in what is news of them. Gives those whose titles have tags.
+/// Reads the open pull requests of a repository and takes in what is news of them. Gives those whose titles name one of the tasks.
 pub(crate) async fn read_open(
     run: &Run<'_>,
     installation: Option<InstallationId>,
     id: RepositoryId,
     repository: &RepositoryName,
+    tasks: &[TaskId],
 ) -> Result<Vec<Facts>, Failure> {
-    let mut tagged = Vec::new();
+    let names_one = |facts: &&Facts| {
+        let tags = Tags::of(&facts.snapshot.title).named;
+        tasks.iter().any(|task| tags.iter().any(|tag| tag.names(task)))
+    };
+    let mut named = Vec::new();
     let mut at = Resume { open: true, after: None, until: run.started() };
     let mut sync = RepositorySync::new(id, repository.clone(), installation);
     loop {
@@ -559,12 +565,11 @@ pub(crate) async fn read_open(
         if nameless.is_some() || !sync.missed.is_empty() {
             return Err(Failure::Refused("an open pull request of the repository is not shown".to_owned()));
         }
-        let facts = observed.iter().map(|seen| &seen.facts);
-        tagged.extend(facts.filter(|facts| !Tags::of(&facts.snapshot.title).named.is_empty()).cloned());
+        named.extend(observed.iter().map(|seen| &seen.facts).filter(names_one).cloned());
         apply(run, id, observed, &mut Moves::new()).await?;
         at.after = page.next;
         if at.after.is_none() {
-            return Ok(tagged);
+            return Ok(named);
         }
     }
 }
