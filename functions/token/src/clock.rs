@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use adapters::deadline::time_left;
 use adapters::github;
+use adapters::telemetry::milliseconds;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -33,7 +34,7 @@ impl Clock {
 
     /// How long the invocation has been running.
     pub(crate) fn duration_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        milliseconds(self.started.elapsed())
     }
 
     /// What is left of the invocation, with some of the margin for what ends it: releasing a lease, noting a refusal.

@@ -4,7 +4,7 @@
 //! one summary event that each invocation writes.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html>
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
@@ -41,6 +41,11 @@ pub fn init() {
     }));
 }
 
+/// A time as the logs' `duration_ms` has it.
+pub fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// What the summary of an invocation says of the invocation itself.
 #[derive(Debug)]
 pub struct Invocation {
@@ -61,7 +66,7 @@ impl Invocation {
 
     /// How long it has been running.
     pub fn duration_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        milliseconds(self.began.elapsed())
     }
 }
 
