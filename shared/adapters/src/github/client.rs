@@ -222,7 +222,7 @@ fn unexpected(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::Unexpected(Box::new(error))
 }
 
-/// The elements of a listing that are of the shape expected: an odd one spoils the others not.
+/// The elements of a listing that are of the shape expected: an odd one takes none of the others with it.
 pub(super) fn understood<T: DeserializeOwned>(listed: Vec<Value>) -> Vec<T> {
     let all = listed.len();
     let understood: Vec<T> = listed.into_iter().filter_map(|element| serde_json::from_value(element).ok()).collect();
