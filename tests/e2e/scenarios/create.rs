@@ -151,6 +151,19 @@ async fn form_of(operator: &Operator<'_>, arguments: &[&str]) -> Form {
     Browser::new().open(&url).await.form()
 }
 
+/// How `create` ends where somebody changes the form before GitHub gets it.
+async fn ends_with(stack: &Stack, arguments: &[&str], change: impl FnOnce(&mut Form)) -> Ended {
+    let operator = Operator::new(stack);
+    let mut running = operator.start(&[&CREATE[..], arguments].concat());
+    let url = running.shows(PAGE).await;
+    let mut browser = Browser::new();
+    let mut form = browser.open(&url).await.form();
+    change(&mut form);
+    let back = browser.press(&form).await;
+    browser.open(&back).await;
+    running.ends().await
+}
+
 /// Fails if a key is in what was written or left behind.
 fn assert_no_secret_was_left(operator: &Operator<'_>, ended: &Ended) {
     let mut texts = vec![format!("{}{}", ended.stdout, ended.stderr)];
@@ -674,30 +687,20 @@ async fn an_app_that_is_not_the_one_asked_for_is_shown_and_not_kept() {
         ("hook_attributes", elsewhere, "delivers to https://somebody.example/hook and was not asked to"),
     ] {
         let stack = deployed().await;
-        let operator = Operator::new(&stack);
-        let mut running = operator.start(&CREATE);
-        let url = running.shows(PAGE).await;
-        let mut browser = Browser::new();
-        let mut form = browser.open(&url).await.form();
-        let mut asked = manifest(&form);
-        asked[field] = value;
-        form.manifest = asked.to_string();
-        let back = browser.press(&form).await;
-        browser.open(&back).await;
-        let ended = running.ends().await;
+        let ended = ends_with(&stack, &[], |form| {
+            let mut asked = manifest(form);
+            asked[field] = value;
+            form.manifest = asked.to_string();
+        })
+        .await;
         assert!(!ended.ok && ended.stderr.contains(words), "{field}: {ended:?}");
         assert!(ended.stderr.contains("is not kept") && !is_kept(&stack).await, "{field}: {ended:?}");
     }
     let stack = deployed().await;
-    let operator = Operator::new(&stack);
-    let mut running = operator.start(&[&CREATE[..], &["--organization", "acme"]].concat());
-    let url = running.shows(PAGE).await;
-    let mut browser = Browser::new();
-    let mut form = browser.open(&url).await.form();
-    form.action = form.action.replace("/organizations/acme/", "/organizations/mallory/");
-    let back = browser.press(&form).await;
-    browser.open(&back).await;
-    let ended = running.ends().await;
+    let ended = ends_with(&stack, &["--organization", "acme"], |form| {
+        form.action = form.action.replace("/organizations/acme/", "/organizations/mallory/");
+    })
+    .await;
     assert!(
         !ended.ok && ended.stderr.contains("it belongs to the organization mallory and not to the organization acme"),
         "{ended:?}"
@@ -705,15 +708,10 @@ async fn an_app_that_is_not_the_one_asked_for_is_shown_and_not_kept() {
     assert!(!is_kept(&stack).await);
 
     let stack = deployed().await;
-    let operator = Operator::new(&stack);
-    let mut running = operator.start(&CREATE);
-    let url = running.shows(PAGE).await;
-    let mut browser = Browser::new();
-    let mut form = browser.open(&url).await.form();
-    form.action = form.action.replace("/settings/apps/new", "/organizations/mallory/settings/apps/new");
-    let back = browser.press(&form).await;
-    browser.open(&back).await;
-    let ended = running.ends().await;
+    let ended = ends_with(&stack, &[], |form| {
+        form.action = form.action.replace("/settings/apps/new", "/organizations/mallory/settings/apps/new");
+    })
+    .await;
     assert!(!ended.ok && ended.stderr.contains("the organization mallory and not to your own account"), "{ended:?}");
     assert!(!is_kept(&stack).await);
 }

@@ -43,6 +43,23 @@ async fn a_turn(world: &mut World) {
     world.stream().await;
 }
 
+/// A pull request that is owed an answer, and whose repository has been read beyond it: only its own row leads to it.
+async fn owed_by_its_row(world: &mut World) -> u64 {
+    let number = linked(world, "aaaaaaa1", "a.rs").await;
+    world.stream().await;
+    a_turn(world).await;
+    world.pass(5);
+    let pushed = world.hub().push(REPOSITORY, number);
+    world.deliver(&pushed).await;
+    world.github.set_unknown_in_lists(REPOSITORY, number, true);
+    world.github.fault(Fault::always("/pulls/", FaultKind::ServerError));
+    a_turn(world).await;
+    a_turn(world).await;
+    world.github.clear_faults();
+    assert_eq!(world.owed().len(), 1);
+    number
+}
+
 async fn many(world: &mut World, count: usize) -> Vec<u64> {
     let mut numbers = Vec::new();
     for at in 0..count {
@@ -368,19 +385,7 @@ async fn many_that_a_list_does_not_show_are_read_all_the_same() {
 #[tokio::test]
 async fn rows_of_an_installation_that_is_gone_are_taken_over_by_the_one_that_lists_them() {
     let mut world = World::new().await;
-    let number = linked(&mut world, "aaaaaaa1", "a.rs").await;
-    world.stream().await;
-    a_turn(&mut world).await;
-    world.pass(5);
-    let pushed = world.hub().push(REPOSITORY, number);
-    world.deliver(&pushed).await;
-    // Its repository has been read beyond it by then: only its own row leads to it.
-    world.github.set_unknown_in_lists(REPOSITORY, number, true);
-    world.github.fault(Fault::always("/pulls/", FaultKind::ServerError));
-    a_turn(&mut world).await;
-    a_turn(&mut world).await;
-    world.github.clear_faults();
-    assert_eq!(world.owed().len(), 1);
+    let number = owed_by_its_row(&mut world).await;
     let old = world.installation;
     world.github.uninstall(old);
     let new = world.github.install("acme", Selection::All);
@@ -611,17 +616,7 @@ async fn a_pull_request_that_there_is_not_is_taken_off_a_card_by_the_resync_that
 #[tokio::test]
 async fn a_list_that_is_wrong_for_a_while_ends_no_debt_and_lets_nobody_move_a_card() {
     let mut world = World::new().await;
-    let number = linked(&mut world, "aaaaaaa1", "a.rs").await;
-    world.stream().await;
-    a_turn(&mut world).await;
-    world.pass(5);
-    let pushed = world.hub().push(REPOSITORY, number);
-    world.deliver(&pushed).await;
-    world.github.set_unknown_in_lists(REPOSITORY, number, true);
-    world.github.fault(Fault::always("/pulls/", FaultKind::ServerError));
-    a_turn(&mut world).await;
-    world.github.clear_faults();
-    assert_eq!(world.owed().len(), 1);
+    let number = owed_by_its_row(&mut world).await;
     let only = |id: u64| domain::served::Served::only(Some([domain::ids::InstallationId(id)]));
     world.board.serve(&only(1)).await.unwrap();
     a_turn(&mut world).await;
