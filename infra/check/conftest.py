@@ -34,7 +34,8 @@ def pytest_collection_modifyitems(config, items):
             items[:] = [item for item in items if item not in left_out]
 
 
-@pytest.fixture(scope="session")
+# One for each file: domains, people and functions have names that an account or a region has once.
+@pytest.fixture(scope="module")
 def cloud(request, tmp_path_factory):
     command_line = template.ROOT / request.config.getoption("--binaries") / "konduktor-github-app"
     with Cloud(tmp_path_factory.mktemp("cloud"), command_line).running() as cloud:
