@@ -163,7 +163,7 @@ CHANGED = {
     "ThrottlingBurst": 20,
     "WebhookConcurrency": 5,
     "TokenConcurrency": 6,
-    "DomainName": "each.example.com",
+    "DomainName": "hooks.example.com",
     "CertificateArn": f"arn:aws:acm:{template.REGION}:000000000000:certificate/1",
     "ExecuteApiEndpoint": "off",
     "AlarmTopicArn": f"arn:aws:sns:{template.REGION}:000000000000:alarms",

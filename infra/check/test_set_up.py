@@ -113,11 +113,9 @@ def scopes(github):
 def test_the_callers_policy_and_the_alias_decide_which_scope_is_had(configured, stack, scopes, policy):
     iam, credentials = stack.cloud.client("iam"), {}
     if policy != ADMINISTRATOR:
-        # Of its own: the local AWS may have been used before.
-        user = f"{policy}-scopes"
-        iam.create_user(UserName=user)
-        iam.attach_user_policy(UserName=user, PolicyArn=stack.outputs[policy])
-        key = iam.create_access_key(UserName=user)["AccessKey"]
+        iam.create_user(UserName=policy)
+        iam.attach_user_policy(UserName=policy, PolicyArn=stack.outputs[policy])
+        key = iam.create_access_key(UserName=policy)["AccessKey"]
         credentials = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
     caller = stack.cloud.client("lambda", **credentials)
     for alias in ("", *GIVEN):
