@@ -93,10 +93,10 @@ impl Chromium {
         format!("element/{}", id.unwrap_or_else(|| panic!("no {selector}: {found}")))
     }
 
-    /// What a person reads.
+    /// What a person reads, in one step: an element that is found may be gone before it is asked.
     async fn text(&self, selector: &str) -> String {
-        let element = self.element(selector).await;
-        self.get(&format!("{element}/text")).await.as_str().unwrap().to_owned()
+        let told = self.run(&format!("return document.querySelector('{selector}').innerText")).await;
+        told.as_str().unwrap().to_owned()
     }
 
     /// Waits for the page with this heading. The driver's click returns while the next page is on its way, and what is found
