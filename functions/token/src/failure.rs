@@ -79,17 +79,18 @@ impl Failure {
 pub(crate) fn type_of(error: &github::Error) -> ErrorType {
     use github::Error as E;
     match error {
-        E::InvalidKey(_) | E::Unauthorized(_) => ErrorType::InvalidKey,
+        E::InvalidKey(_) => ErrorType::InvalidKey,
         E::AppNotFound(_) => ErrorType::AppNotFound,
         E::ClockSkew { .. } => ErrorType::ClockSkew,
         E::InstallationNotFound(_) | E::NotFound(_) => ErrorType::InstallationNotFound,
         E::InstallationSuspended(_) => ErrorType::InstallationSuspended,
-        E::PermissionNotGranted(_) | E::NotAccessible(_) | E::Unprocessable(_) => ErrorType::PermissionNotGranted,
+        E::PermissionNotGranted(_) | E::NotAccessible(_) => ErrorType::PermissionNotGranted,
         E::RepositoryNotFound(_) => ErrorType::RepositoryNotFound,
         E::Barred { barrier: Barrier::IpAllowList, .. } => ErrorType::IpAllowList,
         E::Barred { barrier: Barrier::Saml, .. } => ErrorType::SamlEnforced,
         E::Barred { barrier: Barrier::Blocked, .. } => ErrorType::Blocked,
-        E::Forbidden(_) => ErrorType::Refused,
+        // A sentence that is not known blames nothing.
+        E::Unauthorized(_) | E::Unprocessable(_) | E::Forbidden(_) => ErrorType::Refused,
         E::RateLimited { .. } => ErrorType::RateLimited,
         E::LockedOut { .. } => ErrorType::LockedOut,
         E::NotTheApi(_) => ErrorType::NotConfigured,
@@ -101,7 +102,9 @@ pub(crate) fn type_of(error: &github::Error) -> ErrorType {
 /// accounts, roles and resources is left out by [`adapters::aws::AwsError`] already.
 pub(crate) fn logged(error: &Error) -> String {
     match error {
-        Error::Table { operation, source, .. } => format!("{operation} failed: {}", chain(source.as_ref())),
+        Error::Table { operation, source, .. } | Error::Unwritable { operation, source, .. } => {
+            format!("{operation} failed: {}", chain(source.as_ref()))
+        }
         Error::Item { source, .. } => chain(source.as_ref()),
         Error::Contention { .. } => "the table kept changing under a conditional write".to_owned(),
         other => redact(&other.chain()),

@@ -141,7 +141,11 @@ impl Call<'_> {
 impl Session {
     /// What went wrong with a table, and what to do about it: the text where there is no such table.
     pub(crate) fn table_failure(&self, error: adapters::Error, if_missing: &'static str) -> Failure {
-        let adapters::Error::Table { table, operation, source } = &error else { return error.into() };
+        let (adapters::Error::Table { table, operation, source }
+        | adapters::Error::Unwritable { table, operation, source }) = &error
+        else {
+            return error.into();
+        };
         let Some(said) = source.downcast_ref::<AwsError>() else { return error.into() };
         let (action, resource) = (format!("dynamodb:{operation}"), format!("table {table}"));
         let call = Call { service: "DynamoDB", action: &action, resource: &resource, if_missing, session: self };

@@ -46,6 +46,11 @@ impl AwsError {
         Self { kind: kind(&error), code, request_id, refusal, whole: error.into() }
     }
 
+    /// Whether the request itself is refused: the same one would be refused again.
+    pub fn is_invalid(&self) -> bool {
+        self.code.as_deref() == Some("ValidationException")
+    }
+
     /// Whether the caller's role may not do it.
     pub fn is_denied(&self) -> bool {
         self.code.as_deref() == Some("AccessDeniedException")

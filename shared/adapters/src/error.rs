@@ -61,6 +61,22 @@ pub enum Error {
         source: Source,
     },
 
+    /// DynamoDB refuses this one write, and would refuse it again: the item would be larger than 400 KB, or an attribute that others write
+    /// is of another type.
+    /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items>
+    #[error(
+        "{operation} on the table {table} is refused for this item: it may be larger than 400 KB, or hold an attribute of a wrong type"
+    )]
+    Unwritable {
+        /// The table's name.
+        table: String,
+        /// DynamoDB's name of the operation.
+        operation: &'static str,
+        /// What DynamoDB said.
+        #[source]
+        source: Source,
+    },
+
     /// An item in a table is not of the documented shape.
     #[error("an item of the table {table} is not of the documented shape")]
     Item {
@@ -87,6 +103,11 @@ impl Error {
     /// The error and everything below it in one line, for a log.
     pub fn chain(&self) -> String {
         chain(self)
+    }
+
+    /// Whether it is about one item, and says nothing of the others in the table.
+    pub fn is_of_one_item(&self) -> bool {
+        matches!(self, Self::Unwritable { .. } | Self::Item { .. } | Self::Contention { .. })
     }
 }
 

@@ -383,6 +383,8 @@ impl Table {
             Ok(Written::Lost)
         } else if any("TransactionConflict") {
             Ok(Written::Busy)
+        } else if any("ValidationError") {
+            Err(first.unwritable("TransactWriteItems", AwsError::of(error)))
         } else {
             Err(first.failed("TransactWriteItems", error))
         }
@@ -469,7 +471,15 @@ impl Table {
     where
         SdkError<E, R>: RequestId + Into<Source>,
     {
-        Error::Table { table: self.name.clone(), operation, source: AwsError::of(error).into() }
+        let error = AwsError::of(error);
+        if error.is_invalid() {
+            return self.unwritable(operation, error);
+        }
+        Error::Table { table: self.name.clone(), operation, source: error.into() }
+    }
+
+    fn unwritable(&self, operation: &'static str, error: AwsError) -> Error {
+        Error::Unwritable { table: self.name.clone(), operation, source: error.into() }
     }
 
     fn not_built(&self, operation: &'static str, error: BuildError) -> Error {
