@@ -28,6 +28,9 @@ const LAST_PAUSE: Duration = Duration::from_millis(400);
 /// A third of the lease: two renewals may be lost before somebody else goes ahead.
 const RENEWED_EVERY: Duration = Duration::from_secs(1);
 
+/// With the lease's own time five seconds: GitHub mints in less than one.
+const RENEWALS: usize = 2;
+
 /// What a caller is let through by, and the row as it was then.
 enum Pass {
     Credit(Row),
@@ -60,8 +63,10 @@ impl App {
                 Ok(answer)
             }
             Err(error) => {
+                // Whatever its words, a 401 is about the App's own credentials, and repeated ones get everything refused.
+                let of_the_app = matches!(error, github::Error::Unauthorized(_));
                 let failure = Failure::from_github(error, subject);
-                self.note(subject, pass, &failure, clock.now()).await;
+                self.note(subject, pass, &failure, of_the_app, clock.now()).await;
                 Err(failure)
             }
         }
@@ -101,19 +106,21 @@ impl App {
         }
     }
 
-    /// Renews the lease for as long as this is polled.
+    /// Renews the lease while an answer may be expected. One installation that hangs must not keep the others from theirs: after that the next
+    /// call goes ahead beside this one.
     async fn keep_way(&self, subject: &Subject<'_>, owner: &str, clock: Clock) -> std::convert::Infallible {
-        loop {
+        for _ in 0..RENEWALS {
             tokio::time::sleep(RENEWED_EVERY).await;
             warn_of(self.store.renew(&subject.signer.app_row(), owner, clock.now()).await);
         }
+        std::future::pending().await
     }
 
     /// Notes a refusal where it holds: for the App, for its key, or not here.
-    async fn note(&self, subject: &Subject<'_>, pass: Pass, failure: &Failure, now: Timestamp) {
+    async fn note(&self, subject: &Subject<'_>, pass: Pass, failure: &Failure, of_the_app: bool, now: Timestamp) {
         let fingerprint = match failure.error_type {
             ErrorType::InvalidKey => Some(subject.signer.fingerprint()),
-            of_the_app if is_of_the_app(of_the_app) => None,
+            error_type if of_the_app || is_of_the_app(error_type) => None,
             // These say nothing of the App's next call.
             ErrorType::GitHubUnavailable | ErrorType::ClockSkew | ErrorType::NotConfigured => {
                 return self.leave(subject, pass, false, now).await;

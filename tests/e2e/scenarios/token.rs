@@ -17,6 +17,7 @@ use crate::harness::counter::{Counter, PERMISSIONS, REPOSITORIES, rejected, toke
 const MINT: &str = "/access_tokens";
 const IP_ALLOW_LIST: &str = "Although you appear to have the correct authorization credentials, the 'acme' organization has an \
                              IP allow list enabled, and your IP address is not permitted to access this resource.";
+const NEVER_SAID: &str = "Something that GitHub has never said before.";
 const ABUSE: &str = "You have triggered an abuse detection mechanism. Please wait a few minutes before you try again.";
 
 #[tokio::test]
@@ -139,7 +140,9 @@ async fn every_refusal_of_github_has_a_type_and_says_what_to_do() {
         (status(403, "Resource protected by organization SAML enforcement."), "SamlEnforced", "SAML"),
         (status(403, ABUSE), "RateLimited", "again in 60 s"),
         (status(403, "Maximum number of login attempts exceeded. Please try again later."), "LockedOut", "again in"),
-        (status(403, "Something that GitHub has never said before."), "Refused", "its log has them"),
+        (status(401, NEVER_SAID), "Refused", "its log has them"),
+        (status(403, NEVER_SAID), "Refused", "its log has them"),
+        (status(422, NEVER_SAID), "Refused", "its log has them"),
         (status(401, claim), "ClockSkew", "check the clock"),
         (status(404, "Not Found"), "InstallationNotFound", "install the App"),
         (status(403, "This installation has been suspended"), "InstallationSuspended", "unsuspends"),
@@ -505,10 +508,9 @@ async fn what_revoking_meets_is_named_and_a_lock_out_holds_for_the_app() {
     let answer = counter.ask_cold(json!({})).await.unwrap();
     let revoke = json!({"action": "revoke", "token": token_of(&answer)});
     let status = |message: &str| FaultKind::Status(403, json!({"message": message}).to_string(), vec![]);
-    for (message, error_type) in [
-        ("Something that GitHub has never said before.", "Refused"),
-        ("Maximum number of login attempts exceeded. Please try again later.", "LockedOut"),
-    ] {
+    for (message, error_type) in
+        [(NEVER_SAID, "Refused"), ("Maximum number of login attempts exceeded. Please try again later.", "LockedOut")]
+    {
         counter.github.fault(Fault::once("/installation/token", status(message)));
         let (found, message) = counter.refusal(&counter.environment(), revoke.clone()).await;
         assert_eq!(found, error_type, "{message}");

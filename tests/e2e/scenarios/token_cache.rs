@@ -144,6 +144,26 @@ async fn a_lease_is_renewed_while_github_takes_its_time() {
 }
 
 #[tokio::test]
+async fn an_installation_that_hangs_at_github_keeps_no_other_from_its_token() {
+    let counter = Counter::open().await;
+    let hanging = counter.github.install("hangs", fake_github::Selection::All);
+    counter.github.fault(Fault::always(&format!("/installations/{hanging}/access_tokens"), FaultKind::Hang));
+    let policy = || r#"{"profiles": {"agents": {"installations": "all"}}}"#.parse().unwrap();
+    let (first, second) = (counter.environment_with(policy()), counter.environment_with(policy()));
+    let ask = json!({"installation_id": hanging});
+    tokio::select! {
+        biased;
+        hung = counter.ask(&first, ask) => panic!("the other one waits until this is over: {hung:?}"),
+        answer = async {
+            while counter.asked() == 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            counter.ask(&second, json!({})).await
+        } => drop(answer.unwrap()),
+    }
+}
+
+#[tokio::test]
 async fn a_write_whose_answer_was_lost_does_not_lose_against_itself() {
     // The lease, the way to GitHub and its end, the token and where it is.
     for spared in 0..5 {
