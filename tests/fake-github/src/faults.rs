@@ -39,6 +39,8 @@ pub struct Fault {
     pub method: Option<String>,
     /// Part of the path.
     pub path: String,
+    /// Part of the body.
+    pub body: String,
     /// How many requests it meets before it is gone.
     pub times: usize,
     /// What happens to them.
@@ -48,7 +50,12 @@ pub struct Fault {
 impl Fault {
     /// The next request whose path contains `path`.
     pub fn once(path: &str, kind: FaultKind) -> Fault {
-        Fault { method: None, path: path.to_owned(), times: 1, kind }
+        Fault { method: None, path: path.to_owned(), body: String::new(), times: 1, kind }
+    }
+
+    /// Every query of GraphQL's that contains `part`, its variables included, until the faults are cleared.
+    pub fn query(part: &str, kind: FaultKind) -> Fault {
+        Fault { body: part.to_owned(), ..Fault::always("/graphql", kind) }
     }
 
     /// Every request whose path contains `path`, until the faults are cleared.
@@ -145,9 +152,13 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    pub(super) fn take(&mut self, method: &str, path: &str) -> Option<FaultKind> {
-        let meets =
-            |fault: &Fault| fault.method.as_deref().is_none_or(|wanted| wanted == method) && path.contains(&fault.path);
+    pub(super) fn take(&mut self, method: &str, path: &str, body: &[u8]) -> Option<FaultKind> {
+        let body = String::from_utf8_lossy(body);
+        let meets = |fault: &Fault| {
+            fault.method.as_deref().is_none_or(|wanted| wanted == method)
+                && path.contains(&fault.path)
+                && body.contains(&fault.body)
+        };
         let at = self.planned.iter().position(meets)?;
         let kind = self.planned[at].kind.clone();
         self.planned[at].times = self.planned[at].times.saturating_sub(1);

@@ -388,7 +388,11 @@ impl Object {
 
     fn is(&self, condition: &str) -> bool {
         let node = matches!(self, Object::Repository(_) | Object::Pull { .. });
-        condition == self.kind() || (condition == "Node" && node) || (condition == "User" && self.kind() == "Actor")
+        let kind = self.kind();
+        condition == kind
+            || (condition == "Node" && node)
+            || (condition == "User" && kind == "Actor")
+            || (condition == "Actor" && kind == "Bot")
     }
 }
 
@@ -856,7 +860,9 @@ fn timeline(pull: &Pull, arguments: &Map<String, Value>) -> Thing {
 fn actor(state: &State, login: &str) -> Thing {
     let account = state.account_json(login);
     let (url, avatar) = (account["html_url"].clone(), account["avatar_url"].clone());
-    plain("Actor", [("login", json!(login)), ("url", url), ("avatarUrl", avatar)])
+    // The REST API writes `[bot]` behind the login of one, GraphQL does not.
+    let (kind, login) = login.strip_suffix("[bot]").map_or(("Actor", login), |login| ("Bot", login));
+    plain(kind, [("login", json!(login)), ("url", url), ("avatarUrl", avatar)])
 }
 
 fn pull_field(state: &State, pull: &Pull, field: &str, seen: Option<&Observation>) -> Thing {

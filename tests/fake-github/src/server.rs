@@ -51,7 +51,7 @@ async fn handle(
     let git = git::git_path(&call.path);
     let (log, fault) = {
         let mut state = shared.state();
-        let fault = state.faults.take(call.method.as_str(), &sent);
+        let fault = state.faults.take(call.method.as_str(), &sent, &call.body);
         let id = state.next_id();
         state.requests.push(Request::of(id, &call, sent.clone(), git.is_some()));
         (id, fault)
