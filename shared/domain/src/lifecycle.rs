@@ -425,7 +425,7 @@ fn step(stored: &Stored, row: &PullRequest, look: Option<&Look>, now: Timestamp)
     } else if linked {
         after.link(row);
         if row.snapshot.state == State::Merged {
-            let verdict = after.merge(row, look.and_then(|look| look.open_read_at));
+            let verdict = after.merge(row, look.and_then(|look| look.open_read_at), now);
             if verdict == Merge::Moves {
                 after.status = Status::Done;
                 // A board that keeps no time is not begun to be kept one for.

@@ -317,7 +317,7 @@ impl Task {
     ///
     /// The board's last word decides. A task that was in `pr_submitted` when the merge happened is what was merged; one that came there later
     /// may be about other work, and is left to the pull request of that work if there is one.
-    pub fn merge(&self, pull_request: &PullRequest, read_at: Option<i64>) -> Merge {
+    pub fn merge(&self, pull_request: &PullRequest, read_at: Option<i64>, now: Timestamp) -> Merge {
         let key = pull_request.key();
         let merged_at = pull_request.snapshot.merged_at().unwrap_or(i64::MAX);
         if self.is_spent(&key) {
@@ -330,7 +330,7 @@ impl Task {
         }
         let newer_than = |at: Timestamp| self.newer_open(&key, at);
         let merged = Timestamp::from_second(merged_at).unwrap_or(Timestamp::MAX);
-        match self.board_wrote(merged_at) {
+        match self.board_wrote(merged_at, now.as_second()) {
             BoardWrote::Before => Merge::Moves,
             BoardWrote::NotKnown => newer_than(merged).map_or(Merge::Moves, Merge::NewerIsOpen),
             BoardWrote::After(at) => {
@@ -383,11 +383,12 @@ impl Task {
         newer.max_by_key(|(_, linked)| linked.created_at).map(|(key, _)| key.clone())
     }
 
-    fn board_wrote(&self, merged_at: i64) -> BoardWrote {
+    /// A time that is still to come was written by a clock that is ahead, and tells nothing.
+    fn board_wrote(&self, merged_at: i64, now: i64) -> BoardWrote {
         let Some(at) = self.updated_at.map(Timestamp::as_second) else { return BoardWrote::NotKnown };
         if at + CLOCK_SKEW < merged_at {
             BoardWrote::Before
-        } else if at - CLOCK_SKEW > merged_at {
+        } else if at - CLOCK_SKEW > merged_at && at <= now + CLOCK_SKEW {
             BoardWrote::After(at)
         } else {
             BoardWrote::NotKnown

@@ -464,6 +464,17 @@ fn a_board_that_keeps_no_time_is_served() {
 }
 
 #[test]
+fn a_board_whose_clock_is_ahead_holds_no_merge_up() {
+    for ahead in [CLOCK_SKEW + 1, 8 * 60 * 60, 80 * 365 * DAY] {
+        let mut tables = Tables::with_task(TASK, Status::PrSubmitted, Some(1001 + ahead));
+        let pr = Pr::new(1, TAG, 10);
+        tables.apply(pr.delivery(), 11);
+        tables.apply(pr.merged(1000).delivery(), 1001);
+        assert_eq!(tables.status(TASK), Status::Done, "{ahead} s");
+    }
+}
+
+#[test]
 fn no_other_column_is_moved_and_the_merge_waits_for_a_week() {
     for status in [Status::Idea, Status::ToDo, Status::InProgress, Status::Trash, Status::Other("later".into())] {
         let mut tables = Tables::with_task(TASK, status.clone(), Some(0));
