@@ -15,13 +15,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use adapters::github::graphql::{self, Listed, Page};
 use adapters::github::pull_request::Observed;
 use domain::base::BaseMove;
-use domain::ids::{InstallationId, PullRequestNumber, RepositoryId, RepositoryName};
+use domain::ids::{InstallationId, PullRequestNumber, RepositoryId, RepositoryName, TaskId};
 use domain::item::Item;
 use domain::kid_tag::Tags;
 use domain::lifecycle::is_news;
 use domain::outcome::Outcome;
-use domain::pull_request::{Mergeability, PullRequest, State};
-use domain::report::{Answer, Facts, Look, Report};
+use domain::pull_request::{Mergeability, PullRequest, Snapshot, State};
+use domain::report::{Answer, Facts, Look, Report, Source};
 use domain::schedule::Schedule;
 use futures_util::{StreamExt, stream};
 
@@ -92,7 +92,7 @@ pub(crate) async fn run(run: &Run<'_>, installation: Option<InstallationId>, cla
             Item::Repository(_) | Item::Installation(_) | Item::Scan(_) => {}
         }
     }
-    stream::iter(merged).for_each_concurrent(WRITES_AT_ONCE, |row| settle_merged(run, installation, row)).await;
+    settle_merged(run, installation, merged).await;
     let mut groups = group(installation, others, bases);
     for offset in run.rounds() {
         if groups.iter().all(Group::is_done) || !run.reach(*offset).await {
@@ -132,37 +132,89 @@ fn group(installation: Option<InstallationId>, rows: Vec<PullRequest>, bases: Ve
     groups
 }
 
-/// A merge whose title is known is final: what is left is that its tasks agree, and GitHub need not be asked for that. A merge that a board has
-/// written after counts once the open pull requests of its repository were read.
-async fn settle_merged(run: &Run<'_>, installation: Option<InstallationId>, row: PullRequest) {
-    if let Err(failure) = try_to_settle_merged(run, installation, &row).await {
-        run.give_up(&Item::PullRequest(Box::new(row)), &failure).await;
+/// A merge whose title is known is final: what is left is that its tasks agree, and GitHub need not be asked for that. Merges that a board has
+/// written after count once the open pull requests of their repository were read, which one reading does for all of them.
+async fn settle_merged(run: &Run<'_>, installation: Option<InstallationId>, rows: Vec<PullRequest>) {
+    let settled = rows.into_iter().map(|row| async move {
+        let waiting = settle_one_merged(run, installation, &row).await;
+        (row, waiting)
+    });
+    let mut waiting: BTreeMap<RepositoryId, Vec<(PullRequest, Vec<TaskId>)>> = BTreeMap::new();
+    for (row, settled) in stream::iter(settled).buffer_unordered(WRITES_AT_ONCE).collect::<Vec<_>>().await {
+        match settled {
+            Ok(None) => {}
+            Ok(Some(merge)) => waiting.entry(row.snapshot.repository_id).or_default().push(merge),
+            Err(failure) => run.give_up(&Item::PullRequest(Box::new(row)), &failure).await,
+        }
     }
+    let waiting = stream::iter(waiting.into_values());
+    waiting.for_each_concurrent(GROUPS_AT_ONCE, |merges| settle_waiting(run, installation, merges)).await;
 }
 
-async fn try_to_settle_merged(
+/// Gives the row as it is then, and the tasks that the board has written since the merge, if there are any.
+async fn settle_one_merged(
     run: &Run<'_>,
     installation: Option<InstallationId>,
     row: &PullRequest,
-) -> Result<(), Failure> {
+) -> Result<Option<(PullRequest, Vec<TaskId>)>, Failure> {
     let about = &row.snapshot;
     if row.title_unconfirmed || row.awaits_permission() {
         add(&run.tally.checked, 1);
         let seen = one_of(run, installation, about.repository_id, &about.repository, about.number).await?;
-        return consider(run, installation, Asked::Claimed(row.clone()), seen, None, None).await.map(drop);
+        return consider(run, installation, Asked::Claimed(row.clone()), seen, None, None).await.map(|_| None);
     }
-    let compare = || Report::compare(about.repository_id, about.number);
-    let applied = run.apply(compare().looked(Look::default())).await?;
+    let compare = Report::compare(about.repository_id, about.number);
+    let applied = run.apply(compare.looked(Look::default())).await?;
     let waiting = applied.tasks.into_iter().filter(|task| task.outcome == Outcome::SubmittedSince);
     let waiting: Vec<_> = waiting.filter_map(|task| task.task).collect();
-    if !waiting.is_empty() {
-        let began = run.now().as_second();
-        for facts in resync::read_open(run, installation, about.repository_id, &about.repository, &waiting).await? {
-            link(run, installation, facts).await?;
+    Ok(applied.pull_request.filter(|_| !waiting.is_empty()).map(|row| (row, waiting)))
+}
+
+/// Lets merges of one repository count, after its open pull requests were read.
+async fn settle_waiting(run: &Run<'_>, installation: Option<InstallationId>, merges: Vec<(PullRequest, Vec<TaskId>)>) {
+    let began = run.now().as_second();
+    let tasks: Vec<_> = merges.iter().flat_map(|(_, tasks)| tasks.clone()).collect();
+    let Some((first, _)) = merges.first() else { return };
+    let held = link_open(run, installation, &first.snapshot, &tasks).await;
+    for (row, tasks) in merges {
+        let compare = Report::compare(row.snapshot.repository_id, row.snapshot.number);
+        let held = held.as_ref().map(|held| tasks.iter().find_map(|task| held.get(task)));
+        let settled = match held {
+            Ok(None) => {
+                run.apply(compare.looked(Look { open_read_at: Some(began), ..Look::default() })).await.map(drop)
+            }
+            Ok(Some(failure)) | Err(failure) => Err(failure.clone()),
+        };
+        if let Err(failure) = settled {
+            run.give_up(&Item::PullRequest(Box::new(row)), &failure).await;
         }
-        run.apply(compare().looked(Look { open_read_at: Some(began), ..Look::default() })).await?;
     }
-    Ok(())
+}
+
+/// Links the open pull requests of a repository that name one of the tasks. Gives those tasks of which it is not known whether one names them.
+async fn link_open(
+    run: &Run<'_>,
+    installation: Option<InstallationId>,
+    about: &Snapshot,
+    tasks: &[TaskId],
+) -> Result<HashMap<TaskId, Failure>, Failure> {
+    let id = about.repository_id;
+    let open = match resync::read_open(run, installation, id, &about.repository, tasks).await {
+        Err(failure @ Failure::Gone(_)) => match name_of(run, installation, id).await? {
+            name if name == about.repository => return Err(failure),
+            name => resync::read_open(run, installation, id, &name, tasks).await?,
+        },
+        open => open?,
+    };
+    let mut held = HashMap::new();
+    for facts in open {
+        let tags = Tags::of(&facts.snapshot.title).named;
+        if let Err(failure) = link(run, installation, facts).await {
+            let named = tasks.iter().filter(|task| tags.iter().any(|tag| tag.names(task)));
+            held.extend(named.map(|task| (task.clone(), failure.clone())));
+        }
+    }
+    Ok(held)
 }
 
 /// Links an open pull request to the tasks that its title names. It may be known for long and yet not be linked: its task was not there when its
@@ -170,8 +222,7 @@ async fn try_to_settle_merged(
 async fn link(run: &Run<'_>, installation: Option<InstallationId>, facts: Facts) -> Result<(), Failure> {
     let row = run.apply(Report::facts(facts.clone())).await?.pull_request;
     if row.is_some_and(|row| row.awaits_permission()) {
-        let about = &facts.snapshot;
-        let may = may_write(run, installation, &about.repository, &about.author).await?;
+        let may = may_write(run, installation, &facts.snapshot).await?;
         let look = Look { author_may_write: Some(may), claimed: Some(NOT_CLAIMED), ..Look::default() };
         run.apply(Report::facts(facts).looked(look)).await?;
     }
@@ -185,22 +236,28 @@ pub(crate) async fn read_one(
     repository: &RepositoryName,
     number: PullRequestNumber,
 ) -> Result<Observed, Failure> {
-    let seen = run.ask(installation, &github::pull(repository, number)).await?.body.observed(installation);
+    let mut seen = run.ask(installation, &github::pull(repository, number)).await?.body.observed(installation);
     if seen.facts.snapshot.state == State::Merged {
-        with_title(run, installation, repository, number).await
-    } else {
-        Ok(seen)
+        let title_at_merge = title_of_merge(run, installation, &seen.facts.snapshot).await?;
+        seen.facts.source = Source::Api { title_at_merge };
     }
+    Ok(seen)
 }
 
-async fn with_title(
+/// The title that a merged pull request was merged with. `None`: GitHub does not tell, and that it is merged is known all the same.
+async fn title_of_merge(
     run: &Run<'_>,
     installation: Option<InstallationId>,
-    repository: &RepositoryName,
-    number: PullRequestNumber,
-) -> Result<Observed, Failure> {
-    let answer = run.ask(installation, &graphql::one(repository, number)).await?;
-    answer.pull_request(installation).map_err(|refused| Failure::of(&refused, run.now()))
+    merged: &Snapshot,
+) -> Result<Option<String>, Failure> {
+    let asked = run.ask(installation, &graphql::title_of_merge(&merged.repository, merged.number)).await;
+    match asked.and_then(|answer| answer.title_of_merge().map_err(|refused| Failure::of(&refused, run.now()))) {
+        Err(failure) if !failure.is_wide() => {
+            tracing::warn!(said = failure.said(), "GitHub does not tell which title was merged");
+            Ok(None)
+        }
+        title => title,
+    }
 }
 
 /// The same of a repository that may have another name by now, or whose name may be another one's.
@@ -236,16 +293,14 @@ fn not_this(repository: &RepositoryName) -> Failure {
 }
 
 /// Asks whether the author of a fork may write to the repository.
-async fn may_write(
-    run: &Run<'_>,
-    installation: Option<InstallationId>,
-    repository: &RepositoryName,
-    author: &str,
-) -> Result<bool, Failure> {
-    match run.ask(installation, &github::permission(repository, author)).await {
+async fn may_write(run: &Run<'_>, installation: Option<InstallationId>, about: &Snapshot) -> Result<bool, Failure> {
+    match run.ask(installation, &github::permission(&about.repository, &about.author)).await {
         Ok(answer) => Ok(answer.body.may_write()),
-        // The account is deleted, which GitHub shows as this one: nobody can give it a right.
-        Err(Failure::Gone(_)) if author.is_empty() || author == "ghost" => Ok(false),
+        // The repository is there, so it is the account that is not, or that GitHub hides: nobody can give it a right.
+        Err(failure @ Failure::Gone(_)) => match name_of(run, installation, about.repository_id).await? {
+            name if name == about.repository => Ok(false),
+            _ => Err(failure),
+        },
         Err(failure) => Err(failure),
     }
 }
@@ -365,7 +420,7 @@ impl Group {
 
     /// One page, asked for with less in it where GitHub cannot answer it. `None`: not even the least is answered.
     async fn page(&mut self, run: &Run<'_>, after: Option<&str>) -> Result<Option<Page>, Failure> {
-        let mut renamed = false;
+        let (mut renamed, mut shrunk) = (false, 0);
         loop {
             let size = run.app.pages.size(self.repository_id);
             let query = graphql::on_base(&self.repository, &self.base, size, after);
@@ -377,13 +432,12 @@ impl Group {
                 page => page,
             };
             match page {
-                Ok(page) if page.is_too_large() && run.app.pages.shrink(self.repository_id, size) => {
-                    add(&run.tally.pages_shrunk, 1);
+                Ok(page) if page.is_too_large() && run.app.pages.shrink(self.repository_id, size) => shrunk += 1,
+                Ok(page) => {
+                    add(&run.tally.pages_shrunk, shrunk);
+                    return Ok(Some(page));
                 }
-                Ok(page) => return Ok(Some(page)),
-                Err(Failure::Unavailable(_)) if run.app.pages.shrink(self.repository_id, size) => {
-                    add(&run.tally.pages_shrunk, 1);
-                }
+                Err(Failure::Unavailable(_)) if run.app.pages.shrink(self.repository_id, size) => shrunk += 1,
                 Err(Failure::Unavailable(_)) => return Ok(None),
                 Err(failure @ Failure::Gone(_)) if !renamed => {
                     renamed = true;
@@ -548,7 +602,7 @@ async fn consider(
     run: &Run<'_>,
     installation: Option<InstallationId>,
     asked: Asked,
-    mut seen: Observed,
+    seen: Observed,
     doubt: Option<String>,
     moved: Option<&BaseMove>,
 ) -> Result<Step, Failure> {
@@ -562,10 +616,6 @@ async fn consider(
         return Ok(Step::Settled);
     }
     let merged = seen.facts.snapshot.state == State::Merged;
-    if merged && seen.facts.title_at_merge().is_none() && !row.as_ref().is_some_and(PullRequest::is_merge_known) {
-        let about = &seen.facts.snapshot;
-        seen = with_title(run, installation, &about.repository, about.number).await?;
-    }
     let facts = &seen.facts;
     let heard_twice = doubt.as_ref() == Some(&facts.snapshot.head_sha);
     if let Some(row) = &row {
@@ -595,8 +645,7 @@ async fn consider(
     }
     let mut look = Look { claimed: Some(if claimed { row.version } else { NOT_CLAIMED }), ..Look::default() };
     if row.awaits_permission() {
-        let about = &row.snapshot;
-        look.author_may_write = Some(may_write(run, installation, &about.repository, &about.author).await?);
+        look.author_may_write = Some(may_write(run, installation, &facts.snapshot).await?);
     }
     let linked = !row.task_ids.is_empty() || look.author_may_write == Some(true);
     if row.snapshot.state != State::Open || !linked {

@@ -11,12 +11,15 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// Why something could not be had, as far as something different is done about it.
 #[derive(Debug, Clone)]
 pub(crate) enum Failure {
     /// GitHub asks everybody to wait for an installation until this second.
     Limited { until: i64, said: String },
+    /// Another invocation has met that there is no token for the installation: not asked for before this second.
+    Blocked { until: i64, said: String },
     /// There is no token for the installation: it is gone, or somebody has to do something.
     NoToken { refusal: Refusal, said: String },
     /// The one thing that was asked for is not there, or not for this installation.
@@ -41,9 +44,7 @@ impl Failure {
         }
         match refused {
             Error::NotFound(_) | Error::InstallationNotFound(_) => Self::Gone(said),
-            Error::InstallationSuspended(_) | Error::Unauthorized(_) | Error::NotTheApi(_) => {
-                Self::NoToken { refusal: Refusal::Other, said }
-            }
+            Error::InstallationSuspended(_) | Error::Unauthorized(_) => Self::NoToken { refusal: Refusal::Other, said },
             Error::Unavailable(_) | Error::Unexpected(_) => Self::Unavailable(said),
             _ => Self::Refused(said),
         }
@@ -51,13 +52,17 @@ impl Failure {
 
     /// Whether it concerns everything of the installation, or of this invocation, and not the one thing that was asked for.
     pub(crate) fn is_wide(&self) -> bool {
-        matches!(self, Self::Limited { .. } | Self::NoToken { .. } | Self::OutOfTime | Self::Table)
+        matches!(
+            self,
+            Self::Limited { .. } | Self::Blocked { .. } | Self::NoToken { .. } | Self::OutOfTime | Self::Table
+        )
     }
 
     /// What was said.
     pub(crate) fn said(&self) -> &str {
         match self {
             Self::Limited { said, .. }
+            | Self::Blocked { said, .. }
             | Self::NoToken { said, .. }
             | Self::Gone(said)
             | Self::Refused(said)
@@ -139,10 +144,29 @@ pub(crate) fn permission(repository: &RepositoryName, user: &str) -> Get<Permiss
 /// <https://docs.github.com/en/rest/apps/installations#list-repositories-accessible-to-the-app-installation>
 #[derive(Deserialize)]
 pub(crate) struct Repositories {
-    pub(crate) repositories: Vec<Repository>,
+    repositories: Vec<Value>,
 }
 
-/// `GET /installation/repositories`, or a page of it as an earlier one's `Link` header names it.
-pub(crate) fn repositories(page: Option<&str>) -> Get<Repositories> {
-    Get::new(page.unwrap_or("/installation/repositories?per_page=100").to_owned())
+impl Repositories {
+    /// Those that can be read: one of an odd shape hides no other.
+    pub(crate) fn readable(self) -> impl Iterator<Item = Repository> {
+        self.repositories.into_iter().filter_map(|repository| serde_json::from_value(repository).ok())
+    }
+}
+
+/// `GET /installation/repositories`, a page by its number from 1 on.
+pub(crate) fn repositories(size: usize, page: usize) -> Get<Repositories> {
+    Get::new(format!("/installation/repositories?per_page={size}&page={page}"))
+}
+
+/// Where the list of a repository's pull requests begins, the last touched first.
+/// <https://docs.github.com/en/rest/pulls/pulls#list-pull-requests>
+pub(crate) fn first_page_of_pulls(repository: &RepositoryName, only_open: bool) -> String {
+    let state = if only_open { "open" } else { "all" };
+    format!("/repos/{repository}/pulls?state={state}&sort=updated&direction=desc&per_page=100")
+}
+
+/// A page of that list, the first or one that an earlier page's `Link` header names: each a [`Pull`], or what has another shape.
+pub(crate) fn pulls(page: &str) -> Get<Vec<Value>> {
+    Get::new(page.to_owned())
 }

@@ -19,6 +19,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::github::Failure;
 use crate::run::{Run, add};
+use crate::turns::in_turn;
 use crate::{Standing, check, resync, scan};
 
 /// How many due pull requests and bases one invocation takes: at a dozen requests at once and a second a read, some hundred single reads
@@ -62,7 +63,7 @@ impl Run<'_> {
         let mut open = self.due_in(DUE, now, LOOKED_AT).await?;
         open.retain(|due| shard.is_none_or(|shard| shard_of(&due.key) == shard));
         let (old_resyncs, answers): (Vec<_>, Vec<_>) = open.into_iter().partition(|due| due.key.is_sync());
-        let mut taken = crate::turns::in_turn(answers, ANSWERS_AT_ONCE);
+        let mut taken = self.in_turn(answers).await?;
         let mut resyncs = old_resyncs;
         for shard in shard.map_or(0..RESYNC_SHARDS, |shard| shard..shard + 1) {
             resyncs.extend(self.due_in(&resync_shard_at(shard), now, RESYNCS_AT_ONCE).await?);
@@ -74,6 +75,25 @@ impl Run<'_> {
         taken.extend(resyncs);
         let work = self.claim(taken.into_iter().map(as_claim).collect()).await;
         self.work(work).await
+    }
+
+    /// As many as an invocation takes: of each installation in turn, and of those of each of its repositories.
+    async fn in_turn(&self, answers: Vec<Due>) -> Result<Vec<Due>, Failure> {
+        if answers.len() <= ANSWERS_AT_ONCE {
+            return Ok(answers);
+        }
+        let repository = |due: &Due| due.key.partition.parse().ok().map(RepositoryId);
+        let repositories: BTreeSet<_> = answers.iter().filter_map(repository).collect();
+        let repositories: Vec<_> = repositories.into_iter().collect();
+        let syncs = self.app.board.repository_syncs(&repositories).await.map_err(|error| self.table_failed(error))?;
+        let whose: BTreeMap<_, _> = syncs.into_iter().map(|sync| (sync.repository_id, sync.installation_id)).collect();
+        let of_repositories = in_turn(answers, usize::MAX, repository);
+        // One that no list has shown yet has a turn of its own.
+        Ok(in_turn(of_repositories, ANSWERS_AT_ONCE, |due| {
+            let repository = repository(due);
+            let installation = repository.and_then(|id| whose.get(&id).copied());
+            (installation, repository.filter(|_| installation.is_none()))
+        }))
     }
 
     async fn due_in(&self, partition: &str, now: i64, limit: usize) -> Result<Vec<Due>, Failure> {
@@ -159,12 +179,15 @@ impl Run<'_> {
             return Ok(());
         }
         let served = self.served().await?;
-        let mut lanes = into_lanes(work);
-        while !lanes.is_empty() {
-            let worked = lanes.into_iter().map(|(installation, lane)| self.lane(served, installation, lane));
-            let moved: Vec<_> = stream::iter(worked).buffer_unordered(LANES_AT_ONCE).collect().await;
-            lanes = into_lanes(moved.into_iter().flatten().collect());
-        }
+        let lanes = stream::iter(into_lanes(work));
+        // What moves from one to another follows it at once: the slowest of the others would take its time.
+        let worked = lanes.for_each_concurrent(LANES_AT_ONCE, async |(installation, lane)| {
+            let mut lanes = vec![(installation, lane)];
+            while let Some((installation, lane)) = lanes.pop() {
+                lanes.extend(into_lanes(Box::pin(self.lane(served, installation, lane)).await));
+            }
+        });
+        worked.await;
         Ok(())
     }
 
@@ -181,32 +204,12 @@ impl Run<'_> {
         }
         // A failure is logged, and the next item of the installation tries again.
         let _tried = self.know(installation).await;
-        let before = match self.app.board.installation(installation).await {
-            Ok(known) => known.and_then(|known| known.blocked),
-            Err(error) => {
-                self.table_failed(error);
-                return moves;
-            }
-        };
-        let heeded = before.as_ref().filter(|blocked| blocked.until > self.now().as_second());
-        match heeded {
-            Some(blocked) => self.heed(installation, blocked),
-            // What the lane is told then, every request of it would be told.
-            None => drop(self.token(installation).await),
-        }
+        // What the lane is told then, every request of it would be told.
+        drop(self.token(installation).await);
         moves.extend(self.elsewhere(installation, self.blocked(installation).is_some(), &mut lane.answers).await);
         // Resyncs ask one at a time, and need not wait until the last mergeability is known.
-        tokio::join!(check::run(self, installation, lane.answers), resync::run(self, installation, lane.resyncs));
-        let verdict = if heeded.is_some() { None } else { self.verdict(installation, before.as_ref()) };
-        if let Some(verdict) = &verdict
-            && let Err(error) = self.app.board.block(installation, verdict.as_ref()).await
-        {
-            self.table_failed(error);
-        }
-        if let Some(blocked) = verdict.unwrap_or(before) {
-            let name = ItemKey::installation(installation).partition;
-            self.unserved(name, blocked.since, &blocked.because);
-        }
+        let answers = Box::pin(check::run(self, installation, lane.answers));
+        tokio::join!(answers, Box::pin(resync::run(self, installation, lane.resyncs)));
         moves
     }
 

@@ -194,13 +194,16 @@ pub async fn handle(
         }
         Event::Resync { repository: None, .. } => run.resync_all().await,
     };
+    run.tell_others().await;
     run.finish(done.err().and_then(reason), invocation)
 }
 
 /// What a person who asked should know.
 fn reason(failure: Failure) -> Option<String> {
     match failure {
-        Failure::Limited { until, said } => Some(format!("{said}; not asked before {until} (epoch seconds)")),
+        Failure::Limited { until, said } | Failure::Blocked { until, said } => {
+            Some(format!("{said}; not asked before {until} (epoch seconds)"))
+        }
         Failure::Gone(_) => {
             Some("not there, or not for this installation; name another with installation_id".to_owned())
         }

@@ -5,14 +5,15 @@
 //! touched back to the cursor, and every card is compared with its pull requests. So a webhook that was off for a week costs time and
 //! nothing else, and a push to a base is found without any event.
 //!
-//! Each repository fails alone: a query that GitHub cannot answer is halved, a page is asked for with less in it, and a pull request that it
-//! does not show is read alone, now and at every later turn.
+//! Each repository fails alone: a query that GitHub cannot answer is halved, a page is asked for with less in it and at last of REST, and a
+//! pull request that no page shows is read alone, now and once an hour.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use adapters::github::Error;
-use adapters::github::graphql::{self, Asked, Listed, Page, Touched};
-use adapters::github::pull_request::Observed;
+use adapters::github::graphql::{self, Asked, Listed, Touched};
+use adapters::github::pull_request::{Observed, Pull, Repository};
 use domain::base::BaseMove;
 use domain::ids::{InstallationId, PullRequestNumber, RepositoryId, RepositoryName, TaskId};
 use domain::item::Item;
@@ -25,6 +26,8 @@ use domain::schedule::Schedule;
 use domain::sync::{InstallationSync, RepositorySync, Resume, Tip};
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::github::{self, Failure};
 use crate::run::{Patience, Run, add};
@@ -41,6 +44,9 @@ const ALIASED: usize = 50;
 /// Bases of a repository whose tips are read in one turn; the others have theirs in the next ones.
 const TIPS: usize = 10;
 
+/// How many pull requests have their bases watched for pushes, in a repository: the names must fit into its item.
+const BASES: usize = 500;
+
 /// How far back the first resync goes for what is no longer open.
 const FIRST_RESYNC: SignedDuration = SignedDuration::from_hours(90 * 24);
 
@@ -54,8 +60,13 @@ const COMPARED: i64 = 24 * 60 * 60;
 /// How many pull requests, the newest, whose tags lead nowhere have them looked up at each turn.
 const UNTIED: usize = 50;
 
-/// How many pull requests that no page shows are kept to be read alone.
+/// How many pull requests that can be read neither in a page nor alone are kept, and how often they are tried again, seconds.
 const MISSED: usize = 100;
+const MISSED_AGAIN: i64 = 60 * 60;
+
+/// The sizes of pages of an installation's list of repositories. Each is a multiple of the next, so that a smaller page begins wherever
+/// a larger one does.
+const LISTED: [usize; 4] = [100, 50, 25, 1];
 
 const WRITES_AT_ONCE: usize = 8;
 
@@ -82,12 +93,12 @@ pub(crate) async fn run(run: &Run<'_>, installation: Option<InstallationId>, cla
         }
     }
     for sync in lists {
-        let mut page = sync.resume.clone();
+        let mut read = sync.listed;
         let listed = match sync.installation_id {
-            Some(installation) => list(run, installation, &mut page).await,
+            Some(installation) => list(run, installation, &mut read).await,
             None => find_default(run).await,
         };
-        listed_to(run, sync, page, listed.err()).await;
+        listed_to(run, sync, read, listed.err()).await;
     }
     while !repositories.is_empty() {
         let rest = repositories.split_off(repositories.len().min(ALIASED));
@@ -102,50 +113,78 @@ async fn find_default(run: &Run<'_>) -> Result<(), Failure> {
     run.know(Some(held.installation_id)).await
 }
 
-/// Reads the list of an installation's repositories from `page` on, which is then the page to go on with.
-async fn list(run: &Run<'_>, installation: InstallationId, page: &mut Option<String>) -> Result<(), Failure> {
+/// Reads the list of an installation's repositories after the first `read` of it, which is then how far it came.
+///
+/// A page that GitHub cannot answer is asked for with less in it, and a repository that it cannot show alone is left out: that takes
+/// nothing else with it, and the list counts as failed all the same.
+async fn list(run: &Run<'_>, installation: InstallationId, read: &mut usize) -> Result<(), Failure> {
+    let mut most = LISTED[0];
+    let mut left_out = None;
+    let mut resumed = *read > 0;
     while run.has_time() {
-        let answer = match run.ask(Some(installation), &github::repositories(page.as_deref())).await {
-            // The list has become shorter than that: from the beginning.
-            Err(Failure::Gone(_)) if page.is_some() => {
-                *page = None;
-                continue;
+        let begins_here = |size: &&usize| **size <= most && read.is_multiple_of(**size);
+        let size = LISTED.iter().find(begins_here).copied().unwrap_or(1);
+        let patience = if size > 1 { Patience::None } else { Patience::Some };
+        match run.ask_with(patience, Some(installation), &github::repositories(size, *read / size + 1)).await {
+            Ok(answer) => {
+                note_listed(run, installation, answer.body.readable()).await?;
+                add(&run.tally.pages_shrunk, usize::from(most < LISTED[0]));
+                most = LISTED[0];
+                if answer.next.is_none() {
+                    *read = 0;
+                    return left_out.map_or(Ok(()), Err);
+                }
+                *read += size;
             }
-            answer => answer?,
-        };
-        let listed: HashMap<RepositoryId, RepositoryName> =
-            answer.body.repositories.into_iter().map(|repository| (repository.id, repository.full_name)).collect();
-        let ids: Vec<_> = listed.keys().copied().collect();
-        let known = run.app.board.repository_syncs(&ids).await.map_err(|error| run.table_failed(error))?;
-        let known: HashMap<_, _> = known.into_iter().map(|sync| (sync.repository_id, sync)).collect();
-        let changed = listed.into_iter().filter_map(|(id, name)| {
-            let before = known.get(&id);
-            let sync = listed_sync(before, id, name, installation, run.now());
-            (before != Some(&sync)).then_some(Item::Repository(Box::new(sync)))
-        });
-        let written = stream::iter(changed).map(|sync| async move { run.app.board.put(&sync).await });
-        let written: Vec<_> = written.buffer_unordered(WRITES_AT_ONCE).collect().await;
-        written.into_iter().collect::<adapters::Result<Vec<_>>>().map_err(|error| run.table_failed(error))?;
-        *page = answer.next;
-        if page.is_none() {
-            return Ok(());
+            Err(Failure::Unavailable(_)) if size > 1 => {
+                most = LISTED.into_iter().find(|less| *less < size).unwrap_or(1);
+            }
+            // Where the next one cannot be shown either, it is not about one of them.
+            Err(failure @ Failure::Unavailable(_)) if left_out.is_none() => {
+                left_out = Some(failure);
+                *read += 1;
+            }
+            // The list may have become shorter since it was left there: once from the beginning.
+            Err(Failure::Gone(_)) if std::mem::take(&mut resumed) => *read = 0,
+            Err(failure) => return Err(failure),
         }
     }
     Err(Failure::OutOfTime)
 }
 
+/// Sees to it that listed repositories are resynced, by this installation and under the names that they have.
+async fn note_listed(
+    run: &Run<'_>,
+    installation: InstallationId,
+    repositories: impl Iterator<Item = Repository>,
+) -> Result<(), Failure> {
+    let listed: HashMap<RepositoryId, RepositoryName> =
+        repositories.map(|repository| (repository.id, repository.full_name)).collect();
+    let ids: Vec<_> = listed.keys().copied().collect();
+    let known = run.app.board.repository_syncs(&ids).await.map_err(|error| run.table_failed(error))?;
+    let known: HashMap<_, _> = known.into_iter().map(|sync| (sync.repository_id, sync)).collect();
+    let changed = listed.into_iter().filter_map(|(id, name)| {
+        let before = known.get(&id);
+        let sync = listed_sync(before, id, name, installation, run.now());
+        (before != Some(&sync)).then_some(Item::Repository(Box::new(sync)))
+    });
+    let written = stream::iter(changed).map(|sync| async move { run.app.board.put(&sync).await });
+    let written: Vec<_> = written.buffer_unordered(WRITES_AT_ONCE).collect().await;
+    written.into_iter().collect::<adapters::Result<Vec<_>>>().map_err(|error| run.table_failed(error)).map(drop)
+}
+
 /// Writes down how far the list of an installation was read, if that is not what claiming it wrote.
-async fn listed_to(run: &Run<'_>, sync: InstallationSync, page: Option<String>, failure: Option<Failure>) {
+async fn listed_to(run: &Run<'_>, sync: InstallationSync, read: usize, failure: Option<Failure>) {
     let known = Item::Installation(Box::new(sync.clone()));
     let next = match failure {
         Some(failure) => {
             run.give_up(&known, &failure).await;
             let stored = run.app.board.installation(sync.installation_id).await.ok().flatten();
-            stored.map(|stored| InstallationSync { resume: page, ..stored })
+            stored.map(|stored| InstallationSync { listed: read, ..stored })
         }
         None => {
             let schedule = Schedule::turn(sync.installation_id, next_turn(run.started()));
-            Some(InstallationSync { resume: page, schedule, ..sync })
+            Some(InstallationSync { listed: read, schedule, ..sync })
         }
     };
     let Some(next) = next.map(|next| Item::Installation(Box::new(next))) else { return };
@@ -228,20 +267,22 @@ async fn together(run: &Run<'_>, installation: Option<InstallationId>, syncs: Ve
                 let touched = answer.touched(&asked);
                 let each = syncs.into_iter().zip(&bases).zip(touched);
                 let each = stream::iter(each).map(|((sync, bases), touched)| {
+                    let touched = touched.map_err(|refused| Failure::of(&refused, run.now()));
                     let bases = if reads_branches { bases.as_slice() } else { &[] };
-                    resync(run, installation, sync, bases, touched)
+                    // Boxed: all that a turn may need, laid out in one piece, is more than a thread's stack takes.
+                    Box::pin(resync(run, installation, sync, bases, touched))
                 });
                 each.buffer_unordered(READ_AT_ONCE).collect::<Vec<()>>().await;
             }
-            // One of them may be too much for it.
-            Err(Failure::Unavailable(_)) if syncs.len() > 1 && run.blocked(installation).is_none() => {
+            // It may be about one of them, or one of them too much for it.
+            Err(failure) if syncs.len() > 1 && !failure.is_wide() && run.blocked(installation).is_none() => {
                 let mut first = syncs;
                 let second = first.split_off(first.len() / 2);
                 groups.extend([second, first]);
             }
             Err(failure) => {
                 for sync in syncs {
-                    run.give_up(&Item::Repository(Box::new(sync)), &failure).await;
+                    resync(run, installation, sync, &[], Err(failure.clone())).await;
                 }
             }
         }
@@ -261,7 +302,7 @@ async fn resync(
     installation: Option<InstallationId>,
     mut sync: RepositorySync,
     bases: &[String],
-    touched: Result<Touched, adapters::github::Error>,
+    touched: Result<Touched, Failure>,
 ) {
     let known = Item::Repository(Box::new(sync.clone()));
     let touched = match own(run, installation, &mut sync, touched).await {
@@ -300,17 +341,23 @@ async fn own(
     run: &Run<'_>,
     installation: Option<InstallationId>,
     sync: &mut RepositorySync,
-    touched: Result<Touched, adapters::github::Error>,
+    touched: Result<Touched, Failure>,
 ) -> Result<Touched, Failure> {
     let failure = match touched {
         Ok(touched) if touched.repository_id == sync.repository_id => return Ok(touched),
         Ok(_) => Failure::Gone(format!("{} is another repository", sync.repository)),
-        Err(refused) => Failure::of(&refused, run.now()),
+        Err(failure) => failure,
     };
-    if !matches!(failure, Failure::Gone(_)) {
+    if !matches!(failure, Failure::Gone(_) | Failure::Unavailable(_)) {
         return Err(failure);
     }
     let name = check::name_of(run, installation, sync.repository_id).await?;
+    if matches!(failure, Failure::Unavailable(_)) {
+        // GraphQL does not answer for it, and REST does: it may have been touched just now.
+        sync.repository.clone_from(&name);
+        let (repository_id, newest) = (sync.repository_id, Some(Timestamp::MAX));
+        return Ok(Touched { repository_id, repository: name, newest, tips: Vec::new() });
+    }
     if name == sync.repository {
         return Err(failure);
     }
@@ -329,12 +376,11 @@ async fn at_a_turn(
     bases: &[String],
     touched: Touched,
 ) -> Result<(), Failure> {
-    let quiet = sync.resume.is_none()
-        && sync.missed.is_empty()
-        && sync.cursor.is_some_and(|cursor| touched.newest.is_none_or(|newest| newest <= cursor));
+    let quiet =
+        sync.resume.is_none() && sync.cursor.is_some_and(|cursor| touched.newest.is_none_or(|newest| newest <= cursor));
     compare_tips(run, sync, bases, &touched).await?;
+    read_missed(run, sync).await?;
     if !quiet {
-        read_missed(run, sync).await?;
         read_back(run, sync, touched.newest).await?;
     }
     let compared = sync.compared_at.is_some_and(|at| run.now().as_second() < at + COMPARED);
@@ -362,9 +408,10 @@ async fn meet_bases(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Fail
 /// Looks the tags up that led nowhere: in a quiet repository nothing else tells of a task that was made or became findable since.
 async fn look_up_tags(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Failure> {
     for number in sync.untied.clone() {
-        let applied = run.apply(Report::compare(sync.repository_id, number)).await?;
-        if !leads_nowhere(&applied) {
-            sync.untied.remove(&number);
+        match run.apply(Report::compare(sync.repository_id, number)).await {
+            Ok(applied) if leads_nowhere(&applied) => {}
+            Err(failure) if failure.is_wide() => return Err(failure),
+            _ => drop(sync.untied.remove(&number)),
         }
     }
     Ok(())
@@ -411,7 +458,8 @@ async fn read_back(run: &Run<'_>, sync: &mut RepositorySync, newest: Option<Time
     let lagging = run.started() - LISTS_LAG;
     // Of a repository without pull requests nothing is known but that: whatever comes first, however it is stamped, is new.
     let until = newest.map_or(Timestamp::UNIX_EPOCH, |newest| newest.min(lagging));
-    let mut at = sync.resume.take().unwrap_or(Resume { open: sync.cursor.is_none(), after: None, until });
+    let open = sync.cursor.is_none();
+    let mut at = sync.resume.take().unwrap_or(Resume { open, rest: false, after: None, until });
     let mut moves = Moves::new();
     let read = pages(run, sync, &mut at, &mut moves).await;
     // Before the cursor: what it passes is not looked at again.
@@ -441,17 +489,23 @@ async fn pages(run: &Run<'_>, sync: &mut RepositorySync, at: &mut Resume, moves:
         if !run.has_time() {
             return Ok(false);
         }
-        let page = page(run, sync.installation_id, sync.repository_id, &sync.repository, at).await?;
-        let (observed, missing) = seen(run, sync, page.listed).await?;
+        let (listed, next) = page(run, sync.installation_id, sync.repository_id, &sync.repository, at, back_to).await?;
+        let (observed, missing) = seen(run, sync, listed).await?;
         nameless = nameless.or(missing);
         add(&run.tally.checked, observed.len());
         // The cursor's own second is read again: its list may have been cut within that second.
         let passed = !at.open && observed.last().is_some_and(|last| last.facts.snapshot.updated_at < back_to);
         let wanted = observed.into_iter().filter(|seen| at.open || seen.facts.snapshot.updated_at >= back_to);
-        apply(run, sync.repository_id, wanted.collect(), moves).await?;
-        match page.next {
+        apply(run, sync, wanted.collect(), moves).await?;
+        // More than are kept: nothing may count as read then.
+        if sync.missed.len() > MISSED {
+            return Err(Failure::Refused(format!("more than {MISSED} pull requests can be read in no way")));
+        }
+        match next {
             Some(next) if !passed => at.after = Some(next),
-            _ if at.open => *at = Resume { open: false, after: None, until: at.until },
+            _ if at.open && nameless.is_none() => {
+                *at = Resume { open: false, rest: false, after: None, until: at.until }
+            }
             _ => break,
         }
     }
@@ -461,15 +515,24 @@ async fn pages(run: &Run<'_>, sync: &mut RepositorySync, at: &mut Resume, moves:
     Err(failure)
 }
 
-/// One page, asked for with less in it where GitHub cannot answer it.
+/// A page, and what comes after it.
+type Page = (Vec<Listed>, Option<String>);
+
+/// One page, asked for with less in it where GitHub cannot answer it. Where it cannot answer the least either, or names not even what it
+/// hides, the list begins again in REST, which costs GitHub less and hides less.
 async fn page(
     run: &Run<'_>,
     installation: Option<InstallationId>,
     id: RepositoryId,
     repository: &RepositoryName,
-    at: &Resume,
+    at: &mut Resume,
+    back_to: Timestamp,
 ) -> Result<Page, Failure> {
+    let mut shrunk = 0;
     loop {
+        if at.rest {
+            return page_of_rest(run, installation, id, repository, at, back_to).await;
+        }
         let size = run.app.pages.size(id);
         let query = graphql::by_update(repository, at.open, size, at.after.as_deref());
         let answer = run.ask_with(Patience::None, installation, &query).await;
@@ -479,10 +542,60 @@ async fn page(
             Ok(page) if page.repository_id != id => {
                 return Err(Failure::Gone(format!("{repository} is another repository")));
             }
-            Ok(page) if page.is_too_large() && run.app.pages.shrink(id, size) => add(&run.tally.pages_shrunk, 1),
-            Err(Failure::Unavailable(_)) if run.app.pages.shrink(id, size) => add(&run.tally.pages_shrunk, 1),
-            page => return page,
+            Ok(page) if !page.is_too_large() && !page.has_nameless() => {
+                add(&run.tally.pages_shrunk, shrunk);
+                return Ok((page.listed, page.next));
+            }
+            Err(failure) if !matches!(failure, Failure::Unavailable(_)) => return Err(failure),
+            _ if run.app.pages.shrink(id, size) => shrunk += 1,
+            least => {
+                let in_rest = Resume { rest: true, after: None, ..at.clone() };
+                match (page_of_rest(run, installation, id, repository, &in_rest, back_to).await, least) {
+                    (Ok(page), _) => {
+                        add(&run.tally.pages_shrunk, shrunk + 1);
+                        *at = in_rest;
+                        return Ok(page);
+                    }
+                    (Err(_), Ok(page)) => return Ok((page.listed, page.next)),
+                    // It is not about the size: what was read so far counts, and the list goes on from there.
+                    (Err(failure), Err(_)) => return Err(failure),
+                }
+            }
         }
+    }
+}
+
+/// A page of REST's list. It does not tell which title was merged, so what was merged since `back_to` is read alone.
+async fn page_of_rest(
+    run: &Run<'_>,
+    installation: Option<InstallationId>,
+    id: RepositoryId,
+    repository: &RepositoryName,
+    at: &Resume,
+    back_to: Timestamp,
+) -> Result<Page, Failure> {
+    let first = || github::first_page_of_pulls(repository, at.open);
+    let answer = run.ask(installation, &github::pulls(&at.after.clone().unwrap_or_else(first))).await?;
+    let listed: Vec<_> = answer.body.iter().map(|pull| listed_by_rest(pull, installation, back_to)).collect();
+    let another = |listed: &Listed| matches!(listed, Listed::Seen(seen) if seen.facts.snapshot.repository_id != id);
+    if listed.iter().any(another) {
+        return Err(Failure::Gone(format!("{repository} is another repository")));
+    }
+    Ok((listed, answer.next))
+}
+
+fn listed_by_rest(pull: &Value, installation: Option<InstallationId>, back_to: Timestamp) -> Listed {
+    let alone = |why: &str| Listed::Missing {
+        number: PullRequestNumber::deserialize(&pull["number"]).ok(),
+        error: Error::Unexpected(why.into()),
+    };
+    let Ok(read) = Pull::deserialize(pull) else { return alone("a pull request of another shape than documented") };
+    let seen = read.observed(installation);
+    let about = &seen.facts.snapshot;
+    if about.state == State::Merged && about.updated_at >= back_to {
+        alone("a list does not tell which title was merged")
+    } else {
+        Listed::Seen(Box::new(seen))
     }
 }
 
@@ -495,52 +608,63 @@ async fn seen(
     listed: Vec<Listed>,
 ) -> Result<(Vec<Observed>, Option<Failure>), Failure> {
     let mut observed = Vec::with_capacity(listed.len());
-    let mut nameless = None;
+    let (mut nameless, mut numbers) = (None, Vec::new());
     for listed in listed {
         match listed {
             Listed::Seen(seen) => observed.push(*seen),
-            Listed::Missing { number: Some(number), .. } => {
-                if let Some(seen) = alone(run, sync, number).await? {
-                    observed.push(seen);
-                }
-            }
+            Listed::Missing { number: Some(number), .. } => numbers.push(number),
             Listed::Missing { number: None, error } => {
                 // Of the repository, and not of all that is asked: one that is gone would take it off the work list.
                 nameless = Some(Failure::Refused(Failure::of(&error, run.now()).said().to_owned()));
             }
         }
     }
+    observed.extend(alone(run, sync, numbers).await?);
+    observed.sort_by_key(|seen| Reverse(seen.facts.snapshot.updated_at));
     Ok((observed, nameless))
 }
 
+/// Reads each alone. Those that cannot be read so either are kept for later.
 async fn alone(
     run: &Run<'_>,
     sync: &mut RepositorySync,
-    number: PullRequestNumber,
-) -> Result<Option<Observed>, Failure> {
-    match check::read_one(run, sync.installation_id, &sync.repository, number).await {
-        Ok(seen) if seen.facts.snapshot.repository_id == sync.repository_id => {
-            sync.missed.remove(&number);
-            Ok(Some(seen))
-        }
-        Err(failure) if failure.is_wide() => Err(failure),
-        _ => {
-            sync.missed.insert(number);
-            while sync.missed.len() > MISSED {
-                sync.missed.pop_first();
+    numbers: impl IntoIterator<Item = PullRequestNumber>,
+) -> Result<Vec<Observed>, Failure> {
+    let (installation, repository) = (sync.installation_id, sync.repository.clone());
+    let reads = numbers.into_iter().map(|number| {
+        let repository = &repository;
+        async move { (number, check::read_one(run, installation, repository, number).await) }
+    });
+    let answers: Vec<_> = stream::iter(reads).buffer_unordered(READ_AT_ONCE).collect().await;
+    let mut observed = Vec::new();
+    for (number, answer) in answers {
+        match answer {
+            Ok(seen) if seen.facts.snapshot.repository_id == sync.repository_id => {
+                // That it was merged counts now, and which title was to be asked for again.
+                if seen.facts.snapshot.state == State::Merged && seen.facts.title_at_merge().is_none() {
+                    sync.missed.insert(number);
+                } else {
+                    sync.missed.remove(&number);
+                }
+                observed.push(seen);
             }
-            Ok(None)
+            Err(failure) if failure.is_wide() => return Err(failure),
+            _ => drop(sync.missed.insert(number)),
         }
     }
+    Ok(observed)
 }
 
 async fn read_missed(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Failure> {
-    let mut observed = Vec::new();
-    for number in sync.missed.clone() {
-        observed.extend(alone(run, sync, number).await?);
+    let tried = sync.missed_at.is_some_and(|at| run.now().as_second() < at + MISSED_AGAIN);
+    if sync.missed.is_empty() || tried {
+        return Ok(());
     }
+    sync.missed_at = Some(run.now().as_second());
+    let numbers = sync.missed.clone();
+    let observed = alone(run, sync, numbers).await?;
     let mut moves = Moves::new();
-    apply(run, sync.repository_id, observed, &mut moves).await?;
+    apply(run, sync, observed, &mut moves).await?;
     move_bases(run, moves).await
 }
 
@@ -557,24 +681,34 @@ pub(crate) async fn read_open(
         tasks.iter().any(|task| tags.iter().any(|tag| tag.names(task)))
     };
     let mut named = Vec::new();
-    let mut at = Resume { open: true, after: None, until: run.started() };
+    let mut at = Resume { open: true, rest: false, after: None, until: run.started() };
     let mut sync = RepositorySync::new(id, repository.clone(), installation);
     loop {
-        let page = page(run, installation, id, repository, &at).await?;
-        let (observed, nameless) = seen(run, &mut sync, page.listed).await?;
-        if nameless.is_some() || !sync.missed.is_empty() {
-            return Err(Failure::Refused("an open pull request of the repository is not shown".to_owned()));
+        if !run.has_time() {
+            return Err(Failure::OutOfTime);
         }
+        let (listed, next) = page(run, installation, id, repository, &mut at, Timestamp::MIN).await?;
+        let (observed, nameless) = seen(run, &mut sync, listed).await?;
         named.extend(observed.iter().map(|seen| &seen.facts).filter(names_one).cloned());
-        apply(run, id, observed, &mut Moves::new()).await?;
-        at.after = page.next;
+        apply(run, &mut sync, observed, &mut Moves::new()).await?;
+        if nameless.is_some() || !sync.missed.is_empty() {
+            return Err(Failure::Refused("an open pull request of the repository can be read in no way".to_owned()));
+        }
+        at.after = next;
         if at.after.is_none() {
             return Ok(named);
         }
     }
 }
 
-async fn apply(run: &Run<'_>, id: RepositoryId, seen: Vec<Observed>, moves: &mut Moves) -> Result<(), Failure> {
+/// Lets what was seen count. What cannot be written is kept for later, and stops nothing else.
+async fn apply(
+    run: &Run<'_>,
+    sync: &mut RepositorySync,
+    seen: Vec<Observed>,
+    moves: &mut Moves,
+) -> Result<(), Failure> {
+    let id = sync.repository_id;
     let numbers: Vec<_> = seen.iter().map(|seen| seen.facts.snapshot.number).collect();
     let stored = run.app.board.pull_requests(id, &numbers).await.map_err(|error| run.table_failed(error))?;
     let (mut news, mut forgotten) = (Vec::new(), Vec::new());
@@ -604,16 +738,26 @@ async fn apply(run: &Run<'_>, id: RepositoryId, seen: Vec<Observed>, moves: &mut
     // A merge of the same page may move a card that is under a newer pull request only once that one is linked.
     let (open, others): (Vec<_>, Vec<_>) = news.into_iter().partition(|facts| facts.snapshot.state == State::Open);
     for news in [open, others] {
-        let applied = stream::iter(news).map(|facts| async move { run.apply(Report::facts(facts)).await.map(drop) });
-        let applied: Vec<_> = applied.buffer_unordered(WRITES_AT_ONCE).collect().await;
-        applied.into_iter().collect::<Result<Vec<()>, _>>()?;
+        let applied = stream::iter(news).map(|facts| async move {
+            let number = facts.snapshot.number;
+            (number, run.apply(Report::facts(facts)).await.map(drop))
+        });
+        for (number, applied) in applied.buffer_unordered(WRITES_AT_ONCE).collect::<Vec<_>>().await {
+            match applied {
+                Err(failure) if failure.is_wide() => return Err(failure),
+                Err(_) => drop(sync.missed.insert(number)),
+                Ok(()) => {}
+            }
+        }
     }
     Ok(())
 }
 
 fn is_forgotten(known: &PullRequest) -> bool {
-    let unanswered = known.snapshot.state == State::Open && !known.task_ids.is_empty() && known.asks_about_a_new_head();
-    (unanswered || known.title_unconfirmed) && !known.schedule.is_due()
+    let open = known.snapshot.state == State::Open;
+    let unanswered = open && !known.task_ids.is_empty() && known.asks_about_a_new_head();
+    let unpermitted = open && known.awaits_permission();
+    (unanswered || unpermitted || known.title_unconfirmed) && !known.schedule.is_due()
 }
 
 fn no_moves(base: BaseMove) -> BaseMove {
@@ -649,7 +793,7 @@ async fn compare_cards(run: &Run<'_>, sync: &mut RepositorySync, claims: bool) -
     // Also of those whose tag leads nowhere yet: it may be linked before the next comparison.
     let open =
         |row: &&PullRequest| row.snapshot.state == State::Open && !Tags::of(&row.snapshot.title).named.is_empty();
-    let bases: BTreeSet<_> = rows.iter().filter(open).map(|row| row.snapshot.base.clone()).collect();
+    let bases: BTreeSet<_> = rows.iter().filter(open).map(|row| row.snapshot.base.clone()).take(BASES).collect();
     sync.bases.retain(|base, _| bases.contains(base));
     for base in bases {
         sync.bases.entry(base).or_default();
@@ -658,7 +802,8 @@ async fn compare_cards(run: &Run<'_>, sync: &mut RepositorySync, claims: bool) -
         .into_iter()
         .map(|row| async move { run.apply(Report::compare(row.snapshot.repository_id, row.snapshot.number)).await });
     let compared: Vec<_> = stream::iter(compared).buffer_unordered(WRITES_AT_ONCE).collect().await;
-    let compared = compared.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let compared = compared.into_iter().filter(|compared| compared.as_ref().err().is_none_or(Failure::is_wide));
+    let compared = compared.collect::<Result<Vec<_>, _>>()?;
     let number = |applied: &Applied| applied.pull_request.as_ref().map(|row| row.snapshot.number);
     let untied = compared.iter().filter(|applied| leads_nowhere(applied)).filter_map(number);
     sync.untied = untied.collect::<BTreeSet<_>>().into_iter().rev().take(UNTIED).collect();

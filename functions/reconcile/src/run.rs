@@ -10,7 +10,7 @@ use adapters::Error;
 use adapters::github;
 use adapters::telemetry::Invocation;
 use domain::ids::InstallationId;
-use domain::item::Item;
+use domain::item::{Item, ItemKey};
 use domain::outcome::{Applied, Change};
 use domain::report::Report;
 use domain::schedule::{Refusal, Schedule};
@@ -59,8 +59,8 @@ pub(crate) fn add(count: &AtomicUsize, more: usize) {
     count.fetch_add(more, Ordering::Relaxed);
 }
 
-/// What is said of an installation whose GitHub did not answer before the time was over.
-const UNANSWERED: &str = "GitHub did not answer in time";
+/// What is said of an installation whose GitHub gave no answer at all.
+const UNANSWERED: &str = "GitHub did not answer";
 
 /// One invocation.
 #[derive(Debug)]
@@ -94,6 +94,8 @@ struct Trouble {
 #[derive(Debug, Clone)]
 struct Of {
     room: Arc<Semaphore>,
+    /// What other invocations had noted of it, read before anything is asked.
+    before: Arc<OnceCell<Option<Blocked>>>,
     /// Why it is not to be asked for again.
     blocked: Option<Failure>,
     /// Requests in a row that had no answer.
@@ -109,7 +111,9 @@ impl Trouble {
         match failure {
             Failure::Table => {}
             Failure::Limited { .. } => self.limited = true,
-            Failure::NoToken { .. } | Failure::Gone(_) | Failure::Refused(_) => self.refused = true,
+            Failure::NoToken { .. } | Failure::Blocked { .. } | Failure::Gone(_) | Failure::Refused(_) => {
+                self.refused = true;
+            }
             Failure::Unavailable(_) | Failure::OutOfTime => self.unavailable = true,
         }
     }
@@ -119,6 +123,7 @@ impl Default for Of {
     fn default() -> Self {
         Self {
             room: Arc::new(Semaphore::new(REQUESTS_OF_ONE)),
+            before: Arc::default(),
             blocked: None,
             unanswered: 0,
             asked: false,
@@ -282,18 +287,34 @@ impl<'a> Run<'a> {
         self.served.get_or_try_init(read).await
     }
 
-    /// A token, unless there is known to be none.
+    /// A token, unless there is known to be none. Nothing is asked of GitHub without one.
     pub(crate) async fn token(&self, installation: Option<InstallationId>) -> Result<Held, Failure> {
+        self.heed(installation).await?;
         self.unless_blocked(installation)?;
         let left = self.ends.saturating_duration_since(Instant::now());
         let token = tokio::time::timeout(left, self.app.tokens.get(installation, self.now())).await;
-        token.map_err(|_| Failure::OutOfTime)?.inspect_err(|failure| self.note(installation, Some(failure)))
+        let token = token.map_err(|_| Failure::OutOfTime)?;
+        if let Err(failure) = &token {
+            self.note(installation, Some(failure));
+            // The token function is asked once: the rest of the work would wait for the same answer, one after the other.
+            let mut trouble = self.trouble();
+            let of = trouble.installations.entry(installation).or_default();
+            of.blocked.get_or_insert_with(|| failure.clone());
+        }
+        token
     }
 
     fn unless_blocked(&self, installation: Option<InstallationId>) -> Result<(), Failure> {
-        let trouble = self.trouble();
-        let blocked = trouble.installations.get(&installation).and_then(|of| of.blocked.clone());
-        blocked.map_or(Ok(()), Err)
+        match self.blocked(installation) {
+            // What GitHub did not answer others says nothing of what had no turn for it.
+            Some(Failure::Unavailable(_)) if self.has_asked(installation) => Err(Failure::OutOfTime),
+            Some(failure) => Err(failure),
+            None => Ok(()),
+        }
+    }
+
+    fn has_asked(&self, installation: Option<InstallationId>) -> bool {
+        self.trouble().installations.get(&installation).is_some_and(|of| of.asked)
     }
 
     fn note(&self, installation: Option<InstallationId>, failure: Option<&Failure>) {
@@ -307,7 +328,9 @@ impl<'a> Run<'a> {
             // Of two limits the one that ends later counts.
             Some(Failure::Limited { until, .. }) if matches!(&of.blocked, Some(Failure::Limited { until: known, .. }) if known >= until) =>
                 {}
-            Some(failure @ (Failure::Limited { .. } | Failure::NoToken { .. })) => of.blocked = Some(failure.clone()),
+            Some(failure @ (Failure::Limited { .. } | Failure::Blocked { .. } | Failure::NoToken { .. })) => {
+                of.blocked = Some(failure.clone());
+            }
             Some(failure @ Failure::Unavailable(_)) => {
                 of.unanswered += 1;
                 if of.unanswered >= OUTAGE {
@@ -322,16 +345,51 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Heeds what other invocations have noted of an installation, in whatever way it is asked for.
+    async fn heed(&self, installation: Option<InstallationId>) -> Result<(), Failure> {
+        let before = Arc::clone(&self.trouble().installations.entry(installation).or_default().before);
+        let read = async || {
+            let stored = self.app.board.installation(installation).await.map_err(|error| self.table_failed(error))?;
+            let before = stored.and_then(|stored| stored.blocked);
+            if let Some(blocked) = before.as_ref().filter(|blocked| self.is_in_force(blocked)) {
+                let (until, said) = (blocked.until, blocked.because.clone());
+                // What GitHub named itself was not tried again in between.
+                let limited = blocked.attempts == 0;
+                let failure = if limited { Failure::Limited { until, said } } else { Failure::Blocked { until, said } };
+                self.note(installation, Some(&failure));
+            }
+            Ok(before)
+        };
+        before.get_or_try_init(read).await.map(drop)
+    }
+
+    fn is_in_force(&self, blocked: &Blocked) -> bool {
+        blocked.until > self.now().as_second()
+    }
+
+    /// Notes for every environment what this invocation met, of each installation that it asked for.
+    pub(crate) async fn tell_others(&self) {
+        let met = self.trouble().installations.clone();
+        for (installation, of) in met {
+            let Some(before) = of.before.get() else { continue };
+            let heeded = before.as_ref().filter(|before| self.is_in_force(before));
+            let verdict = if heeded.is_some() { None } else { self.verdict(&of, before.as_ref()) };
+            if let Some(verdict) = &verdict
+                && let Err(error) = self.app.board.block(installation, before.as_ref(), verdict.as_ref()).await
+            {
+                self.table_failed(error);
+            }
+            if let Some(blocked) = verdict.as_ref().map_or(heeded, Option::as_ref) {
+                self.unserved(ItemKey::installation(installation).partition, blocked.since, &blocked.because);
+            }
+        }
+    }
+
     /// What every environment is to know of an installation after this invocation. `None`: as before.
-    pub(crate) fn verdict(
-        &self,
-        installation: Option<InstallationId>,
-        before: Option<&Blocked>,
-    ) -> Option<Option<Blocked>> {
-        let of = self.trouble().installations.get(&installation).cloned()?;
+    fn verdict(&self, of: &Of, before: Option<&Blocked>) -> Option<Option<Blocked>> {
         let now = self.now();
         let since = before.map_or(now.as_second(), |before| before.since);
-        match of.blocked {
+        match of.blocked.clone() {
             Some(Failure::Limited { until, said }) => Some(Some(Blocked { since, until, attempts: 0, because: said })),
             Some(Failure::NoToken { said, .. }) => {
                 let attempts = before.map_or(0, |before| before.attempts);
@@ -344,17 +402,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Heeds what another invocation has noted.
-    pub(crate) fn heed(&self, installation: Option<InstallationId>, blocked: &Blocked) {
-        let mut trouble = self.trouble();
-        trouble.limited = true;
-        let failure = Failure::Limited { until: blocked.until, said: blocked.because.clone() };
-        trouble.installations.entry(installation).or_default().blocked = Some(failure);
-    }
-
     /// Why an installation is not to be asked for again in this invocation.
     pub(crate) fn blocked(&self, installation: Option<InstallationId>) -> Option<Failure> {
-        self.unless_blocked(installation).err()
+        self.trouble().installations.get(&installation).and_then(|of| of.blocked.clone())
     }
 
     /// Notes that something could not be served, and since when.
@@ -381,6 +431,17 @@ impl<'a> Run<'a> {
         Failure::Table
     }
 
+    /// Why something could not be written: what is about one item stops no other.
+    fn not_written(&self, error: Error) -> Failure {
+        if error.is_of_one_item() {
+            let said = error.chain();
+            tracing::warn!(error = said, "a report cannot be written");
+            Failure::Refused(said)
+        } else {
+            self.table_failed(error)
+        }
+    }
+
     /// Lets a report count.
     pub(crate) async fn apply(&self, report: Report) -> Result<Applied, Failure> {
         let looked = report.look.is_some();
@@ -389,7 +450,7 @@ impl<'a> Run<'a> {
         }
         // Whatever was read was read since this run began.
         let report = report.read_at(self.started().as_second());
-        let applied = self.app.board.apply(report, self.now()).await.map_err(|error| self.table_failed(error))?;
+        let applied = self.app.board.apply(report, self.now()).await.map_err(|error| self.not_written(error))?;
         let count = |counts: fn(&Change) -> bool| applied.changes.iter().filter(|change| counts(change)).count();
         add(&self.tally.tasks_moved, count(Change::moves));
         add(&self.tally.conflicts_found, count(Change::finds_conflict));
@@ -412,12 +473,15 @@ impl<'a> Run<'a> {
             // Whose GitHub hangs is asked ever more rarely; who only had no turn comes next.
             Failure::OutOfTime if self.hangs(item.installation()) => (Refusal::Other, UNANSWERED),
             Failure::OutOfTime => return self.reschedule(item, &known.moved_to(now.as_second())).await,
-            Failure::Limited { until, .. } => return self.reschedule(item, &known.moved_to(*until)).await,
+            Failure::Limited { until, .. } | Failure::Blocked { until, .. } => {
+                return self.reschedule(item, &known.moved_to(*until)).await;
+            }
             // Whether an App is installed is also a question of its configuration, which may be answered tomorrow.
             Failure::NoToken { said, .. } if matches!(item, Item::Installation(_)) => (Refusal::Other, said.as_str()),
             Failure::Gone(said) => (Refusal::Gone, said.as_str()),
             Failure::NoToken { refusal, said } => (*refusal, said.as_str()),
-            Failure::Refused(said) | Failure::Unavailable(said) => (Refusal::Other, said.as_str()),
+            Failure::Refused(said) => (Refusal::Refused, said.as_str()),
+            Failure::Unavailable(said) => (Refusal::Other, said.as_str()),
         };
         let key = item.key();
         let what = format!("{} {}", key.partition, key.item);

@@ -71,7 +71,16 @@ async fn heal_all(run: &Run<'_>, tasks: &[Task]) -> Result<(), Failure> {
     let rows = run.app.board.rows(tasks.iter().flat_map(claimed)).await.map_err(|error| run.table_failed(error))?;
     for task in tasks {
         for doubt in doubts(task, &rows) {
-            settle(run, &rows, task, doubt).await?;
+            match settle(run, &rows, task, doubt).await {
+                Err(Failure::Table) => return Err(Failure::Table),
+                // What GitHub does not show says nothing about the card, and one that cannot be written nothing about the others: the next
+                // scan tries again.
+                Err(failure) => {
+                    let said = failure.said();
+                    tracing::warn!(task = task.id.prefix(), said, "what a task claims could not be settled");
+                }
+                Ok(()) => {}
+            }
         }
     }
     Ok(())
@@ -93,19 +102,7 @@ async fn settle(
             }
             run.apply(*report).await.map(drop)
         }
-        Doubt::Ask(repository, number) => match ask(run, task, repository, number).await {
-            // What GitHub does not show says nothing about the card; the next scan asks again.
-            Err(Failure::Table) => Err(Failure::Table),
-            Err(failure) => {
-                tracing::warn!(
-                    task = task.id.prefix(),
-                    said = failure.said(),
-                    "what a task claims could not be asked about"
-                );
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        },
+        Doubt::Ask(repository, number) => ask(run, task, repository, number).await,
     }
 }
 

@@ -82,7 +82,9 @@ pub struct Failing {
 pub enum Refusal {
     /// GitHub says that it is not there, or not for us.
     Gone,
-    /// Anything else.
+    /// GitHub says something else of it.
+    Refused,
+    /// Nothing is said of it.
     Other,
 }
 
@@ -113,8 +115,13 @@ impl Schedule {
     pub fn refused(&self, refusal: Refusal, because: &str, now: Timestamp) -> Option<Self> {
         let now = now.as_second();
         let known = self.failing.as_ref();
-        // An outage in between says nothing about whether it is there.
-        let gone_since = known.and_then(|known| known.gone_since).or((refusal == Refusal::Gone).then_some(now));
+        let gone_before = known.and_then(|known| known.gone_since);
+        let gone_since = match refusal {
+            Refusal::Gone => gone_before.or(Some(now)),
+            Refusal::Refused => None,
+            // An outage in between says nothing about whether it is there.
+            Refusal::Other => gone_before,
+        };
         if refusal == Refusal::Gone && gone_since.is_some_and(|since| now - since >= CONFIRMED_GONE) {
             return None;
         }
@@ -184,6 +191,15 @@ mod tests {
         assert!(long_ago.refused(Refusal::Other, "502", at(now)).is_some());
         let gone = long_ago.refused(Refusal::Gone, "404", at(now)).unwrap().failing.unwrap();
         assert_eq!((gone.since, gone.gone_since), (0, Some(now)));
+    }
+
+    #[test]
+    fn two_moments_days_apart_in_which_it_was_not_there_are_no_three_days() {
+        let gone = Schedule::at(0, 0).refused(Refusal::Gone, "404", at(0)).unwrap();
+        let other = gone.refused(Refusal::Refused, "SAML", at(60)).unwrap();
+        assert!(other.refused(Refusal::Gone, "404", at(2 * CONFIRMED_GONE)).is_some());
+        let outage = gone.refused(Refusal::Other, "502", at(60)).unwrap();
+        assert!(outage.refused(Refusal::Gone, "404", at(2 * CONFIRMED_GONE)).is_none());
     }
 
     #[test]

@@ -28,9 +28,12 @@ pub struct RepositorySync {
     /// The bases of its open linked pull requests, and where each was when it was last read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub bases: BTreeMap<String, Tip>,
-    /// Pull requests that a page did not show, and that are to be read alone.
+    /// Pull requests that could be read neither in a page nor alone, and that are tried alone once an hour.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub missed: BTreeSet<PullRequestNumber>,
+    /// When they were last tried, epoch seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed_at: Option<i64>,
     /// Pull requests with a tag that led nowhere when the cards were last compared.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub untied: BTreeSet<PullRequestNumber>,
@@ -56,6 +59,7 @@ impl RepositorySync {
             resume: None,
             bases: BTreeMap::new(),
             missed: BTreeSet::new(),
+            missed_at: None,
             untied: BTreeSet::new(),
             compared_at: None,
             schedule: Schedule::default(),
@@ -79,7 +83,10 @@ pub struct Tip {
 pub struct Resume {
     /// Whether it reads the open pull requests, as the first resync does before it reads those of every state.
     pub open: bool,
-    /// GitHub's cursor behind the last page that was applied; absent at the first.
+    /// Whether it goes through REST's list, because GraphQL did not answer the smallest page of its own.
+    #[serde(default)]
+    pub rest: bool,
+    /// Where the next page begins: GraphQL's cursor, or the URL of a page of REST's list; absent at the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// What the repository's cursor becomes once this resync is through.
@@ -92,9 +99,9 @@ pub struct InstallationSync {
     /// The installation; absent for the one that the token function serves by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installation_id: Option<InstallationId>,
-    /// The next page of a list that ran out of time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resume: Option<String>,
+    /// How many repositories of a list were read that ran out of time or failed; 0 between lists.
+    #[serde(default)]
+    pub listed: usize,
     /// That nothing is to be asked for it: every execution environment heeds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked: Option<Blocked>,
@@ -111,7 +118,7 @@ impl InstallationSync {
     pub fn new(installation: Option<InstallationId>, now: Timestamp) -> Self {
         Self {
             installation_id: installation,
-            resume: None,
+            listed: 0,
             blocked: None,
             schedule: Schedule::turn(installation, now.as_second()),
             version: 0,

@@ -15,10 +15,11 @@ use domain::served::Served;
 use domain::sync::{Blocked, InstallationSync, RepositorySync};
 use domain::task::{CLOCK_SKEW, Task};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::{Board, key};
 use crate::Result;
-use crate::table::{self, Expression, Operation, Query, number, pause, text};
+use crate::table::{self, Expression, Operation, Query, Table, number, pause, text};
 
 /// The index of what is owed: `due`, `next_check_at` and the table's keys.
 const DUE_INDEX: &str = "due-index";
@@ -227,16 +228,31 @@ impl Board {
         item.map(|item| self.pull_requests.parse(item)).transpose()
     }
 
-    /// Notes for every execution environment that nothing is to be asked for an installation, or that it may be again.
+    /// Notes for every execution environment that nothing is to be asked for an installation, or that it may be again. `before`: what was known.
+    ///
+    /// Others may have noted something meanwhile: of two the one that ends later counts, and only what was known is ended.
     ///
     /// # Errors
     /// [`crate::Error::Table`] or [`crate::Error::Item`].
-    pub async fn block(&self, installation: Option<InstallationId>, blocked: Option<&Blocked>) -> Result<()> {
+    pub async fn block(
+        &self,
+        installation: Option<InstallationId>,
+        before: Option<&Blocked>,
+        blocked: Option<&Blocked>,
+    ) -> Result<()> {
         let item = ItemKey::installation(installation);
         let mut expression = Expression::default();
         expression.set_or_remove("blocked", self.pull_requests.optional(blocked)?);
         expression.add("version", 1);
         expression.require("repository_id", Some(&text(&item.partition)));
+        match blocked {
+            Some(blocked) => {
+                expression.call("#until", "until");
+                let until = [(":until", number(blocked.until))];
+                expression.require_that("attribute_not_exists(blocked) OR blocked.#until < :until", until);
+            }
+            None => expression.require("blocked", self.pull_requests.optional(before)?.as_ref()),
+        }
         self.pull_requests.write(Operation::update(key(&item), expression)).await.map(drop)
     }
 
@@ -297,25 +313,23 @@ impl Board {
             ..Query::default()
         };
         let page = self.pull_requests.query(query).await?;
-        let rows = page.items.into_iter().map(|item| self.pull_requests.parse::<PullRequest>(item));
-        let rows = rows.collect::<Result<Vec<_>>>()?;
-        let next = page.next.and_then(|_| rows.last().map(|row| row.snapshot.number));
-        Ok((rows, next))
+        let next = page.next.as_ref().and_then(|key| key.get("item")?.as_s().ok()?.strip_prefix("pr#")?.parse().ok());
+        Ok((readable(&self.pull_requests, page.items), next))
     }
 
-    /// The stored ones of these pull requests of any repositories, read consistently.
+    /// The stored ones of these pull requests of any repositories that can be read, read consistently.
     ///
     /// # Errors
-    /// [`crate::Error::Table`] or [`crate::Error::Item`].
+    /// [`crate::Error::Table`].
     pub async fn rows(
         &self,
         wanted: impl IntoIterator<Item = (RepositoryId, PullRequestNumber)>,
     ) -> Result<BTreeMap<PullRequestKey, PullRequest>> {
         let wanted: BTreeSet<_> =
             wanted.into_iter().map(|(repository, number)| ItemKey::pull_request(repository, number)).collect();
-        let items = self.pull_requests.get_many(wanted.iter().map(key).collect()).await?.into_iter();
-        let rows = items.map(|item| self.pull_requests.parse::<PullRequest>(item));
-        rows.map(|row| row.map(|row| (row.key(), row))).collect()
+        let items = self.pull_requests.get_many(wanted.iter().map(key).collect()).await?;
+        let rows: Vec<PullRequest> = readable(&self.pull_requests, items);
+        Ok(rows.into_iter().map(|row| (row.key(), row)).collect())
     }
 
     /// These tasks, those that can be read.
@@ -325,7 +339,7 @@ impl Board {
     pub async fn tasks(&self, ids: impl IntoIterator<Item = TaskId>) -> Result<Vec<Task>> {
         let ids: BTreeSet<_> = ids.into_iter().collect();
         let items = self.tasks.get_many(ids.iter().map(super::task_key).collect()).await?;
-        Ok(self.readable(items))
+        Ok(readable(&self.tasks, items))
     }
 
     /// A page of all tasks, those that can be read, and behind which key the next one begins.
@@ -338,31 +352,17 @@ impl Board {
         let page = self.tasks.scan(after).await?;
         let part = |item: &table::Item, name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
         let next = page.next.as_ref().and_then(|next| Some((part(next, "prefix")?, part(next, "id")?)));
-        Ok((self.readable(page.items), next))
+        Ok((readable(&self.tasks, page.items), next))
     }
 
-    fn readable(&self, items: Vec<table::Item>) -> Vec<Task> {
-        let read = |item| self.tasks.parse::<Task>(item);
-        items
-            .into_iter()
-            .map(read)
-            .filter_map(|task| {
-                task.inspect_err(|error| {
-                    tracing::warn!(error = error.chain(), "a task's item cannot be read; it is left out")
-                })
-                .ok()
-            })
-            .collect()
-    }
-
-    /// The stored resyncs of these repositories.
+    /// The stored resyncs of these repositories, those that can be read.
     ///
     /// # Errors
-    /// [`crate::Error::Table`] or [`crate::Error::Item`].
+    /// [`crate::Error::Table`].
     pub async fn repository_syncs(&self, repositories: &[RepositoryId]) -> Result<Vec<RepositorySync>> {
         let keys = repositories.iter().map(|id| key(&ItemKey::repository(*id)));
         let items = self.pull_requests.get_many(keys.collect()).await?;
-        items.into_iter().map(|item| self.pull_requests.parse(item)).collect()
+        Ok(readable(&self.pull_requests, items))
     }
 
     fn read_item(&self, key: &ItemKey, item: table::Item) -> Result<Option<Item>> {
@@ -376,4 +376,15 @@ impl Board {
             None => return Ok(None),
         }))
     }
+}
+
+/// Those of these items that can be read: one that another writer has spoilt stops nobody who reads the others.
+fn readable<T: DeserializeOwned>(table: &Table, items: Vec<table::Item>) -> Vec<T> {
+    let read = |item| {
+        let read = table.parse(item);
+        read.inspect_err(|error: &crate::Error| {
+            tracing::warn!(error = error.chain(), "an item cannot be read; it is left out")
+        })
+    };
+    items.into_iter().filter_map(|item| read(item).ok()).collect()
 }

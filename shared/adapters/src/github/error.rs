@@ -193,18 +193,20 @@ pub(super) enum Meaning {
 /// The refusals that are known: the statuses they come with, and a part of the sentence in lower case. The first that fits
 /// counts. GitHub documents few of them; the others are quoted in its own and other Apps' issues.
 /// <https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api>
-const SENTENCES: [(&[u16], &str, Meaning); 18] = [
+const SENTENCES: [(&[u16], &str, Meaning); 20] = [
     (&[401], "could not be decoded", Meaning::InvalidKey),
     (&[401], "must generate a public key", Meaning::InvalidKey),
     (&[401], "'issued at' claim", Meaning::ClockSkew),
     (&[401], "'expiration time' claim", Meaning::ClockSkew),
     (&[401, 404], "integration not found", Meaning::AppNotFound),
     (&[403], "installation has been suspended", Meaning::Suspended),
-    (&[422], "not granted to this installation", Meaning::NotGranted),
+    (&[422], "permissions requested are not granted", Meaning::NotGranted),
     (&[422], "not accessible to the parent installation", Meaning::NoSuchRepository),
     (&[401, 403, 404], "resource not accessible by integration", Meaning::NotAccessible),
     (&[401, 403, 404], "ip allow list", Meaning::Barred(Barrier::IpAllowList)),
-    (&[401, 403, 404], "saml", Meaning::Barred(Barrier::Saml)),
+    (&[401, 403, 404], "saml enforcement", Meaning::Barred(Barrier::Saml)),
+    (&[401, 403, 404], "saml sso", Meaning::Barred(Barrier::Saml)),
+    (&[401, 403, 404], "saml single sign-on", Meaning::Barred(Barrier::Saml)),
     (&[403, 451], "repository access blocked", Meaning::Barred(Barrier::Blocked)),
     (&[403, 451], "takedown", Meaning::Barred(Barrier::Blocked)),
     (&[401, 403, 429], "number of login attempts exceeded", Meaning::LockedOut),
@@ -303,7 +305,7 @@ pub(super) fn wait(headers: &HeaderMap) -> Duration {
         let seconds = then.saturating_sub(date(headers)?.as_second());
         Some(u64::try_from(seconds).unwrap_or_default())
     };
-    let spent = number("x-ratelimit-remaining") == Some(0);
+    let spent = number("x-ratelimit-remaining").is_none_or(|remaining| remaining == 0);
     let named = number("retry-after")
         .or_else(|| until(parse_date(text("retry-after")?)?.as_second()))
         .or_else(|| until(number("x-ratelimit-reset").filter(|_| spent)?.try_into().ok()?));

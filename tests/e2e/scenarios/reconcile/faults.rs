@@ -10,18 +10,18 @@ use serde_json::{Value, json};
 use super::World;
 use super::world::REPOSITORY;
 
-const READ: &str = "GET /repos/{owner}/{repo}/pulls/{number}";
-const SAML: &str =
+pub(super) const READ: &str = "GET /repos/{owner}/{repo}/pulls/{number}";
+pub(super) const SAML: &str =
     "Resource protected by organization SAML enforcement. You must grant your OAuth token access to this organization.";
 
-async fn linked(world: &mut World, digits: &str, path: &str) -> u64 {
+pub(super) async fn linked(world: &mut World, digits: &str, path: &str) -> u64 {
     world.task(digits, "pr_submitted");
     let opened = world.open(&format!("Work [kid: #{digits}]"), path);
     world.deliver(&opened).await;
     opened.number()
 }
 
-fn conflict(world: &World, digits: &str) -> Value {
+pub(super) fn conflict(world: &World, digits: &str) -> Value {
     world.read(digits).get("has_merge_conflict").cloned().unwrap_or(Value::Null)
 }
 
@@ -34,7 +34,7 @@ async fn merge_another(world: &mut World, path: &str) {
 }
 
 /// Lets every repository have its turn once.
-async fn a_turn(world: &mut World) {
+pub(super) async fn a_turn(world: &mut World) {
     world.pass(15 * 60 + 1);
     world.due().await;
     // What a run finds is due at its own time, which on a busy machine is some seconds on.
@@ -101,7 +101,7 @@ async fn pages_shrink_until_they_are_answered_and_at_last_each_is_read_alone() {
         world.github.set_largest_page(Some((largest, how)));
         merge_another(&mut world, "hot.rs").await;
         let summary = world.stream().await;
-        assert!(summary.pages_shrunk > 0, "{how:?} {largest}: {summary:?}");
+        assert!(summary.pages_shrunk > 0 || largest == 0, "{how:?} {largest}: {summary:?}");
         if largest == 0 {
             // Thirty are more than one run reads alone; the others are due by themselves.
             world.once_more().await;
@@ -448,7 +448,7 @@ async fn a_list_of_repositories_goes_on_where_it_was_stopped() {
     world.pass(20);
     world.due().await;
     let sync = world.work_item(&format!("installation:{}", world.installation), "sync").unwrap();
-    assert!(sync["resume"].as_str().is_some_and(|page| page.contains("page=3")), "{sync:#}");
+    assert_eq!(sync["listed"], 200, "{sync:#}");
     world.github.clear_requests();
     world.pass(121);
     world.due().await;
@@ -556,6 +556,7 @@ async fn one_that_has_not_even_a_number_lets_no_old_merge_count_and_no_cursor_pa
     world.pass(5);
     world.change_task("aaaaaaa1", &json!({"status": "pr_submitted", "updated_at": world.now.to_string()}));
     world.github.set_largest_page(Some((0, LargePage::NullNodes)));
+    world.github.fault(Fault::always("/pulls?state", FaultKind::ServerError));
     for _ in 0..3 {
         a_turn(&mut world).await;
         assert_eq!(world.read("aaaaaaa1")["status"], "pr_submitted");
@@ -563,7 +564,8 @@ async fn one_that_has_not_even_a_number_lets_no_old_merge_count_and_no_cursor_pa
     world.pass(15 * 60 + 1);
     let summary = world.due().await;
     assert!(summary.unserved_seconds > 0 && summary.outcome != "done", "{summary:?}");
-    world.github.set_largest_page(None);
+    // What GraphQL hides, REST shows.
+    world.github.clear_faults();
     for _ in 0..4 {
         world.pass(6 * 60 * 60);
         world.due().await;

@@ -4,6 +4,7 @@ mod conflicts;
 mod faults;
 mod histories;
 mod interruptions;
+mod lists;
 mod refusals;
 mod resync;
 mod tasks;

@@ -7,7 +7,7 @@
 mod pull_requests;
 mod repositories;
 
-pub use pull_requests::{Listed, Page, by_update, on_base, one, title_at_merge};
+pub use pull_requests::{Listed, Page, by_update, on_base, title_at_merge, title_of_merge};
 pub use repositories::{Asked, Touched, last_touched};
 
 use std::borrow::Cow;
@@ -40,7 +40,7 @@ struct Missing {
     #[serde(default, rename = "type")]
     kind: Option<String>,
     #[serde(default)]
-    message: String,
+    message: Option<String>,
     /// Field names and list indices, from the top.
     #[serde(default)]
     path: Option<Vec<Value>>,
@@ -135,18 +135,20 @@ impl Missing {
     fn is_limit(&self) -> bool {
         // A secondary limit has no type of its own.
         matches!(self.kind.as_deref(), Some("RATE_LIMIT" | "RATE_LIMITED"))
-            || error::meaning(403, &self.message) == Some(Meaning::Limit)
+            || error::meaning(403, self.message()) == Some(Meaning::Limit)
+    }
+
+    fn message(&self) -> &str {
+        self.message.as_deref().unwrap_or_default()
     }
 
     fn refusal(&self) -> Refusal {
-        Refusal::new(
-            200,
-            self.kind.iter().map(String::as_str).chain([self.message.as_str()]).collect::<Vec<_>>().join(": ").as_str(),
-        )
+        let said: Vec<_> = self.kind.as_deref().into_iter().chain([self.message()]).collect();
+        Refusal::new(200, &said.join(": "))
     }
 
     fn error(&self) -> Error {
-        match (error::meaning(403, &self.message), self.kind.as_deref()) {
+        match (error::meaning(403, self.message()), self.kind.as_deref()) {
             // Its sentence repeats the name that was asked for, which may be any.
             (_, Some("NOT_FOUND")) => Error::NotFound(self.refusal()),
             (Some(meaning), _) => Error::meant(meaning, &HeaderMap::new(), self.refusal()),

@@ -9,13 +9,12 @@ use serde_json::{Value, json};
 
 use super::{Queried, Query, nothing};
 use crate::github::Error;
-use crate::github::pull_request::{Observed, User};
+use crate::github::pull_request::Observed;
 
 const ON_BASE: &str = concat!(include_str!("on_base.graphql"), include_str!("pull_request.graphql"));
 const BY_UPDATE: &str =
     concat!(include_str!("by_update.graphql"), include_str!("pull_request.graphql"), include_str!("timeline.graphql"));
-const ONE: &str =
-    concat!(include_str!("one.graphql"), include_str!("pull_request.graphql"), include_str!("timeline.graphql"));
+const TITLE_OF_MERGE: &str = concat!(include_str!("title_of_merge.graphql"), include_str!("timeline.graphql"));
 
 /// A page of the open pull requests on a base, the oldest first: what is done to one meanwhile does not move the others.
 pub fn on_base(repository: &RepositoryName, base: &str, first: usize, after: Option<&str>) -> Query {
@@ -32,10 +31,10 @@ pub fn by_update(repository: &RepositoryName, only_open: bool, first: usize, aft
     Query { text: BY_UPDATE.into(), variables }
 }
 
-/// One pull request, and if it is merged its title at the merge.
-pub fn one(repository: &RepositoryName, number: PullRequestNumber) -> Query {
+/// What REST does not tell of a merged pull request: its title at the merge.
+pub fn title_of_merge(repository: &RepositoryName, number: PullRequestNumber) -> Query {
     let (owner, name) = (repository.owner(), repository.name());
-    Query { text: ONE.into(), variables: json!({"owner": owner, "name": name, "number": number}) }
+    Query { text: TITLE_OF_MERGE.into(), variables: json!({"owner": owner, "name": name, "number": number}) }
 }
 
 /// A page of a repository's pull requests.
@@ -43,8 +42,6 @@ pub fn one(repository: &RepositoryName, number: PullRequestNumber) -> Query {
 pub struct Page {
     /// Whose they are. A name may be another repository's by now: this tells.
     pub repository_id: RepositoryId,
-    /// Its name now.
-    pub repository: RepositoryName,
     /// The pull requests in the order asked for.
     pub listed: Vec<Listed>,
     /// Where the next page begins.
@@ -55,6 +52,11 @@ impl Page {
     /// Whether GitHub left some out that it may show where less is asked for.
     pub fn is_too_large(&self) -> bool {
         self.listed.iter().any(|listed| matches!(listed, Listed::Missing { error: Error::Unavailable(_), .. }))
+    }
+
+    /// Whether there is one of which not even the number was said, so that it cannot be read alone.
+    pub fn has_nameless(&self) -> bool {
+        self.listed.iter().any(|listed| matches!(listed, Listed::Missing { number: None, .. }))
     }
 }
 
@@ -101,7 +103,7 @@ struct Node {
     url: String,
     state: String,
     is_draft: bool,
-    author: Option<User>,
+    author: Option<Actor>,
     head_ref_oid: String,
     base_ref_name: String,
     is_cross_repository: bool,
@@ -116,15 +118,44 @@ struct Node {
     timeline_items: Option<Timeline>,
 }
 
+/// Who opened it. <https://docs.github.com/en/graphql/reference/interfaces#actor>
+#[derive(Deserialize)]
+struct Actor {
+    #[serde(rename = "__typename")]
+    kind: String,
+    login: String,
+}
+
+impl Actor {
+    /// As the REST API and the webhooks write it: a bot's ends with `[bot]`. Written in two ways, each read would be news.
+    fn login(self) -> String {
+        if self.kind == "Bot" { format!("{}[bot]", self.login) } else { self.login }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct DatabaseId {
     database_id: Option<RepositoryId>,
 }
 
+/// What is asked of a merged pull request, and no more: of what nobody asked for nothing can be refused.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Merged {
+    title: String,
+    timeline_items: Timeline,
+}
+
 #[derive(Deserialize)]
 struct Timeline {
     nodes: Vec<Option<Event>>,
+}
+
+impl Timeline {
+    fn events(self) -> Vec<Event> {
+        self.nodes.into_iter().flatten().collect()
+    }
 }
 
 /// What of a pull request's timeline tells the title that it was merged with.
@@ -172,23 +203,29 @@ impl Queried {
                 Err(_) => Listed::Missing { number, error: nothing() },
             }
         });
+        let PageInfo { has_next_page, end_cursor } = connection.page_info;
+        if has_next_page && end_cursor.is_none() {
+            // Taken for the last page, it would hide all that is behind it.
+            return Err(Error::Unavailable("there is a next page, and not where it begins".into()));
+        }
         Ok(Page {
             listed: listed.collect(),
             repository_id: repository.database_id,
-            repository: repository.name_with_owner,
-            next: connection.page_info.end_cursor.filter(|_| connection.page_info.has_next_page),
+            next: end_cursor.filter(|_| has_next_page),
         })
     }
 
-    /// The pull request that [`one`] asked for.
+    /// What [`title_of_merge`] asked for; `None` if the merge is not among the last events of the timeline.
     ///
     /// # Errors
-    /// Why it is not there.
-    pub fn pull_request(&self, installation: Option<InstallationId>) -> Result<Observed, Error> {
-        let repository = self.repository()?;
-        match (self.blamed(&[&"repository"]), Node::deserialize(&self.field("repository")?["pullRequest"])) {
+    /// Why that is not there.
+    pub fn title_of_merge(&self) -> Result<Option<String>, Error> {
+        let merged = Merged::deserialize(&self.field("repository")?["pullRequest"]);
+        match (self.blamed(&[&"repository"]), merged) {
             (Some(error), _) => Err(error),
-            (None, Ok(node)) => Ok(node.observed(&repository, installation)),
+            (None, Ok(Merged { title, timeline_items })) => {
+                Ok(title_at_merge(&timeline_items.events(), &title).map(ToOwned::to_owned))
+            }
             (None, Err(_)) => Err(nothing()),
         }
     }
@@ -206,7 +243,7 @@ impl Node {
             "MERGED" => State::Merged,
             _ => State::Closed,
         };
-        let events: Vec<_> = self.timeline_items.into_iter().flat_map(|items| items.nodes).flatten().collect();
+        let events = self.timeline_items.map(Timeline::events).unwrap_or_default();
         let title_at_merge = match state {
             State::Merged => title_at_merge(&events, &self.title).map(ToOwned::to_owned),
             State::Open | State::Closed => None,
@@ -223,7 +260,7 @@ impl Node {
             base: self.base_ref_name,
             state,
             draft: self.is_draft,
-            author: self.author.map(|author| author.login).unwrap_or_default(),
+            author: self.author.map(Actor::login).unwrap_or_default(),
             fork: self.is_cross_repository || !own_head,
             created_at: self.created_at,
             ended_at: self.merged_at.or(self.closed_at).map(Timestamp::as_second),
