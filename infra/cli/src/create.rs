@@ -101,7 +101,7 @@ pub(crate) struct Arguments {
     /// The webhook's URL, where it is not the stack's own
     #[arg(long, value_name = "URL")]
     webhook_url: Option<String>,
-    /// Answer every question with yes
+    /// Answer every question with yes; the page submits itself, so that only GitHub's own two clicks are left
     #[arg(long)]
     yes: bool,
     /// Print what was done as JSON; what happens meanwhile goes to standard error
@@ -175,7 +175,8 @@ impl Creation {
     async fn begin(&self) -> Result<(), Failure> {
         let confirmed = self.confirm_another_app(None, "a new App").await?;
         self.app_secret().try_writing().await?;
-        let mut page = Page::serve(|redirect_url| self.form(redirect_url), self.progress).await?;
+        let form = |redirect_url: &str| self.form(redirect_url);
+        let mut page = Page::serve(form, self.arguments.yes, self.progress).await?;
         let done = self.through_github(&mut page, &confirmed).await;
         page.end().await;
         done

@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 
 use crate::harness::operator::Operator;
 use crate::scenarios::board;
-use crate::scenarios::create::{CREATE, DESCRIPTION, PAGE, deployed, install};
+use crate::scenarios::create::{CREATE, DESCRIPTION, PAGE, WAITING, deployed, install};
 
 /// Whether the page is wider than the window, so that one has to scroll sideways.
 const WIDER: &str = "return document.documentElement.scrollWidth > document.documentElement.clientWidth";
@@ -227,6 +227,26 @@ async fn one_click_in_chromium_hands_the_manifest_to_github_and_comes_back_to_an
     let ended = running.ends().await;
     assert!(ended.ok && ended.stdout.ends_with("GitHub App configured.\n"), "{ended:?}");
     stack.github.assert_nothing_unexpected();
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium: make browser"]
+async fn who_answers_all_with_yes_clicks_in_chromium_only_what_is_githubs() {
+    let stack = deployed().await;
+    let operator = Operator::new(&stack);
+    let api_url = stack.github.url().replace("127.0.0.1", "localhost");
+    let mut running = operator.start(&[&CREATE[..], &["--yes", "--github-api-url", &api_url]].concat());
+    let url = running.shows(PAGE).await;
+    let chromium = Chromium::start().await;
+    chromium.post("url", json!({"url": url})).await;
+    chromium.shows("Create GitHub App").await;
+    let button = chromium.element("button").await;
+    chromium.post(&format!("{button}/click"), json!({})).await;
+    running.shows(WAITING).await;
+    drop(chromium);
+    install(&stack).await;
+    let ended = running.ends().await;
+    assert!(ended.ok && ended.stdout.ends_with("GitHub App configured.\n"), "{ended:?}");
 }
 
 #[tokio::test]

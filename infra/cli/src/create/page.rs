@@ -6,7 +6,8 @@
 //!
 //! The page has a button and no script. GitHub's page asks for the name alone, so this is where somebody sees what the
 //! App may do before it exists; and who is not signed in loses the form on the way through GitHub's sign-in page, which
-//! a page that submits itself could not tell them in time.
+//! a page that submits itself could not tell them in time. Who answered every question with yes gets a page that submits itself, and is sent on
+//! to where the App is installed: two clicks are left, both GitHub's own.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +20,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::header::{COOKIE, HeaderMap, SET_COOKIE};
 use axum::http::{Method, StatusCode};
 use axum::middleware::from_fn_with_state;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use serde::Deserialize;
 use serde_json::Value;
@@ -48,6 +49,9 @@ button, .button { display: inline-block; font: inherit; font-weight: 600; paddin
 .note { font-size: .9rem; opacity: .8 }";
 
 const LOOK: Look = Look { style: STYLE, script: None };
+
+/// Of a page whose button nobody has to press.
+const SUBMITTED: Look = Look { style: STYLE, script: Some("document.forms[0].submit()") };
 
 /// What the page shows, and what its button sends where.
 pub(super) struct Form {
@@ -85,14 +89,21 @@ impl Redirected {
 }
 
 impl Page {
-    /// Serves the form on a port that the system picks; `form` is told where GitHub is to send the browser back to.
-    pub(super) async fn serve(form: impl FnOnce(&str) -> Form, progress: Progress) -> Result<Self, Failure> {
-        let (listener, place) = Place::take(0, LOOK).await?;
+    /// Serves the form on a port that the system picks; `form` is told where GitHub is to send the browser back to. `confirmed`: nothing of ours
+    /// is to be clicked.
+    pub(super) async fn serve(
+        form: impl FnOnce(&str) -> Form,
+        confirmed: bool,
+        progress: Progress,
+    ) -> Result<Self, Failure> {
+        let look = if confirmed { SUBMITTED } else { LOOK };
+        let (listener, place) = Place::take(0, look).await?;
         let url = place.url();
         let (sender, redirected) = oneshot::channel();
         let state = random();
         let site = Arc::new(Site {
-            html: form_page(&form(&format!("{url}/created")), &state),
+            html: form_page(&form(&format!("{url}/created")), &state, look),
+            confirmed,
             place: Arc::clone(&place),
             state,
             browser: random(),
@@ -130,6 +141,7 @@ impl Page {
 
 struct Site {
     html: String,
+    confirmed: bool,
     place: Arc<Place>,
     state: String,
     /// The cookie of the browser that came first.
@@ -213,6 +225,7 @@ async fn created(
     let (browser, told) = oneshot::channel();
     let _ = waiting.send(Redirected { code: returned.code, browser });
     match told.await {
+        Ok(Ok(app)) if site.confirmed => Redirect::to(&app.install_url()).into_response(),
         Ok(Ok(app)) => created_page(&app),
         Ok(Err(reason)) => {
             local_page::page(StatusCode::BAD_GATEWAY, "This did not work", &format!("<p>{}</p>", escape(&reason)), LOOK)
@@ -223,7 +236,7 @@ async fn created(
     }
 }
 
-fn form_page(form: &Form, state: &str) -> String {
+fn form_page(form: &Form, state: &str, look: Look) -> String {
     let Form { action, host, owner, manifest } = form;
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let permissions = manifest["default_permissions"].as_object().into_iter().flatten();
@@ -252,7 +265,7 @@ fn form_page(form: &Form, state: &str) -> String {
          Be signed in to {host} in this browser: its sign-in page loses what is sent from here. If it shows an empty \
          form, come back and press the button again.</p>"
     );
-    local_page::html("Create Konduktor's GitHub App", &body, LOOK)
+    local_page::html("Create Konduktor's GitHub App", &body, look)
 }
 
 fn created_page(app: &App) -> Response {
