@@ -25,7 +25,7 @@ endif
 # Shows what a test runner says and fails unless it ran a test: where a filter fits none, the runner itself says that all is well.
 SOME = awk '{ print } /^test result: ok\. [1-9]/ { passed = 1 } END { exit !passed }'
 
-.PHONY: help demo run test browser shells clients lint conformance histories model mutants bench install build dist deploy deploy-function soak destroy template cargo-lambda
+.PHONY: help demo run test browser shells clients lint conformance histories scale model mutants bench install build dist deploy deploy-function soak destroy template cargo-lambda
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,6 +53,9 @@ clients: ## Git LFS and GitHub's gh with the App's tokens (needs git-lfs and gh)
 
 histories: ## Two thousand true histories whose deliveries are lost, doubled and swapped, optimised (some minutes to build)
 	HISTORIES=$(or $(HISTORIES),2000) $(CARGO) test --profile stack --package e2e --test e2e -- histories | $(SOME)
+
+scale: ## Reconcile before 10,000 repositories in 50 installations, at 100 ms an answer of GitHub's: a table (some minutes)
+	$(CARGO) test --profile stack --package e2e --test e2e -- --ignored --nocapture scale:: | $(SOME)
 
 model: ## Every order of table calls, tried, with as many events on GitHub as EVENTS says (2: some minutes)
 	$(CARGO) run --quiet --locked --profile stack --package model -- --events $(or $(EVENTS),2)

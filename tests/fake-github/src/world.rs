@@ -281,6 +281,13 @@ impl GitHub {
         self.state().tick = seconds;
     }
 
+    /// From now on what users do is stamped with this second.
+    pub fn set_time(&self, second: i64) {
+        let mut state = self.state();
+        state.clock = jiff::Timestamp::from_second(second).expect("a second of this age");
+        state.tick = 0;
+    }
+
     /// From now on what users do is stamped with this machine's time, where people work at a stack for longer than a test does: a board that
     /// writes after a merge must not seem to have written long before it, nor the other way round.
     pub fn keep_time(&self) {

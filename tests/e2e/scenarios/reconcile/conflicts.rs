@@ -7,20 +7,8 @@ use fake_github::{NewPullRequest, StaleHead};
 use serde_json::{Value, json};
 
 use super::World;
+use super::faults::{READ, conflict, linked};
 use super::world::REPOSITORY;
-
-const READ: &str = "GET /repos/{owner}/{repo}/pulls/{number}";
-
-async fn linked(world: &mut World, digits: &str, path: &str) -> u64 {
-    world.task(digits, "pr_submitted");
-    let opened = world.open(&format!("Work [kid: #{digits}]"), path);
-    world.deliver(&opened).await;
-    opened.number()
-}
-
-fn conflict(world: &World, digits: &str) -> Value {
-    world.read(digits).get("has_merge_conflict").cloned().unwrap_or(Value::Null)
-}
 
 #[tokio::test]
 async fn a_merge_into_the_base_makes_another_conflict_and_is_named_and_a_push_ends_it() {

@@ -7,6 +7,7 @@ mod interruptions;
 mod lists;
 mod refusals;
 mod resync;
+mod scale;
 mod tasks;
 mod truth;
 mod world;
