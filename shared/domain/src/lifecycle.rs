@@ -557,7 +557,7 @@ fn writes(
         return Vec::new();
     }
     let row = if changed {
-        next.version = read + 1;
+        next.version = version_after(read);
         Write::PutPullRequest { row: Box::new(next.clone()), read }
     } else {
         Write::CheckPullRequest { repository_id: next.snapshot.repository_id, number: next.snapshot.number, read }
@@ -570,10 +570,15 @@ fn writes(
     writes
 }
 
+/// What an item's `version` is next. Others write the tables too: one that cannot be counted further begins anew, and differs.
+fn version_after(version: u64) -> u64 {
+    version.checked_add(1).unwrap_or(1)
+}
+
 fn task_write(step: &Step) -> Write {
     if step.changes() {
         let mut after = step.after.clone();
-        after.version = step.before.version + 1;
+        after.version = version_after(step.before.version);
         Write::UpdateTask { before: Box::new(step.before.clone()), after: Box::new(after) }
     } else {
         Write::CheckTask { task: Box::new(step.before.clone()) }

@@ -1425,3 +1425,11 @@ fn a_card_without_a_history_and_one_with_another_thing_there_are_read() {
         assert!(task.history.is_empty());
     }
 }
+
+#[test]
+fn a_version_that_cannot_be_counted_further_begins_anew() {
+    let mut tables = Tables::with_task(TASK, Status::PrSubmitted, Some(0));
+    tables.change(TASK, |task| task.version = u64::MAX);
+    tables.apply(Pr::new(1, TAG, 10).merged(20).delivery(), 21);
+    assert_eq!((tables.status(TASK), tables.task(TASK).version), (Status::Done, 1));
+}
