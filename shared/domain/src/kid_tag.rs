@@ -285,4 +285,19 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_hostile_title_is_read() {
+        let titles = [
+            "Fix login [kid: #4d9d444d] [KID:#0198c5c2-7f00]",
+            "Revert \"Fix “quoted” login [kid: #4d9d444d]\" [kid: #bbbbbbbb]",
+            "[kid\u{200b}: #4d9d444d-0198-c5c2-7f00-aabbccddeeff]",
+        ];
+        hostile::attack(&titles, |input| {
+            let title = String::from_utf8_lossy(input);
+            let tags = Tags::of(&title);
+            assert!(tags.named.len() <= MAX_TAGS);
+            KidTag::parse(&title);
+        });
+    }
 }

@@ -753,4 +753,23 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_hostile_policy_is_read_or_refused_and_gives_nobody_what_no_rule_allows() {
+        let policies = [
+            r#"{"profiles":{"agents":{"installations":[1],"repositories":["acme/web-*"],"permissions":{"contents":"read"}}}}"#,
+            r#"{"profiles":{"pushers":{"named_repositories":true,"installations":"all","permissions":{"contents":"write"}}}}"#,
+            r#"{"installations":[1,2],"repositories":["a*?b"],"permissions":{"contents":"read","issues":"write"}}"#,
+        ];
+        let asked = ask(&["stranger/secret"], &[("administration", Level::Admin)]);
+        hostile::attack(&policies, |input| {
+            let Ok(policy) = Policy::parse(&String::from_utf8_lossy(input)) else { return };
+            let says = String::from_utf8_lossy(input);
+            for alias in ["agents", "pushers", "inspect"] {
+                let given = policy.bound(&profile(alias), &asked, OTHER).is_ok();
+                // Each of them bounds permissions: without that field a profile gets what its installation grants.
+                assert!(!given || says.matches("\"permissions\"").count() != 1, "{says}");
+            }
+        });
+    }
 }

@@ -360,4 +360,23 @@ mod tests {
         let read: AppSecret = parse(&format!("\u{feff}{lines}\n").into()).unwrap();
         assert_eq!(read.private_key.expose_secret(), key.trim_end());
     }
+
+    #[test]
+    fn a_hostile_secret_is_read_or_refused_without_a_word_of_it() {
+        let secrets = [
+            r#"{"webhook_secret":"c4nary","installations":[7,"8"],"app_id":" 42","installation_id":7.0}"#,
+            r#"{"app_id":"Iv1.a","client_id":"Iv1.a","installation_id":"7","private_key":["c4nary","c4nary"]}"#,
+        ];
+        hostile::attack(&secrets, |input| {
+            let text = SecretString::from(String::from_utf8_lossy(input).into_owned());
+            let refused = [
+                parse::<WebhookSecret>(&text).err(),
+                parse::<AppSecret>(&text).err(),
+                parse::<SelfHosted>(&text).err(),
+            ];
+            for reason in refused.into_iter().flatten() {
+                assert!(reason.len() < 200 && !reason.contains("c4nary"), "{reason}");
+            }
+        });
+    }
 }

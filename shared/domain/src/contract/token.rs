@@ -550,4 +550,29 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_hostile_request_or_answer_is_read_or_refused_without_a_word_of_it() {
+        let texts = [
+            r#"{"repositories":["acme/c4nary"],"permissions":{"contents":"read"},"installation_id":7,"min_ttl_seconds":9}"#,
+            r#"{"action":"revoke","token":"ghs_c4nary"}"#,
+            r#"{"action":"invalidate","token_sha256":"0000000000000000000000000000000000000000000000000000000000000000"}"#,
+            r#"{"errorType":"RateLimited","errorMessage":"GitHub asks to wait: try again in 7 s"}"#,
+            r#"{"token":"ghs_c4nary","expires_at":"2026-01-01T00:00:00Z","installation_id":7,"permissions":{}}"#,
+        ];
+        hostile::attack(&texts, |input| {
+            if let Ok(request) = serde_json::from_slice(input)
+                && let Err(invalid) = Request::parse(request)
+            {
+                let invalid = invalid.to_string();
+                assert!(invalid.len() < 300 && !invalid.contains("c4nary"), "{invalid}");
+            }
+            if let Ok(refusal) = Refusal::parse(input) {
+                refusal.retry_after();
+            }
+            if let Ok(token) = serde_json::from_slice::<Token>(input) {
+                assert!(!format!("{token:?}").contains("c4nary"));
+            }
+        });
+    }
 }

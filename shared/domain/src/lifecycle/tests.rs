@@ -1433,3 +1433,31 @@ fn a_version_that_cannot_be_counted_further_begins_anew() {
     tables.apply(Pr::new(1, TAG, 10).merged(20).delivery(), 21);
     assert_eq!((tables.status(TASK), tables.task(TASK).version), (Status::Done, 1));
 }
+
+/// The items are written by others too: whatever stands there, it is decided, or the item is no task.
+#[test]
+fn a_hostile_card_or_row_is_decided_on() {
+    let mut tables = Tables::with_task(TASK, Status::PrSubmitted, Some(0));
+    let pr = Pr::new(1, TAG, 10);
+    tables.apply(pr.delivery(), 11);
+    let row = serde_json::to_string(tables.row(1)).unwrap();
+    let card = serde_json::json!({
+        "id": TASK, "prefix": &TASK[..8], "status": "pr_submitted", "updated_at": "2026-01-01T00:00:00Z", "repository": "acme/app",
+        "repository_id": "1001", "bound_name": "acme/app", "version": 3, "completed_by": ["1001#7"], "completed_at": EPOCH,
+        "pull_requests": {"1001#1": {"state": "open", "url": "https://github.com/acme/app/pull/1", "created_at": "2026-01-01T00:00:00Z",
+            "mergeability": "conflicting", "checked_at": EPOCH, "caused_by": "https://github.com/acme/app/pull/2"}},
+        "pull_request": "1001#1", "has_merge_conflict": true, "conflict_checked_at": EPOCH,
+        "history": [{"at": EPOCH, "what": "linked", "by": "webhook"}]});
+    hostile::attack(&[card.to_string(), row], |input| {
+        let mut tables = Tables::default();
+        if let Ok(task) = serde_json::from_slice::<Task>(input) {
+            tables.tasks.insert(id(TASK), Stored::Task(Box::new(Task { id: id(TASK), ..task })));
+        }
+        if let Ok(row) = serde_json::from_slice::<PullRequest>(input) {
+            let snapshot = Snapshot { repository_id: REPOSITORY, number: PullRequestNumber(1), ..row.snapshot };
+            tables.rows.insert((REPOSITORY, PullRequestNumber(1)), PullRequest { snapshot, ..row });
+        }
+        tables.apply(pr.merged(20).delivery(), 21);
+        tables.look(1, 200);
+    });
+}
