@@ -14,31 +14,34 @@ const LEAST: usize = 36;
 pub fn redact(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        match token(rest) {
-            Some((prefix, length)) => {
-                clean.push_str(prefix);
-                clean.push_str("[redacted]");
-                rest = &rest[length..];
-            }
-            None => {
-                clean.push(c);
-                rest = &rest[c.len_utf8()..];
-            }
+    while !rest.is_empty() {
+        // A token is the end of a run of the characters that tokens have. Each run is looked at once, whatever stands in it.
+        let (run, behind) = rest.split_at(rest.find(|c| !is_part(c)).unwrap_or(rest.len()));
+        match token(run) {
+            Some((before, prefix)) => clean.extend([before, prefix, "[redacted]"]),
+            None => clean.push_str(run),
         }
+        let next = behind.find(is_part).unwrap_or(behind.len());
+        clean.push_str(&behind[..next]);
+        rest = &behind[next..];
     }
     clean
 }
 
-/// Prefix and length of the token that the text begins with.
-fn token(text: &str) -> Option<(&'static str, usize)> {
-    let prefix = PREFIXES.into_iter().chain([JWT]).find(|prefix| text.starts_with(prefix))?;
-    let behind = &text[prefix.len()..];
-    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let length = behind.find(|c| !is_part(c)).unwrap_or(behind.len());
-    // Any word may begin with these three letters: a JSON Web Token has two dots as well.
-    let is_token = length >= LEAST && (prefix != JWT || behind[..length].matches('.').count() >= 2);
-    is_token.then_some((prefix, prefix.len() + length))
+fn is_part(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+/// The first token of a run: what stands before it, and its prefix.
+fn token(run: &str) -> Option<(&str, &'static str)> {
+    let first = |prefix: &'static str| {
+        // If the first of a prefix is too short for a token, or has too few dots behind it, all are.
+        let (before, behind) = run.split_once(prefix)?;
+        // Any word may begin with these three letters: a JSON Web Token has two dots as well.
+        let is_token = behind.len() >= LEAST && (prefix != JWT || behind.matches('.').count() >= 2);
+        is_token.then_some((before, prefix))
+    };
+    PREFIXES.into_iter().chain([JWT]).filter_map(first).min_by_key(|(before, _)| before.len())
 }
 
 #[cfg(test)]
@@ -57,5 +60,37 @@ mod tests {
         assert_eq!(redact(&format!("ghs_12345_{jwt} é")), "ghs_[redacted] é");
         assert_eq!(redact(&format!("eyJ{body}")), format!("eyJ{body}"));
         assert_eq!(redact("ghs_ and github_pat_ begin tokens"), "ghs_ and github_pat_ begin tokens");
+    }
+
+    /// What it was before runs were looked at as a whole: slower, and the definition.
+    fn defined(text: &str) -> String {
+        let mut clean = String::new();
+        let mut rest = text;
+        while let Some(c) = rest.chars().next() {
+            let prefix = PREFIXES.into_iter().chain([JWT]).find(|prefix| rest.starts_with(prefix));
+            let found = prefix.and_then(|prefix| {
+                let behind = &rest[prefix.len()..];
+                let behind = &behind[..behind.find(|c| !is_part(c)).unwrap_or(behind.len())];
+                let is_token = behind.len() >= LEAST && (prefix != JWT || behind.matches('.').count() >= 2);
+                is_token.then_some((prefix, prefix.len() + behind.len()))
+            });
+            let (shown, length) = found.map_or((&rest[..c.len_utf8()], c.len_utf8()), |found| found);
+            clean.extend([shown, if found.is_some() { "[redacted]" } else { "" }]);
+            rest = &rest[length..];
+        }
+        clean
+    }
+
+    #[test]
+    fn hostile_text_is_redacted_as_its_definition_says() {
+        let body = "a1B2".repeat(9);
+        let jwt = format!("eyJ{body}.eyJ{body}.{body}");
+        let texts = [format!("said ghs_{body}, {jwt} é"), format!("eyJ.eyJ{body}.ghp_{body}"), format!("x{jwt}\n-_")];
+        hostile::attack(&texts, |input| {
+            let text = String::from_utf8_lossy(input);
+            // The definition takes the square of the length.
+            let text: String = text.chars().take(2000).collect();
+            assert_eq!(redact(&text), defined(&text));
+        });
     }
 }
