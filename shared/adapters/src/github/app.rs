@@ -126,11 +126,12 @@ impl AppKey {
     /// # Errors
     /// [`KeyError::Malformed`] when the key cannot sign.
     pub fn jwt(&self, issuer: &Issuer, now: Timestamp, offset: SignedDuration) -> Result<SecretString, KeyError> {
-        let now = now.saturating_add(offset).unwrap_or(now);
+        // In seconds, which do not overflow: GitHub's clock, or a proxy's, may say any time that there is.
+        let now = now.as_second().saturating_add(offset.as_secs());
         let claims = Claims {
             iss: issuer,
-            iat: (now - ISSUED_BEFORE).as_second(),
-            exp: (now + EXPIRES_AFTER).as_second(),
+            iat: now.saturating_sub(ISSUED_BEFORE.as_secs()),
+            exp: now.saturating_add(EXPIRES_AFTER.as_secs()),
             jti: uuid::Uuid::new_v4().to_string(),
         };
         let jwt = jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.signing);
@@ -363,5 +364,32 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(parse(&text).unwrap_err(), expected, "{text:.60}");
         }
+    }
+
+    #[test]
+    fn a_hostile_key_is_read_or_named_and_never_shown() {
+        let pair = KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+        let pkcs8: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+        let pkcs1 = pem("RSA PRIVATE KEY", pkcs1_of(pkcs8.as_ref()).unwrap());
+        let keys = [
+            pem("PRIVATE KEY", pkcs8.as_ref()).replace('\n', "\\\\n"),
+            BASE64_STANDARD.encode(&pkcs1),
+            json!({"private_key": pkcs1}).to_string(),
+            pkcs1,
+        ];
+        hostile::attack(&keys, |input| match parse(&String::from_utf8_lossy(input)) {
+            Ok(key) => assert!(!format!("{key:?}").contains("MII")),
+            Err(error) => assert!(!error.to_string().contains("MII")),
+        });
+    }
+
+    #[test]
+    fn a_clock_at_the_end_of_time_signs_as_any_other() {
+        let key = AppKey::new(&KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap()).unwrap();
+        for (now, offset) in [(Timestamp::UNIX_EPOCH, SignedDuration::MAX), (Timestamp::MAX, SignedDuration::ZERO)] {
+            assert!(key.jwt(&"Iv1.abc".parse().unwrap(), now, offset).is_ok());
+            assert!(key.jwt(&"Iv1.abc".parse().unwrap(), now, SignedDuration::ZERO - offset).is_ok());
+        }
+        assert!(key.jwt(&"Iv1.abc".parse().unwrap(), Timestamp::MIN, SignedDuration::ZERO).is_ok());
     }
 }
