@@ -117,6 +117,17 @@ async fn a_connection_that_breaks_is_tried_once_more_for_a_read() {
 }
 
 #[tokio::test]
+async fn an_answer_of_more_than_github_gives_is_not_read_to_its_end() {
+    let (github, client, jwt) = github().await;
+    for (megabytes, is_read) in [(7, true), (9, false)] {
+        let body = json!({"filler": "x".repeat(megabytes * 1024 * 1024)}).to_string();
+        github.fault(Fault::once("/app", FaultKind::Status(200, body, vec![])));
+        let answer = client.get::<Value>("/app", &jwt).await.map(drop);
+        assert!(if is_read { answer.is_ok() } else { matches!(answer, Err(Error::Unavailable(_))) }, "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn one_odd_element_spoils_no_list() {
     let (github, client, jwt) = github().await;
     let listed = json!([{"id": 1, "account": null}, {"id": "odd"}, {"id": 2, "account": {"login": "acme"}}, null]);

@@ -21,6 +21,10 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// A rename answers with one redirect, a transfer after a rename with two.
 const MOST_REDIRECTS: usize = 3;
 
+/// A page of a hundred pull requests that were renamed a hundred times is 3 MB. Read to its end, what a proxy or a wrong address sends may be
+/// more than a function's memory.
+const LARGEST_ANSWER: usize = 8 * 1024 * 1024;
+
 const USER_AGENT: &str = concat!("konduktor-github-app/", env!("CARGO_PKG_VERSION"));
 const API_VERSION: HeaderName = HeaderName::from_static("x-github-api-version");
 
@@ -125,10 +129,17 @@ async fn exchange(
         }
         answer => answer,
     };
-    let answer = answer.map_err(unavailable)?;
+    let mut answer = answer.map_err(unavailable)?;
     let (status, headers) = (answer.status(), answer.headers().clone());
-    let body = answer.bytes().await.map_err(unavailable)?;
-    Ok(Reply { status, headers, body: body.into() })
+    let mut body = Vec::new();
+    while let Some(part) = answer.chunk().await.map_err(unavailable)? {
+        if body.len() + part.len() > LARGEST_ANSWER {
+            // As what GitHub cannot answer: whoever asked for a page asks for less in it.
+            return Err(Error::Unavailable("an answer of more than 8 MB".into()));
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(Reply { status, headers, body })
 }
 
 fn request(

@@ -16,6 +16,10 @@ const BY_UPDATE: &str =
     concat!(include_str!("by_update.graphql"), include_str!("pull_request.graphql"), include_str!("timeline.graphql"));
 const TITLE_OF_MERGE: &str = concat!(include_str!("title_of_merge.graphql"), include_str!("timeline.graphql"));
 
+/// GitHub gives no more at a time.
+/// <https://docs.github.com/en/graphql/overview/rate-limits-and-query-limits-for-the-graphql-api#node-limit>
+const LARGEST_PAGE: usize = 100;
+
 /// A page of the open pull requests on a base, the oldest first: what is done to one meanwhile does not move the others.
 pub fn on_base(repository: &RepositoryName, base: &str, first: usize, after: Option<&str>) -> Query {
     let (owner, name) = (repository.owner(), repository.name());
@@ -193,6 +197,10 @@ impl Queried {
         let connection = &self.field("repository")?["pullRequests"];
         let connection = Connection::deserialize(connection)
             .map_err(|_| self.why(&[&"repository", &"pullRequests"]).unwrap_or_else(nothing))?;
+        // Each is held against every error of the answer.
+        if connection.nodes.len() > LARGEST_PAGE {
+            return Err(Error::Unexpected("a page of more than 100 pull requests".into()));
+        }
         let listed = connection.nodes.iter().enumerate().map(|(at, node)| {
             let number = PullRequestNumber::deserialize(&node["number"]).ok();
             if let Some(error) = self.blamed(&[&"repository", &"pullRequests", &"nodes", &at]) {
@@ -282,7 +290,7 @@ mod tests {
 
     use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-    use super::super::Body;
+    use super::super::{Asked, Body};
     use super::*;
 
     fn queried(body: Value) -> Result<Queried, Error> {
@@ -400,5 +408,32 @@ mod tests {
             })
             .collect();
         assert_eq!(titles, [Some("Before".to_owned()), None]);
+    }
+
+    #[test]
+    fn a_page_of_more_than_github_gives_is_refused() {
+        let of = |nodes: usize| queried(page(json!(vec![Value::Null; nodes]), json!([]))).unwrap().page(None);
+        assert_eq!(of(LARGEST_PAGE).unwrap().listed.len(), LARGEST_PAGE);
+        assert!(matches!(of(LARGEST_PAGE + 1).unwrap_err(), Error::Unexpected(_)));
+    }
+
+    #[test]
+    fn a_hostile_answer_is_taken_apart() {
+        let mut merged = node(2);
+        merged["timelineItems"] = json!({"nodes": [{"__typename": "MergedEvent"}, {"__typename": "RenamedTitleEvent", "previousTitle": "Before"}, null]});
+        let path = json!(["repository", "pullRequests", "nodes", 1, "headRepository"]);
+        let errors = json!([{"type": "FORBIDDEN", "path": path, "message": "Resource not accessible by integration"}]);
+        let mut one = page(json!([]), errors.clone());
+        one["data"]["repository"]["pullRequest"] = merged.clone();
+        one["data"]["r0"] = json!({"databaseId": 7, "nameWithOwner": "acme/app", "pullRequests": {"nodes": [{"updatedAt": "2026-01-01T00:00:00Z"}]}, "b0": {"target": {"oid": "abc"}}});
+        let answers = [page(json!([node(1), merged, null]), errors).to_string(), one.to_string()];
+        let branches = ["main".to_owned(), "next".to_owned()];
+        let asked = [Asked { repository: &"acme/app".parse().unwrap(), branches: &branches }];
+        hostile::attack(&answers, |input| {
+            let Ok(body) = serde_json::from_slice::<Body>(input) else { return };
+            let Ok(queried) = body.queried(&HeaderMap::new()) else { return };
+            let _ = (queried.page(None), queried.title_of_merge());
+            assert_eq!(queried.touched(&asked).len(), asked.len());
+        });
     }
 }
