@@ -509,3 +509,70 @@ fn placeholders(expression: &str) -> Option<HashMap<String, String>> {
     let names: HashMap<_, _> = names.map(|name| (format!("#{name}"), name)).collect();
     (!names.is_empty()).then_some(names)
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::primitives::Blob;
+    use domain::base::BaseMove;
+    use domain::pull_request::PullRequest;
+    use domain::scan::TaskScan;
+    use domain::served::Served;
+    use domain::sync::{InstallationSync, RepositorySync};
+    use domain::task::Task;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// DynamoDB's JSON as the SDK gives it; whatever it does not know is left out.
+    fn attributes(item: &Value) -> Item {
+        let attribute = |(name, value): (&String, &Value)| Some((name.clone(), attribute(value)?));
+        item.as_object().into_iter().flatten().filter_map(attribute).collect()
+    }
+
+    fn attribute(value: &Value) -> Option<AttributeValue> {
+        let (kind, value) = value.as_object()?.iter().next()?;
+        let text = || value.as_str().map(ToOwned::to_owned);
+        let texts = || Some(value.as_array()?.iter().filter_map(|text| text.as_str().map(ToOwned::to_owned)).collect());
+        Some(match kind.as_str() {
+            "S" => AttributeValue::S(text()?),
+            "N" => AttributeValue::N(text()?),
+            "B" => AttributeValue::B(Blob::new(text()?)),
+            "BOOL" => AttributeValue::Bool(value.as_bool()?),
+            "NULL" => AttributeValue::Null(true),
+            "SS" => AttributeValue::Ss(texts()?),
+            "NS" => AttributeValue::Ns(texts()?),
+            "L" => AttributeValue::L(value.as_array()?.iter().filter_map(attribute).collect()),
+            "M" => AttributeValue::M(attributes(value)),
+            _ => return None,
+        })
+    }
+
+    #[test]
+    fn a_hostile_item_is_read_or_left_out() {
+        let second = json!({"N": "1795500000"});
+        let linked = json!({"M": {"state": {"S": "open"}, "url": {"S": "https://github.com/acme/app/pull/1"},
+            "created_at": {"S": "2026-01-01T00:00:00Z"}, "mergeability": {"S": "conflicting"}, "checked_at": second}});
+        let items = [
+            json!({"prefix": {"S": "4d9d444d"}, "id": {"S": "4d9d444d0198c5c27f00aabbccddeeff"}, "status": {"S": "pr_submitted"},
+                "title": {"S": "Fix"}, "updated_at": {"S": "2026-01-01T00:00:00Z"}, "repository_id": {"S": "7"}, "version": {"N": "3"},
+                "pull_requests": {"M": {"7#1": linked}}, "pull_request": {"S": "7#1"}, "completed_by": {"SS": ["7#2"]},
+                "completed_at": second, "history": {"L": [{"M": {"at": second, "what": {"S": "linked"}, "by": {"S": "webhook"}}}]}}),
+            json!({"repository_id": {"S": "7"}, "item": {"S": "base#main"}, "repository": {"S": "acme/app"}, "base": {"S": "main"},
+                "moved_at": second, "moved_by": {"N": "1"}, "moves": {"N": "1"}, "movers": {"SS": ["u"]}, "ttl": second,
+                "due": {"S": "open"}, "next_check_at": second, "check": {"S": "now"}, "version": {"N": "1"}}),
+            json!({"repository_id": {"S": "installations"}, "item": {"S": "served"}, "only": {"L": [{"N": "7"}, {"B": "AA=="}]},
+                "x": {"NULL": true}, "y": {"NS": ["1"]}, "z": {"BOOL": true}}),
+        ];
+        hostile::attack(&items.map(|item| item.to_string()), |input| {
+            let Ok(item) = serde_json::from_slice(input) else { return };
+            let item = attributes(&item);
+            let _ = serde_dynamo::from_item::<_, Task>(item.clone());
+            let _ = serde_dynamo::from_item::<_, PullRequest>(item.clone());
+            let _ = serde_dynamo::from_item::<_, BaseMove>(item.clone());
+            let _ = serde_dynamo::from_item::<_, RepositorySync>(item.clone());
+            let _ = serde_dynamo::from_item::<_, InstallationSync>(item.clone());
+            let _ = serde_dynamo::from_item::<_, Served>(item.clone());
+            let _ = serde_dynamo::from_item::<_, TaskScan>(item);
+        });
+    }
+}

@@ -232,3 +232,65 @@ pub(super) fn understood<T: DeserializeOwned>(listed: Vec<Value>) -> Vec<T> {
     }
     understood
 }
+
+#[cfg(test)]
+mod tests {
+    use reqwest::StatusCode;
+    use serde_json::json;
+
+    use super::super::{
+        App, HookDelivery, Installation, InstallationRepositories, InstallationToken, pull_request::Pull,
+    };
+    use super::*;
+
+    /// Reads a body as what it may be.
+    fn read<T: DeserializeOwned>(body: &[u8], headers: &HeaderMap) -> Result<Answer<T>, Error> {
+        decode(http::Reply { status: StatusCode::OK, headers: headers.clone(), body: body.to_vec() })
+    }
+
+    #[test]
+    fn a_hostile_answer_is_read_or_refused_without_a_word_of_it() {
+        let repository = json!({"id": 7, "name": "app", "full_name": "acme/app", "private": true});
+        let answers = [
+            json!({"token": "ghs_c4nary", "expires_at": "2026-01-01T00:00:00Z", "permissions": {"contents": "read"},
+                "repository_selection": "selected", "repositories": [repository]}),
+            json!({"total_count": 2, "repositories": [repository, {"id": "odd"}]}),
+            json!([{"id": 7, "account": {"login": "acme", "type": "User"}, "suspended_at": null, "permissions": {}}, null]),
+            json!({"id": 7, "number": 1, "title": "Fix", "html_url": "https://github.com/acme/app/pull/1", "state": "open",
+                "user": {"login": "octocat"}, "head": {"sha": "a1", "repo": {"id": 7}}, "base": {"ref": "main", "repo": repository},
+                "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z", "mergeable": null}),
+            json!({"id": 7, "slug": "app", "html_url": "https://github.com/apps/app", "owner": {"login": "acme"}, "client_id": "Iv1.a"}),
+            json!([{"id": 7, "guid": "g", "delivered_at": "2026-01-01T00:00:00Z", "status_code": 200, "event": "pull_request"}]),
+        ];
+        hostile::attack(&answers.map(|answer| answer.to_string()), |input| {
+            let headers = HeaderMap::new();
+            let refused = [
+                read::<InstallationToken>(input, &headers).err(),
+                read::<InstallationRepositories>(input, &headers).err(),
+                read::<Vec<Value>>(input, &headers).map(|answer| understood::<Installation>(answer.body)).err(),
+                read::<Vec<Value>>(input, &headers).map(|answer| understood::<HookDelivery>(answer.body)).err(),
+                read::<Pull>(input, &headers).map(|answer| answer.body.observed(None)).err(),
+                read::<App>(input, &headers).map(|answer| answer.body.settings_url()).err(),
+            ];
+            for error in refused.into_iter().flatten() {
+                let said = crate::error::chain(&error);
+                assert!(said.len() < 200 && !said.contains("c4nary"), "{said}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_hostile_link_leads_nowhere_else() {
+        let client = Client::new("https://api.github.com");
+        let links = [
+            "<https://api.github.com/app/installations?page=2>; rel=\"next\", <https://api.github.com/x>; rel=\"last\"",
+        ];
+        hostile::attack(&links, |input| {
+            let Ok(value) = reqwest::header::HeaderValue::from_bytes(input) else { return };
+            let next = next_page(&HeaderMap::from_iter([(LINK, value)]));
+            if let Some(Ok(url)) = next.map(|next| client.url(&next)) {
+                assert_eq!(url.origin().ascii_serialization(), "https://api.github.com");
+            }
+        });
+    }
+}

@@ -423,4 +423,33 @@ mod tests {
         assert!(matches!(Error::of(502, &page, ""), Error::Unavailable(_)));
         assert!(matches!(Error::of(404, &headers(&[("content-type", "application/json")]), ""), Error::NotFound(_)));
     }
+
+    #[test]
+    fn a_hostile_refusal_is_an_error_of_a_bounded_line_without_a_token() {
+        let token = format!("ghs_{}", "c4nary".repeat(8));
+        let limit = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
+        let answers = [
+            serde_json::json!({"message": "Validation Failed", "errors": [{"message": token}, {"field": "a", "code": "b"}, "c"]}),
+            serde_json::json!({"message": format!("{limit} {token}"), "documentation_url": "https://docs.github.com"}),
+        ];
+        hostile::attack(&answers.map(|answer| answer.to_string()), |input| {
+            for status in [401, 403, 404, 422, 429, 500] {
+                let error =
+                    Error::from_answer(StatusCode::from_u16(status).unwrap(), &headers(&[("date", NOW)]), input);
+                let said = crate::error::chain(&error);
+                assert!(
+                    said.chars().count() < LOGGED_CHARACTERS + 300 && !said.chars().any(char::is_control),
+                    "{said}"
+                );
+            }
+        });
+        for name in ["retry-after", "x-ratelimit-reset", "date"] {
+            hostile::attack(&["120", NOW, "Wednesday, 21-Oct-15 07:28:00 GMT", "Wed Oct 21 07:28:00 2015"], |input| {
+                let Ok(value) = HeaderValue::from_bytes(input) else { return };
+                let mut headers = headers(&[("x-ratelimit-remaining", "0"), ("date", NOW), ("retry-after", "x")]);
+                headers.insert(name, value);
+                assert!(wait(&headers) <= LONGEST_WAIT);
+            });
+        }
+    }
 }
