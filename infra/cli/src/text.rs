@@ -43,10 +43,14 @@ pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
+/// Who writes marks that take no column without end wants to stop whoever measures them: of so many characters a column the rest is not looked at.
+const MOST_CHARACTERS_A_COLUMN: usize = 16;
+
 /// As much of the beginning as fits into so many columns; that may be nothing.
 pub(crate) fn beginning(text: &str, columns: usize) -> &str {
     // Measured as a whole: a digit and the mark that makes it an emoji take two columns together, and one and none alone.
     let prefixes = text.char_indices().map(|(at, character)| &text[..at + character.len_utf8()]);
+    let prefixes = prefixes.take(MOST_CHARACTERS_A_COLUMN * columns);
     prefixes.take_while(|prefix| width(prefix) <= columns).last().unwrap_or_default()
 }
 
@@ -91,7 +95,7 @@ pub(crate) fn hanging(beginning: &str, text: &str, columns: Option<usize>) -> St
 
 #[cfg(test)]
 mod tests {
-    use super::hanging;
+    use super::*;
 
     #[test]
     fn what_does_not_fit_stands_below_its_beginning() {
@@ -100,5 +104,25 @@ mod tests {
         let narrow = "why   it conflicts with its\n      base since 12 was merged\n";
         assert_eq!(hanging("why   ", text, Some(30)), narrow);
         assert_eq!(hanging("why   ", text, Some(10)), format!("why   {text}\n"));
+    }
+
+    #[test]
+    fn text_that_takes_no_columns_is_cut_all_the_same() {
+        let unseen = "\u{200b}".repeat(100_000);
+        assert_eq!(beginning(&unseen, 10).chars().count(), 10 * MOST_CHARACTERS_A_COLUMN);
+        assert_eq!(wrapped(&unseen, 80).concat(), unseen, "nothing is lost");
+    }
+
+    #[test]
+    fn hostile_text_is_shown_within_its_columns_and_on_one_line() {
+        let texts =
+            ["Fix login [kid: #4d9d444d] 1\u{fe0f}\u{20e3} \u{4e2d}\u{6587}", "a\u{1b}[2Jb\u{9b}31mc\u{202e}d\r\n"];
+        hostile::attack(&texts, |input| {
+            let text = String::from_utf8_lossy(input);
+            let line = one_line(&text);
+            assert!(!line.contains(|c: char| c.is_control() || is_directional(c)), "{line:?}");
+            assert!(width(beginning(&line, 20)) <= 20);
+            assert!(hanging("why   ", &line, Some(60)).lines().all(|line| width(line) <= 60), "{line:?}");
+        });
     }
 }
