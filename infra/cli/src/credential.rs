@@ -440,4 +440,24 @@ mod tests {
         assert_eq!(read(&format!("authtype=Bearer\ncredential={credential}\n")), None);
         assert_eq!(read("authtype=Basic\ncredential=***\n"), None);
     }
+
+    #[test]
+    fn a_hostile_description_is_read_in_full_or_not_at_all() {
+        let descriptions = [
+            "capability[]=authtype\ncapability[]=state\nprotocol=https\nhost=github.com\npath=acme/app.git\n",
+            "protocol=https\nhost=github.com:443\npath=acme/app.git/info/lfs\nusername=x-access-token\npassword=ghs_a:b\n\n",
+            "protocol=https\nhost=[::1]:8443\nauthtype=Basic\ncredential=eC1hY2Nlc3MtdG9rZW46Z2hzX2E6Yg==\nwwwauth[]=Basic\n",
+        ];
+        hostile::attack(&descriptions, |input| {
+            let Some(description) = Description::parse(input) else { return };
+            assert!(!format!("{description:?}").contains("ghs_a"));
+            for api in ["https://api.github.com", "https://[::1]:8443/api/v3", "https://api.acme.ghe.com"] {
+                description.is_for(api);
+            }
+            description.rejected();
+            if let Some(repositories) = description.path.as_deref().and_then(repository) {
+                assert_eq!((repositories.owner().is_some(), repositories.names().len()), (true, 1));
+            }
+        });
+    }
 }
