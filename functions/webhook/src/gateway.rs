@@ -51,7 +51,8 @@ pub async fn serve(app: &adapters::Result<App>) -> Result<(), Error> {
     .await
 }
 
-fn delivery(request: ApiGatewayV2httpRequest) -> UnverifiedDelivery {
+/// What the gateway's event holds of a delivery.
+pub fn delivery(request: ApiGatewayV2httpRequest) -> UnverifiedDelivery {
     let body = request.body.unwrap_or_default();
     let body = if request.is_base64_encoded { BASE64_STANDARD.decode(body).ok() } else { Some(body.into_bytes()) };
     UnverifiedDelivery { headers: request.headers, body }

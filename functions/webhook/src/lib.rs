@@ -6,7 +6,7 @@
 
 pub mod delivery;
 pub mod event;
-mod gateway;
+pub mod gateway;
 pub mod signature;
 
 use std::sync::{Arc, Mutex, PoisonError};
