@@ -26,7 +26,7 @@ endif
 # Shows what a test runner says and fails unless it ran a test: where a filter fits none, the runner itself says that all is well.
 SOME = awk '{ print } /^test result: ok\. [1-9]/ { passed = 1 } END { exit !passed }'
 
-.PHONY: help demo run test browser shells clients lint supply-chain conformance histories scale model mutants bench install build dist deploy deploy-function soak destroy template cargo-lambda
+.PHONY: help demo run test browser shells clients constant-time lint supply-chain conformance histories scale model mutants bench install build dist deploy deploy-function soak destroy template cargo-lambda
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,6 +51,9 @@ shells: ## The completions in zsh and fish (needs both)
 
 clients: ## Git LFS and GitHub's gh with the App's tokens (needs git-lfs and gh)
 	$(CARGO) test --package e2e --test e2e -- --ignored clients:: | $(SOME)
+
+constant-time: ## That a signature takes the same instructions whichever byte of it is wrong, optimised (needs valgrind)
+	$(CARGO) test --profile stack --package e2e --test e2e -- --ignored whichever_byte | $(SOME)
 
 histories: ## Two thousand true histories whose deliveries are lost, doubled and swapped, optimised (some minutes to build)
 	HISTORIES=$(or $(HISTORIES),2000) $(CARGO) test --profile stack --package e2e --test e2e -- histories | $(SOME)

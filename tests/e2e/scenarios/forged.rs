@@ -1,13 +1,17 @@
 //! Forged deliveries: whoever does not know the secret gets nothing but a refusal, however many tries there are.
 
+use std::process::Command;
+
 use adapters::secrets::{REFRESH_INTERVAL, Secret, WebhookSecret};
 use jiff::{SignedDuration, Timestamp};
 use lambda_http::http::{HeaderMap, HeaderName, HeaderValue};
 use local_aws::SecretsManager;
+use secrecy::SecretString;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use stack::{Stack, WEBHOOK_SECRET, WEBHOOK_SECRET_ID};
 use webhook::delivery::{Refusal, UnverifiedDelivery, verify};
+use webhook::signature::Signature;
 
 use crate::harness::desk::{TAG, TASK, sign};
 use crate::harness::payload::merged;
@@ -112,7 +116,8 @@ impl Forger {
             1 => text.truncate(at),
             2 => text.insert(at, b'0'),
             3 => text = real.to_uppercase().into(),
-            4 => text.insert(at, b' '),
+            // HTTP takes off the blanks around a value.
+            4 => text.insert(at.max(1), b' '),
             5 => text = real.replace("sha256=", ["", "sha1=", "sha512=", "SHA256=", "sha256:"][self.draw(5)]).into(),
             6 => text = format!("{real},{real}").into(),
             _ => text.rotate_left(1 + self.draw(real.len() - 1)),
@@ -152,7 +157,7 @@ fn reads(secrets: &SecretsManager) -> u64 {
 async fn no_forged_delivery_is_accepted_by_the_verifier() {
     let tried = number("FORGED", TRIED);
     let mut forger = Forger::new();
-    for configured in [true, false] {
+    for (configured, tried) in [(true, tried), (false, tried / 10)] {
         let secrets = SecretsManager::start().await;
         let value = if configured { json!({"webhook_secret": WEBHOOK_SECRET}) } else { json!({"webhook_secret": ""}) };
         secrets.create(WEBHOOK_SECRET_ID, Some(&value)).await;
@@ -177,14 +182,12 @@ async fn no_forged_delivery_is_accepted_by_the_verifier() {
 async fn no_forged_delivery_is_accepted_over_http_and_none_reaches_a_table() {
     let tried = number("FORGED", TRIED) / 100;
     let mut forger = Forger::new();
-    for (value, status) in
-        [(json!({"webhook_secret": WEBHOOK_SECRET}), 401), (json!({"webhook_secret": "changeme"}), 503)]
-    {
+    for (secret, status, tried) in [(WEBHOOK_SECRET, 401, tried), ("changeme", 503, tried / 10)] {
         let stack = Stack::start().await;
         stack.create_task(TASK, "Fix login", "pr_submitted");
         // A version that is malformed takes no good one before it out of service, so there must be none.
         for _ in 0..2 {
-            stack.secrets.put(WEBHOOK_SECRET_ID, &value).await;
+            stack.secrets.put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": secret})).await;
         }
         stack.dynamodb.clear_calls();
         let (reads_before, began) = (reads(&stack.secrets), std::time::Instant::now());
@@ -246,4 +249,51 @@ async fn an_answer_has_no_header_but_its_type() {
         let cookies = answer["cookies"].as_array().is_some_and(|cookies| !cookies.is_empty());
         assert!(!more && !cookies, "{answer:#}");
     }
+}
+
+/// What callgrind counts: one comparison, and nothing around it.
+#[inline(never)]
+fn compared(signature: &Signature, secret: &SecretString, body: &[u8]) -> bool {
+    signature.verifies(secret, body)
+}
+
+/// Compares the right signature with the byte turned that `WRONG` says, under [`instructions`].
+#[test]
+#[ignore = "is what the next one runs"]
+fn one_comparison() {
+    let body = merged(TAG, 2).bytes();
+    let mut real = sign(WEBHOOK_SECRET, &body);
+    let wrong = usize::try_from(number("WRONG", 0)).unwrap();
+    let (at, digit) =
+        ("sha256=".len() + 2 * wrong, if real.as_bytes()["sha256=".len() + 2 * wrong] == b'0' { "1" } else { "0" });
+    real.replace_range(at..=at, digit);
+    let signature = Signature::parse(real.as_bytes()).unwrap();
+    assert!(!compared(std::hint::black_box(&signature), &WEBHOOK_SECRET.into(), &body));
+}
+
+/// How many instructions a comparison takes where one byte is wrong.
+fn instructions(wrong: usize) -> u64 {
+    let folder = tempfile::tempdir().unwrap();
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args(["--tool=callgrind", "--collect-atstart=no", "--toggle-collect=*forged*compared*"]);
+    valgrind.arg(format!("--callgrind-out-file={}", folder.path().join("counts").display()));
+    valgrind.arg(std::env::current_exe().unwrap());
+    let one = ["--exact", "scenarios::forged::one_comparison", "--ignored", "--test-threads=1"];
+    let ran = valgrind.args(one).env("WRONG", wrong.to_string()).output().expect("valgrind is installed");
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(ran.status.success() && String::from_utf8_lossy(&ran.stdout).contains("1 passed"), "{said}");
+    let counts = std::fs::read_to_string(folder.path().join("counts")).unwrap();
+    let total = counts.lines().find_map(|line| line.strip_prefix("totals: "));
+    total.and_then(|total| total.trim().parse().ok()).unwrap_or_else(|| panic!("{said}"))
+}
+
+#[test]
+#[ignore = "needs valgrind: make constant-time"]
+fn a_comparison_takes_as_many_instructions_whichever_byte_is_wrong() {
+    let first = instructions(0);
+    assert!(first > 1_000, "an HMAC is more than {first} instructions");
+    for wrong in [1, 16, 31] {
+        assert_eq!(instructions(wrong), first, "byte {wrong}");
+    }
+    println!("{first} instructions");
 }
