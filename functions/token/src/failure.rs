@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use adapters::Error;
 use adapters::error::chain;
-use adapters::github::{self, Barrier, redact};
+use adapters::github::{self, Barrier};
 use domain::contract::token::{ErrorType, Invalid, wait};
 use domain::policy::Denied;
 use lambda_runtime::Diagnostic;
@@ -107,7 +107,7 @@ pub(crate) fn logged(error: &Error) -> String {
         }
         Error::Item { source, .. } => chain(source.as_ref()),
         Error::Contention { .. } => "the table kept changing under a conditional write".to_owned(),
-        other => redact(&other.chain()),
+        other => other.chain(),
     }
 }
 

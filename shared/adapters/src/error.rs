@@ -111,7 +111,7 @@ impl Error {
     }
 }
 
-/// An error and everything below it in one line, for a log.
+/// An error and everything below it in one line, for a log. Whatever stands in it, and whoever said it, no token and no key does.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -120,5 +120,125 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         text.push_str(&cause.to_string());
         source = cause.source();
     }
-    text
+    github::redact(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use aws_sdk_dynamodb::error::{ErrorMetadata, SdkError};
+    use aws_sdk_dynamodb::operation::get_item::GetItemError;
+    use github::app::KeyError;
+    use github::{Barrier, Refusal};
+
+    use super::*;
+
+    /// What stands in other people's words here, and must not come out.
+    fn canaries() -> [String; 3] {
+        let body = "c4nary".repeat(8);
+        [
+            format!("ghs_{body}"),
+            format!("eyJ{body}.eyJ{body}.{body}"),
+            format!("-----BEGIN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY-----"),
+        ]
+    }
+
+    const ARN: &str = "arn:aws:sts::123456789012:assumed-role/c4nary/token";
+
+    fn said() -> String {
+        canaries().join(" ")
+    }
+
+    fn source() -> Source {
+        said().into()
+    }
+
+    fn refusal() -> Refusal {
+        Refusal::new(403, &said())
+    }
+
+    fn aws() -> AwsError {
+        let meta = ErrorMetadata::builder().code("AccessDeniedException").message(format!("{ARN} {}", said())).build();
+        AwsError::of(SdkError::<_, aws_sdk_dynamodb::config::http::HttpResponse>::service_error(
+            GetItemError::generic(meta),
+            aws_sdk_dynamodb::config::http::HttpResponse::new(400.try_into().unwrap(), ARN.into()),
+        ))
+    }
+
+    /// One of each variant. A variant that is not listed does not compile, and neither does one of which there is no sample.
+    macro_rules! every {
+        ($of:ty: $($variant:pat => $sample:expr,)*) => {{
+            let _ = |error: &$of| match error { $($variant => {})* };
+            let mut all: Vec<$of> = Vec::new();
+            $({
+                let sample = $sample;
+                assert!(matches!(sample, $variant), "{sample:?} stands beside another variant");
+                all.push(sample);
+            })*
+            all
+        }};
+    }
+
+    fn of_github() -> Vec<github::Error> {
+        use github::Error as E;
+        let retry_after = Duration::from_secs(7);
+        every! { E:
+            E::InvalidKey(_) => E::InvalidKey(refusal()),
+            E::AppNotFound(_) => E::AppNotFound(refusal()),
+            E::ClockSkew { .. } => E::ClockSkew { github_now: None, source: refusal() },
+            E::InstallationNotFound(_) => E::InstallationNotFound(refusal()),
+            E::InstallationSuspended(_) => E::InstallationSuspended(refusal()),
+            E::PermissionNotGranted(_) => E::PermissionNotGranted(refusal()),
+            E::RepositoryNotFound(_) => E::RepositoryNotFound(refusal()),
+            E::RateLimited { .. } => E::RateLimited { retry_after, source: refusal() },
+            E::LockedOut { .. } => E::LockedOut { retry_after, source: refusal() },
+            E::Unavailable(_) => E::Unavailable(source()),
+            E::Unauthorized(_) => E::Unauthorized(refusal()),
+            E::NotAccessible(_) => E::NotAccessible(refusal()),
+            E::Barred { .. } => E::Barred { barrier: Barrier::Saml, source: refusal() },
+            E::Forbidden(_) => E::Forbidden(refusal()),
+            E::NotFound(_) => E::NotFound(refusal()),
+            E::Unprocessable(_) => E::Unprocessable(refusal()),
+            E::NotTheApi(_) => E::NotTheApi(refusal()),
+            E::Unexpected(_) => E::Unexpected(source()),
+        }
+    }
+
+    fn of_everything() -> Vec<Error> {
+        let (id, table, operation) = ("konduktor/app".to_owned(), || "Tokens".to_owned(), "GetItem");
+        let others = every! { Error:
+            Error::MissingVariables(_) => Error::MissingVariables(vec!["TASKS_TABLE"]),
+            Error::InvalidVariable { .. } => Error::InvalidVariable { name: "TOKEN_POLICY", reason: said() },
+            Error::SecretNotConfigured { .. } => Error::SecretNotConfigured { id: id.clone(), reason: said() },
+            Error::SecretUnreadable { .. } => Error::SecretUnreadable { id, source: Arc::new(aws()) },
+            Error::Table { .. } => Error::Table { table: table(), operation, source: aws().into() },
+            Error::Unwritable { .. } => Error::Unwritable { table: table(), operation, source: aws().into() },
+            Error::Item { .. } => Error::Item { table: table(), source: source() },
+            Error::Contention { .. } => Error::Contention { table: table() },
+            Error::GitHub(_) => Error::GitHub(github::Error::Unexpected(source())),
+        };
+        others.into_iter().chain(of_github().into_iter().map(Error::GitHub)).collect()
+    }
+
+    #[test]
+    fn no_error_brings_a_token_a_key_or_an_arn_into_a_log() {
+        for error in of_everything() {
+            let chain = error.chain();
+            assert!(!chain.contains("c4nary"), "{error:?}: {chain}");
+        }
+        for error in of_github() {
+            assert!(!error.to_string().contains("c4nary"), "what may be shown: {error}");
+        }
+        let keys = every! { KeyError:
+            KeyError::NotPem => KeyError::NotPem,
+            KeyError::PublicKey => KeyError::PublicKey,
+            KeyError::Certificate => KeyError::Certificate,
+            KeyError::Ssh => KeyError::Ssh,
+            KeyError::Encrypted => KeyError::Encrypted,
+            KeyError::Truncated => KeyError::Truncated,
+            KeyError::Malformed => KeyError::Malformed,
+        };
+        assert!(keys.iter().all(|error| error.to_string().starts_with("private_key is ")));
+    }
 }

@@ -151,7 +151,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn new(status: u16, said: &str) -> Self {
+    pub(crate) fn new(status: u16, said: &str) -> Self {
         Self { status, message: printable(said) }
     }
 }

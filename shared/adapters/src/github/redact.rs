@@ -9,9 +9,23 @@ const JWT: &str = "eyJ";
 /// No token is shorter behind its prefix; words that begin alike are.
 const LEAST: usize = 36;
 
-/// The text with every token of GitHub's, old shape or new, and every JSON Web Token replaced by its prefix and `[redacted]`.
+/// What a key in PEM begins and ends with.
+const PEM: (&str, &str) = ("-----BEGIN ", "-----END ");
+
+/// The text with every token of GitHub's, old shape or new, every JSON Web Token and every key in PEM replaced by its prefix and `[redacted]`.
 /// <https://github.blog/changelog/2026-04-24-notice-about-upcoming-new-format-for-github-app-installation-tokens/>
 pub fn redact(text: &str) -> String {
+    let mut parts = text.split(PEM.0);
+    let mut clean = tokens_redacted(parts.next().unwrap_or_default());
+    for part in parts {
+        clean.extend([PEM.0, "[redacted]"]);
+        // One that is cut off has no end.
+        clean.push_str(&part.split_once(PEM.1).map_or_else(String::new, |(_, behind)| tokens_redacted(behind)));
+    }
+    clean
+}
+
+fn tokens_redacted(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
     while !rest.is_empty() {
@@ -60,6 +74,12 @@ mod tests {
         assert_eq!(redact(&format!("ghs_12345_{jwt} é")), "ghs_[redacted] é");
         assert_eq!(redact(&format!("eyJ{body}")), format!("eyJ{body}"));
         assert_eq!(redact("ghs_ and github_pat_ begin tokens"), "ghs_ and github_pat_ begin tokens");
+        let key = format!("-----BEGIN RSA PRIVATE KEY-----\\n{body}\\n-----END RSA PRIVATE KEY-----");
+        assert_eq!(redact(&format!("a {key} b")), "a -----BEGIN [redacted]RSA PRIVATE KEY----- b");
+        assert_eq!(
+            redact(&format!("{key}{}", &key[..40])),
+            "-----BEGIN [redacted]RSA PRIVATE KEY----------BEGIN [redacted]"
+        );
     }
 
     /// What it was before runs were looked at as a whole: slower, and the definition.
@@ -90,7 +110,7 @@ mod tests {
             let text = String::from_utf8_lossy(input);
             // The definition takes the square of the length.
             let text: String = text.chars().take(2000).collect();
-            assert_eq!(redact(&text), defined(&text));
+            assert_eq!(tokens_redacted(&text), defined(&text));
         });
     }
 }
