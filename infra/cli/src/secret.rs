@@ -161,9 +161,12 @@ impl<'a> Secret<'a> {
         }
         match self.move_stage(CURRENT, holder, Some(version.to_owned())).await {
             Ok(()) => Ok(()),
-            // AWS moves the label from the version that is named and from no other.
-            Err(_) if self.stages().await?.get(CURRENT) != over.version.as_ref() => Err(self.changed()),
-            Err(failure) => Err(failure),
+            // AWS moves the label from the version that is named and from no other, and its answer may be lost.
+            Err(failure) => match self.stages().await?.get(CURRENT) {
+                Some(holder) if holder == version => Ok(()),
+                holder if holder != over.version.as_ref() => Err(self.changed()),
+                _ => Err(failure),
+            },
         }
     }
 
@@ -228,8 +231,11 @@ impl<'a> Secret<'a> {
         let Some(holder) = seen.get(stage) else { return Ok(false) };
         match self.move_stage(stage, Some(holder.clone()), None).await {
             Ok(()) => Ok(true),
-            Err(_) if self.stages().await?.get(stage) != Some(holder) => Err(self.changed()),
-            Err(failure) => Err(failure),
+            Err(failure) => match self.stages().await?.get(stage) {
+                None => Ok(true),
+                Some(other) if other != holder => Err(self.changed()),
+                Some(_) => Err(failure),
+            },
         }
     }
 
