@@ -411,6 +411,51 @@ async fn a_task_takes_events_of_its_own_repository_only() {
 }
 
 #[tokio::test]
+async fn a_repository_that_was_deleted_and_made_again_under_its_name_is_another() {
+    let desk = Desk::start().await;
+    desk.task(TASK, "pr_submitted");
+    desk.deliver(&opened(TAG, 1)).await;
+    for number in [42, 43] {
+        let answer = desk.deliver(&merged(TAG, 2).repository(5005, "acme/app").number(number)).await;
+        assert!(answer.json["tasks"].to_string().contains("belongs to another repository"), "{}", answer.json);
+    }
+    assert_eq!(desk.status(TASK), "pr_submitted");
+}
+
+#[tokio::test]
+async fn a_repository_that_was_transferred_to_strangers_moves_nothing() {
+    let secret =
+        json!({"webhook_secret": stack::WEBHOOK_SECRET, "installations": [crate::harness::payload::INSTALLATION_ID]});
+    let desk = Desk::with_secret(&secret).await;
+    desk.task(TASK, "pr_submitted");
+    desk.deliver(&opened(TAG, 1)).await;
+    let mut theirs = merged(TAG, 2).repository(1001, "stranger/app");
+    theirs.0["installation"]["id"] = json!(666);
+    let answer = desk.deliver(&theirs).await;
+    assert_eq!(answer.json["reason"], "installation 666 is not one of those that this board serves");
+    assert_eq!(desk.status(TASK), "pr_submitted");
+}
+
+#[tokio::test]
+async fn a_thousand_guessed_tags_move_no_card_of_another_repository_and_each_refusal_is_told() {
+    let desk = Desk::start().await;
+    let tasks: Vec<String> = (0..10).map(|at| format!("4d9d4{:03x}0198c5c27f00aabbccddeeff", 100 * at)).collect();
+    for (number, task) in (1..).zip(&tasks) {
+        desk.task(task, "pr_submitted");
+        desk.deliver(&opened(&format!("[kid: #{}]", &task[..8]), 1).number(number)).await;
+    }
+    let before: Vec<_> = tasks.iter().map(|task| desk.read(task)).collect();
+    for guess in 0..1_000 {
+        let title = format!("[kid: #4d9d4{guess:03x}]");
+        let answer = desk.deliver(&merged(&title, 2).repository(2002, "stranger/app").number(guess + 1)).await;
+        let hits = tasks.iter().any(|task| task.starts_with(&format!("4d9d4{guess:03x}")));
+        let told = if hits { "task belongs to another repository" } else { "no task matches" };
+        assert!(answer.json["reason"].as_str().unwrap().starts_with(told), "{}", answer.json);
+    }
+    assert_eq!(before, tasks.iter().map(|task| desk.read(task)).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_repository_that_the_board_named_binds_before_the_first_match() {
     let desk = Desk::start().await;
     desk.task(TASK, "pr_submitted");
