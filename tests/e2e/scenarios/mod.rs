@@ -1,6 +1,7 @@
 //! The promises about what a user sees, a file each.
 
 mod board;
+mod canary;
 mod chromium;
 mod clients;
 mod completions;

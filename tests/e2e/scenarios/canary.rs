@@ -1,0 +1,166 @@
+//! A canary in everything that is secret, and in everything that others say: it comes out nowhere.
+
+use domain::contract::token::ErrorType;
+use fake_github::{Fault, FaultKind};
+use local_aws::Rule;
+use serde_json::{Value, json};
+use stack::{APP_SECRET_ID, REPOSITORY, Stack, WEBHOOK_SECRET_ID};
+
+use crate::harness::agent::Agent;
+use crate::harness::desk::{TAG, TASK, sign};
+use crate::harness::operator::Operator;
+use crate::harness::payload::merged;
+
+const CANARY: &str = "c4nary";
+
+/// A token, a JSON Web Token and a key, each of the shape that it has.
+fn canaries() -> String {
+    let body = CANARY.repeat(8);
+    format!(
+        "ghs_{body} eyJ{body}.eyJ{body}.{body} -----BEGIN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY-----"
+    )
+}
+
+fn clean(text: &str) {
+    assert!(!text.contains(CANARY), "{text}");
+}
+
+fn assert_logs_are_clean(stack: &Stack) {
+    let logs = stack.lambda.all_logs();
+    assert!(!logs.is_empty());
+    logs.iter().for_each(|(_, line)| clean(line));
+}
+
+/// What brings a refusal of the token function about: GitHub's answer to a mint, with canaries in its words. `None`: something else does, below.
+fn provoked_by(error_type: ErrorType) -> Option<FaultKind> {
+    let said = |status, sentence: &str| {
+        let message = format!("{sentence} {}", canaries());
+        let body = json!({"message": message, "errors": [{"message": canaries()}, canaries()]});
+        Some(FaultKind::Status(status, body.to_string(), vec![]))
+    };
+    match error_type {
+        ErrorType::NotConfigured => {
+            let page = vec![("content-type".to_owned(), "text/html".to_owned())];
+            Some(FaultKind::Status(404, canaries(), page))
+        }
+        ErrorType::InvalidKey => said(401, "A JSON web token could not be decoded."),
+        ErrorType::AppNotFound => said(404, "Integration not found."),
+        ErrorType::ClockSkew => said(401, "'Issued at' claim ('iat') is in the future."),
+        ErrorType::InstallationNotFound => said(404, "Not Found."),
+        ErrorType::InstallationSuspended => said(403, "This installation has been suspended."),
+        ErrorType::PermissionNotGranted => said(422, "The permissions requested are not granted to this installation."),
+        ErrorType::RepositoryNotFound => {
+            said(422, "There is at least one repository that is not accessible to the parent installation.")
+        }
+        ErrorType::IpAllowList => said(403, "The organization has an IP allow list enabled."),
+        ErrorType::SamlEnforced => said(403, "Resource protected by organization SAML enforcement."),
+        ErrorType::Blocked => said(451, "Repository access blocked."),
+        ErrorType::Refused => said(403, "Something that GitHub has never said before:"),
+        ErrorType::RateLimited => said(429, "API rate limit exceeded."),
+        ErrorType::LockedOut => said(403, "Maximum number of login attempts exceeded."),
+        ErrorType::GitHubUnavailable => said(500, "Server error."),
+        ErrorType::InvalidRequest | ErrorType::Busy => None,
+    }
+}
+
+#[tokio::test]
+async fn no_refusal_of_the_token_function_repeats_a_secret_to_its_caller_a_log_or_a_terminal() {
+    let stack = Stack::start().await;
+    let agent = Agent::new(&stack);
+    for error_type in ErrorType::ALL {
+        let mut request = json!({"repositories": ["app"]});
+        match (error_type, provoked_by(*error_type)) {
+            (_, Some(kind)) => stack.github.fault(Fault::always("access_tokens", kind)),
+            (ErrorType::Busy, None) => stack.secrets.set_unreachable(true),
+            (_, None) => request = json!({"repositories": [format!("ghs_{}", CANARY.repeat(8))], CANARY: canaries()}),
+        }
+        let refused = stack.lambda.invoke("token", request).await.unwrap_err();
+        assert_eq!(refused.error_type, error_type.name(), "{}", refused.message);
+        clean(&refused.message);
+        if *error_type != ErrorType::InvalidRequest {
+            let ended = agent.cli(&["token", "--repository", "app"]).await;
+            assert!(!ended.ok, "{ended:?}");
+            clean(&format!("{ended:?}"));
+        }
+        stack.github.clear_faults();
+        stack.secrets.set_unreachable(false);
+        stack.lambda.kill_environments("token");
+        stack.dynamodb.reset();
+    }
+    assert_logs_are_clean(&stack);
+}
+
+#[tokio::test]
+async fn no_answer_log_or_terminal_repeats_what_the_secrets_hold_however_they_are_damaged() {
+    let stack = Stack::start().await;
+    let operator = Operator::new(&stack);
+    let key = canaries();
+    for value in [
+        json!({"webhook_secret": CANARY, "app_id": CANARY, "private_key": key}),
+        json!({"webhook_secret": {CANARY: CANARY}, "app_id": 1, "private_key": [key]}),
+        json!({"webhook_secret": CANARY, "installations": [CANARY], "app_id": 1, "client_id": CANARY, "private_key": CANARY}),
+        json!([CANARY, key]),
+        json!(format!("{{{key}")),
+    ] {
+        for id in [WEBHOOK_SECRET_ID, APP_SECRET_ID] {
+            // A version that is malformed takes no good one before it out of service, so there must be none.
+            for _ in 0..2 {
+                stack.secrets.put(id, &value).await;
+            }
+        }
+        for function in ["webhook", "token", "reconcile"] {
+            stack.lambda.kill_environments(function);
+        }
+        let body = json!({"zen": CANARY, "hook_id": 1}).to_string();
+        for signature in [sign(CANARY, body.as_bytes()), format!("sha256={CANARY}")] {
+            let request = stack.http.post(stack.front.url()).header("x-hub-signature-256", signature);
+            let answer = request.header("x-github-event", "ping").body(body.clone()).send().await.unwrap();
+            clean(&answer.text().await.unwrap());
+        }
+        let refused = stack.lambda.invoke("token", json!({})).await.unwrap_err();
+        clean(&refused.message);
+        let _ = stack.lambda.invoke("reconcile", json!({"resync": "all"})).await;
+        for arguments in [&["verify"][..], &["token"], &["configure", "--rotate", "webhook-secret"]] {
+            clean(&format!("{:?}", operator.cli(arguments).await));
+        }
+    }
+    assert_logs_are_clean(&stack);
+}
+
+#[tokio::test]
+async fn no_answer_or_log_repeats_what_github_and_aws_say_to_webhook_and_reconcile() {
+    let stack = Stack::start().await;
+    stack.secrets.put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": CANARY})).await;
+    stack.create_task(TASK, &canaries(), "pr_submitted");
+    let number = stack.github.open_pull_request(REPOSITORY, fake_github::NewPullRequest::titled(TAG)).number();
+    let deliver = async || {
+        let body = merged(&format!("{} {TAG}", canaries()), 2).bytes();
+        let signature = sign(CANARY, &body);
+        let request = stack.http.post(stack.front.url()).header("x-hub-signature-256", signature);
+        let answer = request.header("x-github-event", "pull_request").body(body).send().await.unwrap();
+        answer.text().await.unwrap()
+    };
+    for fault in [None, Some(local_aws::Fault::AccessDenied), Some(local_aws::Fault::ServerError)] {
+        if let Some(fault) = fault {
+            stack.dynamodb.fail(Rule::new(fault));
+        }
+        clean(&deliver().await);
+        stack.dynamodb.clear_faults();
+    }
+    for status in [200, 401, 403, 500] {
+        let errors = json!([{"type": "FORBIDDEN", "message": canaries(), "path": [canaries()]}]);
+        let body = json!({"message": canaries(), "errors": errors, "data": null}).to_string();
+        stack.github.fault(Fault::always("graphql", FaultKind::Status(status, body.clone(), vec![])));
+        stack.github.fault(Fault::always("/repos", FaultKind::Status(status, body, vec![])));
+        for event in [
+            json!({"repository": REPOSITORY, "number": number}),
+            json!({"resync": REPOSITORY}),
+            json!({"resync": canaries()}),
+        ] {
+            let answer = stack.lambda.invoke("reconcile", event).await;
+            clean(&answer.map_or_else(|error| error.message, |answer: Value| answer.to_string()));
+        }
+        stack.github.clear_faults();
+    }
+    assert_logs_are_clean(&stack);
+}
