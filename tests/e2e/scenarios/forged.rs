@@ -48,7 +48,7 @@ impl Forger {
     fn new() -> Self {
         let body = merged(TAG, 2).bytes();
         let seed = number("FORGED_SEED", SEED);
-        println!("FORGED_SEED={seed}");
+        eprintln!("FORGED_SEED={seed}");
         Self { real: sign(WEBHOOK_SECRET, &body), body, state: seed }
     }
 

@@ -59,7 +59,7 @@ fn changed(sample: &str, changes: &[Change]) -> Vec<u8> {
     let is_value = |change: &&Change| document && change.0.index(2) > 0;
     let text = changes.iter().filter(is_value).fold(sample.to_owned(), |text, change| value(&text, change));
     let bytes = changes.iter().filter(|change| !is_value(change));
-    bytes.fold(text.into_bytes(), |bytes, change| self::bytes(bytes, change))
+    bytes.fold(text.into_bytes(), self::bytes)
 }
 
 /// Puts a hostile value in the place of one, or a second one behind its key.
