@@ -84,7 +84,7 @@ const DIALECT: Dialect = Dialect {
     service: "cloudformation",
     content_type: "text/xml",
     server_error: "InternalFailure",
-    throttled: "Throttling",
+    throttled: (400, "Throttling"),
     access_denied: "AccessDenied",
     error: |kind, message| {
         format!(
@@ -112,6 +112,7 @@ async fn answer(
         access_key_id: Call::caller(&headers),
         body: json!(fields),
         status: None,
+        fault: None,
     };
     let operation = call.operation.clone();
     let served = async {

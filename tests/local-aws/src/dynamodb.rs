@@ -71,6 +71,11 @@ impl DynamoDb {
         Self { database, names, front, server: Server::start(router).await, backend }
     }
 
+    /// Closes every connection, as a server does with those that idle.
+    pub fn hang_up(&self) {
+        self.server.hang_up();
+    }
+
     /// The endpoint for `AWS_ENDPOINT_URL_DYNAMODB`.
     pub fn url(&self) -> String {
         self.server.url()
@@ -208,7 +213,7 @@ const DIALECT: Dialect = Dialect {
     service: "dynamodb",
     content_type: "application/x-amz-json-1.0",
     server_error: "com.amazonaws.dynamodb.v20120810#InternalServerError",
-    throttled: "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
+    throttled: (400, "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"),
     access_denied: "AccessDeniedException",
     error: json_error,
 };

@@ -5,10 +5,10 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use axum::{
@@ -25,8 +25,12 @@ use tokio::{
 /// A server on a port the system picked; it stops accepting when dropped.
 pub(crate) struct Server {
     address: SocketAddr,
+    open: Open,
     task: JoinHandle<()>,
 }
+
+/// The connections there are.
+type Open = Arc<Mutex<Vec<Weak<Line>>>>;
 
 impl Server {
     pub(crate) async fn start(router: Router) -> Self {
@@ -39,10 +43,18 @@ impl Server {
         let listener = bound.unwrap_or_else(|error| panic!("port {port} on loopback: {error}"));
         let address = listener.local_addr().expect("a bound listener has an address");
         let service = router.into_make_service_with_connect_info::<Cut>();
+        let open = Open::default();
+        let connections = Connections { listener, open: Arc::clone(&open) };
         let task = tokio::spawn(async move {
-            axum::serve(Connections(listener), service).await.expect("the accept loop never ends");
+            axum::serve(connections, service).await.expect("the accept loop never ends");
         });
-        Self { address, task }
+        Self { address, open, task }
+    }
+
+    /// Closes every connection.
+    pub(crate) fn hang_up(&self) {
+        let open = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
+        open.iter().filter_map(Weak::upgrade).for_each(|line| Cut(line).now());
     }
 
     pub(crate) fn url(&self) -> String {
@@ -65,18 +77,32 @@ pub fn client() -> reqwest::Client {
 
 /// Cuts the connection a request came on: the caller sees it close instead of an answer.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Cut(Arc<AtomicBool>);
+pub(crate) struct Cut(Arc<Line>);
+
+#[derive(Debug, Default)]
+struct Line {
+    cut: AtomicBool,
+    /// Whoever waits for the next request.
+    reading: Mutex<Option<Waker>>,
+}
 
 impl Cut {
     pub(crate) fn now(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.0.cut.store(true, Ordering::SeqCst);
+        if let Some(reading) = self.reading().take() {
+            reading.wake();
+        }
     }
 
     fn check(&self) -> io::Result<()> {
-        if self.0.load(Ordering::SeqCst) {
+        if self.0.cut.load(Ordering::SeqCst) {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         Ok(())
+    }
+
+    fn reading(&self) -> std::sync::MutexGuard<'_, Option<Waker>> {
+        self.0.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -86,17 +112,24 @@ impl Connected<IncomingStream<'_, Connections>> for Cut {
     }
 }
 
-struct Connections(TcpListener);
+struct Connections {
+    listener: TcpListener,
+    open: Open,
+}
 
 impl Listener for Connections {
     type Io = Connection;
     type Addr = Cut;
 
     async fn accept(&mut self) -> (Connection, Cut) {
-        let (stream, _) = Listener::accept(&mut self.0).await;
+        let (stream, _) = Listener::accept(&mut self.listener).await;
         // Nagle's algorithm holds a small answer back for 40 ms.
         let _ = stream.set_nodelay(true);
         let cut = Cut::default();
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|line| line.strong_count() > 0);
+        open.push(Arc::downgrade(&cut.0));
+        drop(open);
         let connection = Connection { stream, cut: cut.clone() };
         (connection, cut)
     }
@@ -117,6 +150,8 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // Before the look, so that a cut between the two is seen.
+        *self.cut.reading() = Some(context.waker().clone());
         self.cut.check()?;
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }

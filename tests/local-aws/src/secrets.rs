@@ -66,6 +66,11 @@ impl SecretsManager {
         Self { service, server: Server::start(router).await }
     }
 
+    /// Closes every connection, as a server does with those that idle.
+    pub fn hang_up(&self) {
+        self.server.hang_up();
+    }
+
     /// The endpoint for `AWS_ENDPOINT_URL_SECRETS_MANAGER`.
     pub fn url(&self) -> String {
         self.server.url()
@@ -122,7 +127,7 @@ const DIALECT: Dialect = Dialect {
     service: "secretsmanager",
     content_type: "application/x-amz-json-1.1",
     server_error: "InternalServiceError",
-    throttled: "ThrottlingException",
+    throttled: (400, "ThrottlingException"),
     access_denied: "AccessDeniedException",
     error: json_error,
 };

@@ -7,10 +7,11 @@ use std::{
 };
 
 use axum::{
-    body::{Body, Bytes},
+    body::{Body, Bytes, to_bytes},
     http::{HeaderMap, StatusCode, header},
     response::Response,
 };
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -30,6 +31,8 @@ pub struct Call {
     pub body: Value,
     /// The status answered; `None` while the call runs or if its connection was dropped.
     pub status: Option<u16>,
+    /// What befell it, if something did.
+    pub fault: Option<Fault>,
 }
 
 impl Call {
@@ -42,6 +45,7 @@ impl Call {
             access_key_id: access_key_id(headers),
             body,
             status: None,
+            fault: None,
         }
     }
 
@@ -97,6 +101,22 @@ async fn take(permits: &Semaphore) {
     permits.acquire().await.expect("it is never closed").forget();
 }
 
+/// The first half of an answer, and then the end of the connection.
+async fn cut_short(answer: Response) -> Response {
+    let (parts, body) = answer.into_parts();
+    let whole = to_bytes(body, usize::MAX).await.expect("an answer of this process ends");
+    let half = whole.slice(..whole.len() / 2);
+    let end = async {
+        // hyper sends what it has when it has to wait, and nothing of a body that fails at once.
+        tokio::task::yield_now().await;
+        Err(std::io::Error::other("the answer is cut"))
+    };
+    let body = Body::from_stream(stream::iter([Ok(half)]).chain(stream::once(end)));
+    let mut response = Response::from_parts(parts, body);
+    response.headers_mut().insert(header::CONTENT_LENGTH, whole.len().into());
+    response
+}
+
 /// What happens to a call instead of an answer, or before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -114,10 +134,16 @@ pub enum Fault {
     AnswerLost,
     /// The call is carried out, and a 500 comes instead of the answer.
     AnswerReplaced,
+    /// The call is carried out, and the connection closes in the middle of the answer.
+    CutShort,
+    /// The call is carried out, and this comes instead of the answer's body.
+    Garbage(&'static str),
     /// The call is carried out after this long.
     Delay(Duration),
-    /// The call is carried out once it is let go: [`Wire::held`], [`Wire::release`].
+    /// The call is carried out once it is let go: [`Wire::held`], [`Wire::release`]. Nothing is done if the caller is gone by then.
     Hold,
+    /// The call is carried out, and answered once it is let go.
+    HoldAnswer,
 }
 
 /// Which calls a fault befalls.
@@ -193,7 +219,7 @@ pub(super) struct Dialect {
     pub(super) service: &'static str,
     pub(super) content_type: &'static str,
     pub(super) server_error: &'static str,
-    pub(super) throttled: &'static str,
+    pub(super) throttled: (u16, &'static str),
     pub(super) access_denied: &'static str,
     /// An error's body, from its kind and message.
     pub(super) error: fn(&str, &str) -> String,
@@ -313,6 +339,14 @@ impl Wire {
                 take(&self.released).await;
                 Some(served.await)
             }
+            Some(Fault::HoldAnswer) => {
+                let answer = served.await;
+                self.held.add_permits(1);
+                take(&self.released).await;
+                Some(answer)
+            }
+            Some(Fault::CutShort) => Some(cut_short(served.await).await),
+            Some(Fault::Garbage(body)) => Some(self.json(served.await.status().as_u16(), body.into())),
             Some(Fault::AnswerLost) => {
                 served.await;
                 None
@@ -323,7 +357,7 @@ impl Wire {
             }
             Some(Fault::Unreachable) => None,
             Some(Fault::ServerError) => Some(self.server_error()),
-            Some(Fault::Throttled) => Some(self.error(400, self.dialect.throttled, "Rate exceeded")),
+            Some(Fault::Throttled) => Some(self.throttled()),
             Some(Fault::AccessDenied) => Some(self.denied(&call)),
             Some(Fault::TransactionConflict) => Some(self.conflict(&call)),
         };
@@ -335,7 +369,7 @@ impl Wire {
         answer
     }
 
-    fn arrived(&self, call: Call) -> (usize, usize, Option<Fault>) {
+    fn arrived(&self, mut call: Call) -> (usize, usize, Option<Fault>) {
         for (action, resource) in call.needs() {
             record(&call.access_key_id, &format!("{}:{action}", self.dialect.service), &resource);
         }
@@ -345,6 +379,7 @@ impl Wire {
         } else {
             state.rules.iter_mut().find_map(|rule| rule.strike(&call))
         };
+        call.fault = fault;
         state.calls.push(call);
         (state.era, state.calls.len() - 1, fault)
     }
@@ -358,6 +393,11 @@ impl Wire {
 
     fn server_error(&self) -> Response {
         self.error(500, self.dialect.server_error, "Internal server error")
+    }
+
+    fn throttled(&self) -> Response {
+        let (status, kind) = self.dialect.throttled;
+        self.error(status, kind, "Rate exceeded")
     }
 
     fn denied(&self, call: &Call) -> Response {

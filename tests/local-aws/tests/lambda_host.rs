@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use aws_sdk_lambda::{error::ProvideErrorMetadata, primitives::Blob, types::InvocationType};
 use local_aws::{
-    DynamoDb, Filter, Schedule, Stream,
+    DynamoDb, Fault, Filter, Rule, Schedule, Stream,
     lambda::{Function, LambdaHost, access_key_id, binary},
 };
 use serde_json::{Value, json};
@@ -160,6 +160,36 @@ async fn a_frozen_environment_thaws_for_its_next_invocation() {
         until(|| host.frozen("echo") == 1).await;
     }
     assert_eq!((host.environments("echo"), host.cold_starts("echo").len()), (1, 1));
+}
+
+#[tokio::test]
+async fn clocks_go_on_when_they_are_moved_and_jump_under_a_process_that_runs() {
+    const DAY: i64 = 86_400;
+    let host = host(echo()).await;
+    let now = async || host.invoke("echo", json!({"command": "clock"})).await.unwrap().as_i64().unwrap();
+    let began = now().await;
+    host.move_clocks(DAY);
+    // On a machine that is slow a minute passes, and no hour.
+    let near = |seconds: i64, by: i64| (by..by + 3600).contains(&(seconds - began));
+    assert!(near(now().await, DAY), "it goes by the new clock");
+    host.jump("echo", -2 * DAY);
+    assert!(near(now().await, -DAY));
+    host.move_clocks(3 * DAY);
+    assert!(near(now().await, DAY), "it is as far behind as it was");
+    assert_eq!(host.cold_starts("echo").len(), 2);
+    let context = host.invoke("echo", json!({"command": "context"})).await.unwrap();
+    assert!(near(context["deadline"].as_i64().unwrap() / 1000, 3 * DAY), "{context}");
+}
+
+#[tokio::test]
+async fn the_invoke_api_fails_as_it_is_told() {
+    let host = host(echo()).await;
+    host.invoke_api().fail(Rule::new(Fault::Throttled).times(1));
+    host.invoke_api().fail(Rule::new(Fault::CutShort).times(1));
+    let sent = host.sdk("ASIATEST").invoke().function_name("echo").payload(Blob::new("{}")).send().await.unwrap();
+    assert_eq!(sent.payload().unwrap().as_ref(), b"{}");
+    let statuses: Vec<_> = host.invoke_api().calls().iter().map(|call| call.status).collect();
+    assert_eq!(statuses, [Some(429), Some(200), Some(200)]);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::{
     operation::update_item::UpdateItemError,
     types::{AttributeValue, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update},
 };
-use local_aws::{DynamoDb, Fault, Filter, SecretsManager, attribute};
+use local_aws::{DynamoDb, Fault, Filter, Rule, SecretsManager, attribute};
 use serde_json::{Value, json};
 
 const KEY: &str = "ASIATEST";
@@ -291,6 +291,47 @@ async fn faults_that_pass_are_retried_by_the_sdk_and_every_attempt_is_recorded()
         assert_eq!(calls[2].status, Some(200));
         assert_eq!(calls[2].body["UpdateExpression"], "SET version = :next");
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_or_garbled_is_of_a_write_that_was_done() {
+    for fault in [Fault::CutShort, Fault::Garbage("<html>")] {
+        let db = DynamoDb::start().await;
+        db.put("Tasks", &task(TASK));
+        db.fail(Rule::new(fault));
+        update(&db, "SET version = :next").expression_attribute_values(":next", n(2)).send().await.unwrap_err();
+        assert_eq!(db.get("Tasks", &json!({"prefix": &TASK[..8], "id": TASK})).unwrap()["version"], 2);
+        assert!(db.calls().iter().all(|call| call.fault == Some(fault)));
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_answer_is_held_is_done_and_one_that_is_held_is_not() {
+    for (fault, version) in [(Fault::Hold, 1), (Fault::HoldAnswer, 2)] {
+        let db = DynamoDb::start().await;
+        db.put("Tasks", &task(TASK));
+        db.change("Tasks", &json!({"prefix": &TASK[..8], "id": TASK}), &json!({"version": 1}));
+        db.fail(Rule::new(fault));
+        let write = update(&db, "SET version = :next").expression_attribute_values(":next", n(2)).send();
+        tokio::select! {
+            _ = write => panic!("it is held"),
+            () = db.held() => {}
+        }
+        // The caller is gone.
+        db.release();
+        assert_eq!(db.get("Tasks", &json!({"prefix": &TASK[..8], "id": TASK})).unwrap()["version"], version);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_the_service_closed_is_replaced() {
+    let db = DynamoDb::start().await;
+    let sdk = db.sdk(KEY);
+    for _ in 0..3 {
+        sdk.get_item().table_name("Tokens").key("cache_key", s("a")).send().await.unwrap();
+        db.hang_up();
+    }
+    assert!(db.calls().len() <= 6, "each at most once more");
 }
 
 #[tokio::test]

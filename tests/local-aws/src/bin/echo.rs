@@ -1,6 +1,9 @@
 //! A function that does what its payload says: the subject of the Lambda host's tests.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};
@@ -30,11 +33,18 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
         Some("panic") => unreachable!("{}", text("message")),
         Some("environment") => return Ok(json!(std::env::vars().collect::<BTreeMap<_, _>>())),
         Some("log") => eprintln!("{}", text("line")),
+        Some("clock") => return Ok(json!(clock())),
         Some("context") => return Ok(context(&event)),
         Some("answer") => return Ok(command["answer"].clone()),
         _ => {}
     }
     Ok(event.payload)
+}
+
+/// What time the process thinks it is, epoch seconds.
+#[expect(clippy::disallowed_methods, reason = "which clock it reads is what is tested")]
+fn clock() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
 }
 
 /// The payload, or the JSON in the body of an HTTP event.

@@ -44,7 +44,7 @@ fn build() -> PathBuf {
 }
 
 /// `target/<profile>`, in which the running executable lies, or in its `deps`.
-fn profile_folder() -> PathBuf {
+pub(super) fn profile_folder() -> PathBuf {
     let executable = std::env::current_exe().expect("the running executable has a path");
     let folder = executable.parent().expect("an executable lies in a folder");
     match folder.file_name().and_then(|name| name.to_str()) {

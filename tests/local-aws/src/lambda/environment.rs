@@ -15,7 +15,7 @@ use tokio::{
     sync::{Notify, oneshot},
 };
 
-use super::{Function, Host, Target, access_key_id, failure};
+use super::{Function, Host, Target, access_key_id, clock::Clock, failure};
 use crate::REGION;
 
 /// How an invocation ended.
@@ -76,6 +76,8 @@ pub(super) struct Environment {
     pub(super) frozen: bool,
     /// Wakes the request for the next event that the process waits in.
     pub(super) handed: Arc<Notify>,
+    /// Its own, unless it goes by this machine's.
+    pub(super) clock: Option<Clock>,
     pid: Pid,
     job: Job,
     asked_before: bool,
@@ -89,8 +91,15 @@ enum Job {
 }
 
 impl Environment {
-    pub(super) fn spawn(host: &Arc<Host>, id: &str, target: &Target, function: &Function) -> Self {
+    pub(super) fn spawn(
+        host: &Arc<Host>,
+        id: &str,
+        target: &Target,
+        function: &Function,
+        clock: Option<Clock>,
+    ) -> Self {
         let mut child = command(host, id, target, function)
+            .envs(clock.iter().flat_map(Clock::variables))
             .spawn()
             .unwrap_or_else(|error| panic!("{} does not start: {error}", function.binary.display()));
         let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())).expect("a new child has a pid");
@@ -102,6 +111,7 @@ impl Environment {
             target: target.clone(),
             frozen: false,
             handed: Arc::default(),
+            clock,
             pid,
             job: Job::None,
             asked_before: false,
@@ -185,6 +195,25 @@ impl Environment {
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
         Some(kibibytes * 1024)
+    }
+
+    pub(super) fn process_id(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
+    pub(super) fn set_clock(&self, passed: i64) {
+        self.clock.iter().for_each(|clock| clock.set(passed));
+    }
+
+    pub(super) fn jump(&mut self, seconds: i64, passed: i64) {
+        if let Some(clock) = &mut self.clock {
+            clock.apart = seconds;
+            clock.set(passed);
+        }
+    }
+
+    pub(super) fn stall(&self, stall: bool) {
+        self.signal(if stall { Signal::STOP } else { Signal::CONT });
     }
 
     fn signal(&self, signal: Signal) {

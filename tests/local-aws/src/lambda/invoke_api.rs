@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{DefaultBodyLimit, Path, Query, State},
+    extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State},
     http::{HeaderMap, StatusCode},
     response::Response,
     routing::{get, post},
@@ -14,7 +14,22 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{Host, Refusal, Target, environment::Outcome};
-use crate::{ACCOUNT, Call, record};
+use crate::{
+    ACCOUNT, Call,
+    loopback::Cut,
+    record,
+    wire::{Dialect, json_error},
+};
+
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_Errors>
+pub(super) const DIALECT: Dialect = Dialect {
+    service: "lambda",
+    content_type: "application/json",
+    server_error: "ServiceException",
+    throttled: (429, "TooManyRequestsException"),
+    access_denied: "AccessDeniedException",
+    error: json_error,
+};
 
 pub(super) fn routes() -> Router<Arc<Host>> {
     Router::new()
@@ -57,6 +72,7 @@ async fn invoke(
     State(host): State<Arc<Host>>,
     Path(name): Path<String>,
     Query(query): Query<BTreeMap<String, String>>,
+    ConnectInfo(cut): ConnectInfo<Cut>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -64,8 +80,19 @@ async fn invoke(
         Some(qualifier) => Target::parse(&format!("{name}:{qualifier}")),
         None => Target::parse(&name),
     };
-    let access_key_id = Call::caller(&headers);
-    record(&access_key_id, "lambda:InvokeFunction", &target.name());
+    let call = Call {
+        operation: "InvokeFunction".to_owned(),
+        resources: vec![target.name()],
+        access_key_id: Call::caller(&headers),
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+        status: None,
+        fault: None,
+    };
+    host.wire.answer(call, cut, served(&host, target, &headers, body)).await
+}
+
+async fn served(host: &Arc<Host>, target: Target, headers: &HeaderMap, body: Bytes) -> Response {
+    let access_key_id = Call::caller(headers);
     if host.state().denied.contains(&(access_key_id.clone(), target.function.clone())) {
         return denied(&access_key_id, "lambda:InvokeFunction", &target);
     }
@@ -79,10 +106,11 @@ async fn invoke(
             json!({"message": "Could not parse request body into json"}),
         );
     }
-    let context = client_context(&headers);
+    let context = client_context(headers);
     match headers.get("x-amz-invocation-type").and_then(|kind| kind.to_str().ok()) {
         Some("DryRun") => empty(StatusCode::NO_CONTENT),
         Some("Event") => {
+            let host = Arc::clone(host);
             tokio::spawn(async move { host.run(&target, body, context).await });
             empty(StatusCode::ACCEPTED)
         }

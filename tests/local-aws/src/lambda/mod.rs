@@ -5,6 +5,7 @@
 //! directly. What AWS adds and is left out here: retries of asynchronous invocations, and the second try of a failed init.
 
 mod binaries;
+mod clock;
 mod environment;
 mod http_api;
 mod invoke_api;
@@ -28,7 +29,8 @@ pub use environment::ColdStart;
 pub use http_api::Front;
 pub use logs::Echo;
 
-use crate::{ACCOUNT, REGION, loopback::Server};
+use crate::{ACCOUNT, REGION, Wire, loopback::Server};
+use clock::Clock;
 use environment::{Environment, Outcome, Work};
 use logs::Logs;
 
@@ -224,6 +226,11 @@ impl LambdaHost {
         self.server.url()
     }
 
+    /// What stands between the Invoke API and its callers.
+    pub fn invoke_api(&self) -> &Wire {
+        &self.host.wire
+    }
+
     /// Deploys a function; one of the same name is replaced, and its environments end.
     pub fn add(&self, function: Function) {
         self.kill_environments(&function.name);
@@ -309,6 +316,42 @@ impl LambdaHost {
         self.host.kill(|environment| environment.target.function == function && environment.is_busy())
     }
 
+    /// Moves the clocks of every environment from now on, and the deadlines that they are given, this far ahead of this machine's: also under
+    /// processes that run. What runs on the machine's own clock ends.
+    pub fn move_clocks(&self, seconds: i64) {
+        self.host.kill(|environment| environment.clock.is_none());
+        let mut state = self.host.state();
+        state.passed = Some(seconds);
+        state.environments.values().for_each(|environment| environment.set_clock(seconds));
+    }
+
+    /// Lets the clocks of environments that start from now on differ: one is right, the next this far behind, the next as far ahead.
+    pub fn part_clocks(&self, seconds: i64) {
+        self.host.state().apart = seconds;
+    }
+
+    /// Lets the clocks of a function's environments jump, to so many seconds before or after what they should be.
+    pub fn jump(&self, function: &str, seconds: i64) {
+        let mut state = self.host.state();
+        let passed = state.passed.unwrap_or_default();
+        let of_function = state.environments.values_mut().filter(|environment| environment.target.function == function);
+        of_function.for_each(|environment| environment.jump(seconds, passed));
+    }
+
+    /// Stops the processes of a function where they are, whatever they are doing, or lets them go on.
+    pub fn stall(&self, function: &str, stall: bool) {
+        let state = self.host.state();
+        let of_function = state.environments.values().filter(|environment| environment.target.function == function);
+        of_function.filter(|environment| !environment.frozen).for_each(|environment| environment.stall(stall));
+    }
+
+    /// The process ids of a function's environments, by their names.
+    pub fn processes(&self, function: &str) -> BTreeMap<String, i32> {
+        let state = self.host.state();
+        let of_function = state.environments.values().filter(|environment| environment.target.function == function);
+        of_function.map(|environment| (environment.id.clone(), environment.process_id())).collect()
+    }
+
     /// How many environments a function has.
     pub fn environments(&self, function: &str) -> usize {
         self.count(function, |_| true)
@@ -382,11 +425,23 @@ impl Drop for LambdaHost {
 }
 
 /// What the endpoints of one [`LambdaHost`] share.
-#[derive(Default)]
 pub(crate) struct Host {
     url: OnceLock<String>,
     state: Mutex<State>,
     logs: Arc<Logs>,
+    /// Before the Invoke API.
+    wire: Wire,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self {
+            url: OnceLock::new(),
+            state: Mutex::default(),
+            logs: Arc::default(),
+            wire: Wire::new(invoke_api::DIALECT),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -398,6 +453,18 @@ struct State {
     invocations: BTreeMap<String, usize>,
     denied: BTreeSet<(String, String)>,
     freeze: bool,
+    /// How far the environments' clocks are ahead of this machine's; `None` while they go by that one.
+    passed: Option<i64>,
+    /// How far they are apart.
+    apart: i64,
+}
+
+impl State {
+    /// The clock of the environment that is started next.
+    fn next_clock(&self) -> Option<Clock> {
+        let turn = [0, -1, 1][self.started % 3];
+        self.passed.map(|passed| Clock::new(turn * self.apart, passed))
+    }
 }
 
 impl Host {
@@ -499,9 +566,10 @@ impl Host {
         if state.environments.values().filter(of_function).count() >= function.concurrency {
             return Err(Refusal::Throttled);
         }
+        let clock = state.next_clock();
         state.started += 1;
         let id = format!("{}-{}", target.function, state.started);
-        let mut environment = Environment::spawn(self, &id, target, function);
+        let mut environment = Environment::spawn(self, &id, target, function, clock);
         environment.hand(work, taken, answer);
         state.cold_starts.push(ColdStart::new(&id, &target.function));
         state.environments.insert(id.clone(), environment);

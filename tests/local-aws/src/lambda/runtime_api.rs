@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use axum::{
@@ -36,14 +36,14 @@ async fn next(State(host): State<Arc<Host>>, Path(id): Path<String>) -> Response
     loop {
         let handed = {
             let mut state = host.state();
-            let freeze = state.freeze;
+            let (freeze, passed) = (state.freeze, state.passed.unwrap_or_default());
             let Some(environment) = state.environments.get_mut(&id) else {
                 return gone();
             };
             if let Some(work) = environment.take(freeze) {
                 let arn = environment.target.arn();
                 drop(state);
-                return event(work, &arn);
+                return event(work, &arn, passed);
             }
             Arc::clone(&environment.handed)
         };
@@ -51,8 +51,9 @@ async fn next(State(host): State<Arc<Host>>, Path(id): Path<String>) -> Response
     }
 }
 
-fn event(work: Work, arn: &str) -> Response {
+fn event(work: Work, arn: &str, passed: i64) -> Response {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
+    let now = now + Duration::from_secs(passed.try_into().expect("time goes on"));
     let mut response = Response::builder()
         .header("content-type", "application/json")
         .header("lambda-runtime-aws-request-id", &work.request_id)
