@@ -14,6 +14,11 @@ impl GitHub {
         self.state().faults.planned.clear();
     }
 
+    /// How many requests met a fault so far.
+    pub fn faults_met(&self) -> usize {
+        self.state().faults.met
+    }
+
     /// Closes a repository, or one pull request of it, with a sentence of GitHub's.
     pub fn bar(&self, repository: &str, number: Option<u64>, sentence: &str) {
         let barred = Barred { repository: repository.to_owned(), number, sentence: sentence.to_owned() };

@@ -30,6 +30,8 @@ pub enum FaultKind {
     DropConnection,
     /// Everything is done, and the connection closes before the answer.
     AnswerThenDrop,
+    /// Everything is done, and the connection closes in the middle of the answer.
+    CutShort,
 }
 
 /// A failure and the requests it meets.
@@ -146,6 +148,8 @@ impl Request {
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     pub(super) planned: Vec<Fault>,
+    /// How many requests met one.
+    pub(super) met: usize,
     pub(super) barred: Vec<Barred>,
     /// The largest page of pull requests that GraphQL answers, and how it fails beyond that.
     pub(super) largest_page: Option<(usize, LargePage)>,
@@ -161,6 +165,7 @@ impl Faults {
         };
         let at = self.planned.iter().position(meets)?;
         let kind = self.planned[at].kind.clone();
+        self.met += 1;
         self.planned[at].times = self.planned[at].times.saturating_sub(1);
         if self.planned[at].times == 0 {
             self.planned.remove(at);
@@ -208,9 +213,11 @@ impl FaultKind {
                 }
             }
             FaultKind::ServerError => Answer::new(502, "text/html", "<html><h1>502 Bad Gateway</h1></html>"),
-            FaultKind::Delay(_) | FaultKind::Hang | FaultKind::DropConnection | FaultKind::AnswerThenDrop => {
-                return None;
-            }
+            FaultKind::Delay(_)
+            | FaultKind::Hang
+            | FaultKind::DropConnection
+            | FaultKind::AnswerThenDrop
+            | FaultKind::CutShort => return None,
         };
         Some(answer)
     }

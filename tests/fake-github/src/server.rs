@@ -4,8 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
+use futures_util::{StreamExt, stream};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -82,7 +84,11 @@ async fn handle(
         let shared = Arc::clone(&shared);
         tokio::spawn(async move { events::happened(&shared, &event).await });
     }
-    if lost { dropped() } else { finish(&shared, answer) }
+    match fault {
+        _ if lost => dropped(),
+        Some(FaultKind::CutShort) => cut_short(&shared, answer),
+        _ => finish(&shared, answer),
+    }
 }
 
 fn respond(shared: &Shared, call: &Call, sent: &str) -> (&'static str, Answer) {
@@ -128,9 +134,22 @@ fn finish(shared: &Shared, answer: Answer) -> Response {
     response
 }
 
+/// Half of the answer, and then the end of the connection: hyper sends what it has when it has to wait.
+fn cut_short(shared: &Shared, mut answer: Answer) -> Response {
+    let whole = answer.body.len();
+    answer.body.truncate(whole / 2);
+    let mut response = finish(shared, answer);
+    response.headers_mut().insert(CONTENT_LENGTH, whole.into());
+    let end = stream::once(async {
+        tokio::task::yield_now().await;
+        Err(axum::Error::new("the answer is cut"))
+    });
+    response.map(|half| Body::from_stream(half.into_data_stream().chain(end)))
+}
+
 /// A body that fails before its first byte makes hyper close the connection without sending the head.
 fn dropped() -> Response {
-    let failure = futures_util::stream::once(async { Err::<String, _>(std::io::Error::other("the answer is lost")) });
+    let failure = stream::once(async { Err::<String, _>(std::io::Error::other("the answer is lost")) });
     Response::new(Body::from_stream(failure))
 }
 

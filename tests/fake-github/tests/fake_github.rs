@@ -382,6 +382,11 @@ async fn faults_limit_delay_and_lose_answers() {
     assert!(client.get(format!("{}/app", github.url())).send().await.is_err());
     github.fault(Fault::once("/app", FaultKind::Hang));
     assert!(client.get(format!("{}/app", github.url())).send().await.unwrap_err().is_timeout());
+    github.fault(Fault::once("/repos", FaultKind::CutShort));
+    let begun = client.get(format!("{}/repos/acme/board", github.url())).bearer_auth(&token).send().await.unwrap();
+    assert_eq!(begun.status(), 200);
+    assert!(!begun.text().await.unwrap_err().is_timeout(), "the connection ends in the middle");
+    assert_eq!(github.faults_met(), 4);
     github.fault(Fault::once("access_tokens", FaultKind::AnswerThenDrop));
     let url = format!("{}/app/installations/{installation}/access_tokens", github.url());
     let before = github.minted().len();
