@@ -5,11 +5,12 @@ mod faults;
 mod histories;
 mod interruptions;
 mod lists;
+pub(crate) mod people;
 mod refusals;
 mod resync;
 mod scale;
 mod tasks;
 mod truth;
-mod world;
+pub(crate) mod world;
 
 pub(crate) use world::World;

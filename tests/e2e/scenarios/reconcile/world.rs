@@ -29,6 +29,8 @@ use stack::{Services, task_id};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use super::people::{Place, at};
+
 pub(crate) const REPOSITORY: &str = "acme/widgets";
 
 /// The token function as the template names it to reconcile.
@@ -45,8 +47,6 @@ pub(crate) struct World {
     pub(crate) repository_id: u64,
     pub(crate) installation: u64,
     pub(crate) now: Timestamp,
-    /// How many seconds pass between the steps of a history.
-    pub(crate) tick: i64,
     began: Timestamp,
     lambda: String,
     serving: JoinHandle<()>,
@@ -78,6 +78,28 @@ impl Deref for World {
     }
 }
 
+impl Place for World {
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    fn pass(&mut self, seconds: i64) {
+        self.pass(seconds);
+    }
+
+    fn hub(&self) -> &GitHub {
+        self.hub()
+    }
+
+    async fn stream(&self) {
+        self.stream().await;
+    }
+
+    async fn due(&self) {
+        self.due().await;
+    }
+}
+
 impl World {
     pub(crate) async fn new() -> Self {
         let began = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
@@ -97,7 +119,7 @@ impl World {
         let (lambda, serving) = serve(Arc::clone(&tokens)).await;
         let board = Board::new(services.dynamodb.sdk(&access_key_id("webhook")), "Tasks", "PullRequests");
         let app = app(&services, &lambda);
-        Self { services, app, board, tokens, repository_id, installation, now, tick: 1, began, lambda, serving }
+        Self { services, app, board, tokens, repository_id, installation, now, began, lambda, serving }
     }
 
     /// Another execution environment of the same function.
@@ -125,10 +147,7 @@ impl World {
 
     /// GitHub, where whatever is done next is stamped with the world's time.
     pub(crate) fn hub(&self) -> &GitHub {
-        let touched = self.github.numbers(REPOSITORY).into_iter();
-        let clock = touched.map(|number| self.github.truth(REPOSITORY, number).updated_at).max().unwrap_or(self.began);
-        self.github.set_tick(self.now.as_second() - clock.as_second());
-        &self.github
+        at(&self.github, self.began, self.now)
     }
 
     /// Opens a pull request into `main` that touches one file.
@@ -186,10 +205,9 @@ impl World {
         self.due().await
     }
 
-    /// Everything that is owed, resyncs and the scan aside.
+    /// As [`Place::owed`].
     pub(crate) fn owed(&self) -> Vec<Value> {
-        let items = self.dynamodb.scan("PullRequests").into_iter();
-        items.filter(|item| item.get("due").is_some() && item["item"] != "sync" && item["item"] != "scan").collect()
+        Place::owed(self)
     }
 
     /// Lets time pass, quarter of an hour by quarter of an hour, until nothing is owed, and for one resync at least.
