@@ -115,7 +115,19 @@ impl Board {
         expression.add("version", 1);
         // A transaction that holds the item is about to change it: whoever does leaves it owed or settled.
         let (_, found) = self.pull_requests.update_and_get(key(item), expression).await?;
-        found.map(|found| self.read_item(item, found)).transpose().map(Option::flatten)
+        let read = found.map(|found| self.read_item(item, found)).transpose().map(Option::flatten);
+        if let (Err(_), Claim::IfDue(due)) = (&read, claim) {
+            self.put_back(due, until).await?;
+        }
+        read
+    }
+
+    /// Takes back the claim of an item that cannot be read: claimed anew by each run it would never be long overdue, and nobody be told.
+    async fn put_back(&self, due: &Due, until: i64) -> Result<()> {
+        let mut expression = Expression::default();
+        expression.set("next_check_at", number(due.next_check_at));
+        expression.require("next_check_at", Some(&number(until)));
+        self.pull_requests.write(Operation::update(key(&due.key), expression)).await.map(drop)
     }
 
     /// Changes when an item is looked at, if nobody wrote it since it was read. `false`: somebody did, and leaves it owed or settled.
@@ -219,13 +231,13 @@ impl Board {
         Err(self.pull_requests.contention())
     }
 
-    /// What is known of an installation.
+    /// What is known of an installation, if it can be read: its pull requests do not wait until somebody mends that.
     ///
     /// # Errors
-    /// [`crate::Error::Table`] or [`crate::Error::Item`].
+    /// [`crate::Error::Table`].
     pub async fn installation(&self, installation: Option<InstallationId>) -> Result<Option<InstallationSync>> {
         let item = self.pull_requests.get(key(&ItemKey::installation(installation))).await?;
-        item.map(|item| self.pull_requests.parse(item)).transpose()
+        Ok(readable(&self.pull_requests, item).pop())
     }
 
     /// Notes for every execution environment that nothing is to be asked for an installation, or that it may be again. `before`: what was known.
@@ -379,7 +391,7 @@ impl Board {
 }
 
 /// Those of these items that can be read: one that another writer has spoilt stops nobody who reads the others.
-fn readable<T: DeserializeOwned>(table: &Table, items: Vec<table::Item>) -> Vec<T> {
+fn readable<T: DeserializeOwned>(table: &Table, items: impl IntoIterator<Item = table::Item>) -> Vec<T> {
     let read = |item| {
         let read = table.parse(item);
         read.inspect_err(|error: &crate::Error| {

@@ -6,6 +6,7 @@ mod histories;
 mod interruptions;
 mod lists;
 pub(crate) mod people;
+mod poison;
 mod refusals;
 mod resync;
 mod scale;

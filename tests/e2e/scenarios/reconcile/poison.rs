@@ -1,0 +1,86 @@
+//! An item that can never be read: it stays due until somebody mends it, tells of itself, and holds nothing else up.
+
+use serde_json::{Value, json};
+
+use super::World;
+use super::world::REPOSITORY;
+
+/// After this long the template's alarm for what is overdue goes off, seconds.
+const ALARM: i64 = 30 * 60;
+
+/// Two cards in review, of which one's pull request has a row that cannot be read.
+async fn poisoned() -> (World, [u64; 2]) {
+    let mut world = World::new().await;
+    world.task("aaaaaaa1", "pr_submitted");
+    world.task("bbbbbbb2", "pr_submitted");
+    let opened = [world.open("A [kid: #aaaaaaa1]", "a.rs"), world.open("B [kid: #bbbbbbb2]", "b.rs")];
+    for event in &opened {
+        world.deliver(event).await;
+    }
+    let [poisoned, other] = opened.map(|event| event.number());
+    change(&world, poisoned, &json!({"draft": "perhaps"}));
+    (world, [poisoned, other])
+}
+
+fn change(world: &World, number: u64, changes: &Value) {
+    let key = json!({"repository_id": world.repository_id.to_string(), "item": format!("pr#{number}")});
+    world.dynamodb.change("PullRequests", &key, changes);
+}
+
+/// Half a day, three quarters of an hour at a time; gives what the last run told.
+async fn half_a_day(world: &mut World) -> Value {
+    let mut told = Value::Null;
+    for _ in 0..16 {
+        world.pass(45 * 60 + 1);
+        world.stream().await;
+        world.due().await;
+        told = serde_json::to_value(world.due().await).unwrap();
+    }
+    told
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_holds_up_nothing_else_and_stays_due() {
+    let (mut world, [poisoned, other]) = poisoned().await;
+    world.stream().await;
+    // Nobody is told of the merges, of a new one, or that a card was planted wrong: the resync and the scan find all of it.
+    world.pass(60);
+    world.hub().merge(REPOSITORY, poisoned);
+    world.hub().merge(REPOSITORY, other);
+    world.task("ccccccc3", "pr_submitted");
+    world.open("C [kid: #ccccccc3]", "c.rs");
+    world.task("ddddddd4", "pr_submitted");
+    let links = world.read("bbbbbbb2")["pull_requests"].clone();
+    world.change_task("ddddddd4", &json!({"pull_requests": links}));
+    half_a_day(&mut world).await;
+    let told = half_a_day(&mut world).await;
+    assert_eq!((world.status("aaaaaaa1").as_str(), world.status("bbbbbbb2").as_str()), ("pr_submitted", "done"));
+    assert!(!world.read("ccccccc3")["pull_request"].is_null(), "a new one is found");
+    assert_eq!(world.read("ddddddd4")["pull_requests"], json!({}), "the scan goes on");
+    let owed: Vec<_> = world.owed().iter().map(|item| item["number"].clone()).collect();
+    assert!(owed.contains(&json!(poisoned)), "{owed:?}");
+    assert!(told["oldest_due_seconds"].as_i64() > Some(ALARM), "{told}");
+    change(&world, poisoned, &json!({"draft": false}));
+    half_a_day(&mut world).await;
+    assert_eq!(world.status("aaaaaaa1"), "done", "once it is mended");
+}
+
+#[tokio::test]
+async fn what_is_noted_of_an_installation_that_cannot_be_read_holds_up_none_of_its_pull_requests() {
+    let mut world = World::new().await;
+    world.task("aaaaaaa1", "pr_submitted");
+    let opened = world.open("A [kid: #aaaaaaa1]", "a.rs");
+    world.deliver(&opened).await;
+    world.stream().await;
+    let other = world.open("Other", "a.rs");
+    let moved = world.hub().merge(REPOSITORY, other.number());
+    world.deliver(&moved).await;
+    let items = world.dynamodb.scan("PullRequests").into_iter();
+    let noted = items.filter(|item| item["repository_id"].as_str().is_some_and(|id| id.starts_with("installation:")));
+    let keys: Vec<_> =
+        noted.map(|item| json!({"repository_id": item["repository_id"], "item": item["item"]})).collect();
+    assert!(!keys.is_empty());
+    keys.iter().for_each(|key| world.dynamodb.change("PullRequests", key, &json!({"attempts": "many"})));
+    half_a_day(&mut world).await;
+    assert_eq!(world.read("aaaaaaa1")["has_merge_conflict"], true);
+}
