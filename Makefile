@@ -26,7 +26,7 @@ endif
 # Shows what a test runner says and fails unless it ran a test: where a filter fits none, the runner itself says that all is well.
 SOME = awk '{ print } /^test result: ok\. [1-9]/ { passed = 1 } END { exit !passed }'
 
-.PHONY: help demo run test browser shells clients constant-time lint supply-chain conformance histories scale model mutants bench install build dist deploy deploy-function soak destroy template cargo-lambda
+.PHONY: help demo run test browser shells clients constant-time lint supply-chain conformance histories faults scale model mutants bench install build dist deploy deploy-function soak destroy template cargo-lambda
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,6 +60,9 @@ histories: ## Two thousand true histories whose deliveries are lost, doubled and
 
 scale: ## Reconcile before 10,000 repositories in 50 installations, at 100 ms an answer of GitHub's: a table (some minutes)
 	$(CARGO) test --profile stack --package e2e --test e2e -- --ignored --nocapture scale:: | $(SOME)
+
+faults: ## Ten thousand deliveries to the executables while services, GitHub and processes fail, optimised (SEED=…, DELIVERIES=…)
+	DELIVERIES=$(or $(DELIVERIES),10000) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --profile stack --package e2e --test e2e -- --nocapture outages:: | $(SOME)
 
 model: ## Every order of table calls, tried, with as many events on GitHub as EVENTS says (2: some minutes)
 	$(CARGO) run --quiet --locked --profile stack --package model -- --events $(or $(EVENTS),2)

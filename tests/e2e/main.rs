@@ -4,10 +4,11 @@
     clippy::disallowed_methods,
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
     missing_docs,
     unreachable_pub,
-    reason = "a test fails by panicking, and its name says what it promises"
+    reason = "a test fails by panicking, prints what it drew, and its name says what it promises"
 )]
 
 mod harness;

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod counter;
+pub mod deployed;
 pub mod desk;
 pub mod holding;
 pub mod operator;
