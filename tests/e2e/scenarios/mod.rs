@@ -14,6 +14,7 @@ mod github_client;
 mod help;
 mod holds;
 mod hostile;
+mod kills;
 mod lifecycle;
 mod local_stack;
 mod logs;
