@@ -26,7 +26,7 @@ endif
 # Shows what a test runner says and fails unless it ran a test: where a filter fits none, the runner itself says that all is well.
 SOME = awk '{ print } /^test result: ok\. [1-9]/ { passed = 1 } END { exit !passed }'
 
-.PHONY: help demo run test browser shells clients constant-time lint supply-chain conformance histories faults scale model mutants bench install build dist deploy deploy-function soak destroy template cargo-lambda
+.PHONY: help demo run test browser shells clients constant-time lint supply-chain conformance histories faults load scale model mutants bench install build dist deploy deploy-function soak destroy template cargo-lambda
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -64,6 +64,9 @@ scale: ## Reconcile before 10,000 repositories in 50 installations, at 100 ms an
 faults: ## Ten thousand deliveries to the executables while services, GitHub and processes fail, optimised (SEED=…, DELIVERIES=…)
 	DELIVERIES=$(or $(DELIVERIES),10000) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --profile stack --package e2e --test e2e -- --nocapture outages:: | $(SOME)
 
+load: ## Mixed deliveries for a minute as fast as fifty environments take them, optimised (LOAD_SECONDS=… for another time)
+	LOAD_SECONDS=$(or $(LOAD_SECONDS),60) $(CARGO) test --profile stack --package e2e --test e2e -- --nocapture --ignored load:: | $(SOME)
+
 model: ## Every order of table calls, tried, with as many events on GitHub as EVENTS says (2: some minutes)
 	$(CARGO) run --quiet --locked --profile stack --package model -- --events $(or $(EVENTS),2)
 
@@ -97,13 +100,14 @@ cargo-lambda:
 	@command -v cargo-lambda >/dev/null || { echo 'cargo-lambda is missing: infra/check/install brings it (needs Python 3.11), or see https://www.cargo-lambda.info' >&2; exit 1; }
 
 soak: ARCHITECTURE = arm64
-soak: cargo-lambda ## Build for arm64, and show the main job with that, emulated (needs Debian's qemu-user and libc6-arm64-cross)
+soak: cargo-lambda ## Build for arm64, show the main job with that, emulated, and ten minutes of load (needs Debian's qemu-user and libc6-arm64-cross)
 	@test -d "$$(rustc --print target-libdir --target aarch64-unknown-linux-gnu)" || { echo "Rust's arm64 target is missing: rustup target add aarch64-unknown-linux-gnu" >&2; exit 1; }
 	@command -v qemu-aarch64 >/dev/null || { echo 'qemu-aarch64 is missing: apt-get install qemu-user' >&2; exit 1; }
 	@test -e $(ARM64)/lib/ld-linux-aarch64.so.1 || { echo "arm64's C library is missing: apt-get install libc6-arm64-cross" >&2; exit 1; }
 	$(BUILD) target/lambda-arm64 $(addprefix --package ,$(FUNCTIONS))
 	$(CARGO) build --workspace --bins
 	$(CARGO) run --quiet --package stack --bin stack -- demo target/lambda-arm64 qemu-aarch64 -L $(ARM64)
+	$(MAKE) load LOAD_SECONDS=600
 
 destroy: ## Delete the stack; the Tasks table stays (needs credentials)
 	@infra/deploy --destroy

@@ -16,6 +16,7 @@ mod holds;
 mod hostile;
 mod kills;
 mod lifecycle;
+mod load;
 mod local_stack;
 mod logs;
 mod migration;
