@@ -1,7 +1,9 @@
 //! One execution environment: a process, and the work it was handed.
 
 use std::{
+    ops::{Add, Sub},
     os::unix::process::ExitStatusExt,
+    path::Path,
     process::{ExitStatus, Stdio},
     sync::{Arc, Weak},
     time::{Duration, Instant},
@@ -66,6 +68,39 @@ impl ColdStart {
     pub(super) fn mark_answered(&mut self) {
         let elapsed = self.spawned.elapsed();
         self.answered.get_or_insert(elapsed);
+    }
+}
+
+/// What processes spent on processors. <https://docs.kernel.org/scheduler/sched-stats.html>
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProcessorTime {
+    /// Running.
+    pub running: Duration,
+    /// Ready to run, while others had the processors.
+    pub waiting: Duration,
+}
+
+impl ProcessorTime {
+    fn read(file: &Path) -> Option<Self> {
+        let text = std::fs::read_to_string(file).ok()?;
+        let mut times = text.split_whitespace().map(|time| time.parse().map(Duration::from_nanos));
+        Some(Self { running: times.next()?.ok()?, waiting: times.next()?.ok()? })
+    }
+}
+
+impl Add for ProcessorTime {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { running: self.running + other.running, waiting: self.waiting + other.waiting }
+    }
+}
+
+impl Sub for ProcessorTime {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self { running: self.running - other.running, waiting: self.waiting - other.waiting }
     }
 }
 
@@ -214,6 +249,13 @@ impl Environment {
 
     pub(super) fn stall(&self, stall: bool) {
         self.signal(if stall { Signal::STOP } else { Signal::CONT });
+    }
+
+    /// What the living process spent so far, all its threads together.
+    pub(super) fn processor_time(&self) -> ProcessorTime {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid.as_raw_nonzero())).into_iter().flatten();
+        let times = tasks.flatten().filter_map(|task| ProcessorTime::read(&task.path().join("schedstat")));
+        times.fold(ProcessorTime::default(), |sum, time| sum + time)
     }
 
     fn signal(&self, signal: Signal) {

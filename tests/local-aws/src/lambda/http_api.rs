@@ -200,7 +200,8 @@ fn headers(sent: &HeaderMap, host: &str) -> Map<String, Value> {
         entry.and_modify(|earlier| *earlier = format!("{earlier},{value}")).or_insert_with(|| value.into_owned());
     }
     joined.insert("x-forwarded-for".to_owned(), "127.0.0.1".to_owned());
-    joined.insert("x-forwarded-port".to_owned(), host.rsplit(':').next().unwrap_or_default().to_owned());
+    let port = host.rsplit_once(':').map_or("443", |(_, port)| port);
+    joined.insert("x-forwarded-port".to_owned(), port.to_owned());
     joined.insert("x-forwarded-proto".to_owned(), "https".to_owned());
     joined.into_iter().map(|(name, value)| (name, json!(value))).collect()
 }

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 pub use binaries::binary;
-pub use environment::ColdStart;
+pub use environment::{ColdStart, ProcessorTime};
 pub use http_api::Front;
 pub use logs::Echo;
 
@@ -383,6 +383,13 @@ impl LambdaHost {
         let state = self.host.state();
         let of_function = state.environments.values().filter(|environment| environment.target.function == function);
         of_function.filter_map(Environment::peak_memory).max()
+    }
+
+    /// What the living environments of the function spent on processors so far.
+    pub fn processor_time(&self, function: &str) -> ProcessorTime {
+        let state = self.host.state();
+        let of_function = state.environments.values().filter(|environment| environment.target.function == function);
+        of_function.fold(ProcessorTime::default(), |sum, environment| sum + environment.processor_time())
     }
 
     /// The starts of the function's environments so far, in order.
