@@ -3,12 +3,20 @@
 use std::fmt;
 use std::time::Duration;
 
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_dynamodb::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::config::http::{HttpRequest, HttpResponse};
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use aws_sdk_dynamodb::error::{ConnectorError, ErrorMetadata, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::RequestId;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_types::body::SdkBody;
+use aws_types::SdkConfig;
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
+use crate::config::Variables;
 use crate::error::Source;
 
 /// Codes and request ids are no longer than this, and of these characters; anything else is not one.
@@ -92,29 +100,100 @@ fn word(text: &str) -> Option<String> {
     (is_one && !text.is_empty()).then(|| text.to_owned())
 }
 
+/// A connection that is not there by then will not come.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The SDK's configuration from the environment, with bounds on every call.
 ///
 /// The SDK sets no time-out on a call by default. Three attempts of 1.2 s and the pauses between them fit below 4 s; a
 /// function whose calls follow each other bounds their sum by its own deadline.
 /// <https://docs.aws.amazon.com/sdk-for-rust/latest/dg/timeouts.html>
+///
+/// Region and credentials are Lambda's own variables, which is where the SDK's provider chain finds them first; the rest of the chain (profiles,
+/// roles, containers, instances) is a fifth of an executable that no Lambda comes to.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime>
 pub async fn sdk_config() -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(1))
         .operation_attempt_timeout(Duration::from_millis(1200))
         .operation_timeout(Duration::from_secs(4))
         .build();
-    aws_config::defaults(BehaviorVersion::latest())
+    let mut config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .http_client(http_client())
+        .service_config(Endpoints)
         .timeout_config(timeouts)
-        .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50)))
-        .load()
-        .await
+        .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50)));
+    config.set_region(Variables::default().optional("AWS_REGION").map(Region::new));
+    config.set_credentials_provider(credentials().map(SharedCredentialsProvider::new));
+    config.build()
+}
+
+fn credentials() -> Option<Credentials> {
+    let mut variables = Variables::default();
+    let id = variables.optional("AWS_ACCESS_KEY_ID")?;
+    let secret = variables.optional("AWS_SECRET_ACCESS_KEY")?;
+    Some(Credentials::new(id, secret, variables.optional("AWS_SESSION_TOKEN"), None, "Environment"))
+}
+
+/// The endpoint of a service where a variable names one.
+/// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
+#[derive(Debug)]
+struct Endpoints;
+
+impl LoadServiceConfig for Endpoints {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        let own = match key.service_id() {
+            "DynamoDB" => "AWS_ENDPOINT_URL_DYNAMODB",
+            "Lambda" => "AWS_ENDPOINT_URL_LAMBDA",
+            "Secrets Manager" => "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+            _ => return None,
+        };
+        let mut variables = Variables::default();
+        variables.optional(own).or_else(|| variables.optional("AWS_ENDPOINT_URL"))
+    }
+}
+
+/// The SDK over [`crate::http`]: its own client is a second TLS stack in the same executable, with HTTP/2, which no service here speaks.
+fn http_client() -> SharedHttpClient {
+    let client = crate::http::builder().connect_timeout(CONNECT_TIMEOUT).build();
+    let connector = SharedHttpConnector::new(Connector(client.map_err(|error| error.to_string())));
+    http_client_fn(move |_, _| connector.clone())
+}
+
+#[derive(Debug)]
+struct Connector(Result<reqwest::Client, String>);
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        match &self.0 {
+            Ok(client) => HttpConnectorFuture::new(exchange(client.clone(), request)),
+            Err(reason) => HttpConnectorFuture::ready(Err(ConnectorError::user(reason.as_str().into()))),
+        }
+    }
+}
+
+/// One request, and its answer read to the end: no call here streams.
+async fn exchange(client: reqwest::Client, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+    let request = request.map(|body| body.bytes().unwrap_or_default().to_vec());
+    let request = request.try_into().map_err(|error: reqwest::Error| ConnectorError::user(error.into()))?;
+    let mut answer = client.execute(request).await.map_err(lost)?;
+    let (status, headers) = (answer.status(), std::mem::take(answer.headers_mut()));
+    let body = answer.bytes().await.map_err(lost)?;
+    let mut response = HttpResponse::new(status.into(), SdkBody::from(body));
+    *response.headers_mut() = headers.try_into().map_err(|error| ConnectorError::other(Source::from(error), None))?;
+    Ok(response)
+}
+
+/// Either way the SDK tries again: a connection from before a freeze looks usable until it is used.
+fn lost(error: reqwest::Error) -> ConnectorError {
+    if error.is_timeout() { ConnectorError::timeout(error.into()) } else { ConnectorError::io(error.into()) }
 }
 
 /// Bounds for invoking another function and waiting for its answer: it may start cold and ask GitHub, which takes at most
 /// 10 s, before it answers.
 pub fn invocation_timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(1))
         .operation_attempt_timeout(Duration::from_secs(14))
         .operation_timeout(Duration::from_secs(16))
         .build()

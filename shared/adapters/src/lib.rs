@@ -8,6 +8,7 @@ pub mod config;
 pub mod deadline;
 pub mod error;
 pub mod github;
+mod http;
 pub mod secrets;
 pub mod table;
 pub mod telemetry;

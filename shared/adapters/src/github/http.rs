@@ -1,4 +1,4 @@
-//! The one HTTP client, and how a request is sent with it.
+//! The HTTP client as GitHub is asked with it, and how a request is sent.
 
 use std::time::Duration;
 
@@ -43,8 +43,7 @@ pub fn client(base: &str) -> Result<reqwest::Client, Error> {
     headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
     // <https://docs.github.com/en/rest/about-the-rest-api/api-versions>
     headers.insert(API_VERSION, HeaderValue::from_static("2022-11-28"));
-    #[expect(clippy::disallowed_methods, reason = "the one place that builds the HTTP client")]
-    let builder = reqwest::Client::builder()
+    let builder = crate::http::builder()
         .user_agent(USER_AGENT)
         .default_headers(headers)
         .connect_timeout(CONNECT_TIMEOUT)
