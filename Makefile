@@ -73,11 +73,12 @@ model: ## Every order of table calls, tried, with as many events on GitHub as EV
 mutants: ## Break the rules of domain in seventy ways, one after the other: the unit tests or the model must notice (an hour)
 	tests/model/mutants
 
-bench: ## Measure the release functions side by side with empty ones (some minutes)
+bench: ## Measure the release functions beside empty ones and what people would use instead (a quarter of an hour; needs node, npm and Python 3.11; ONLY=tokens for a part)
+	tests/bench/peers/install target/bench
 	$(CARGO) build --release --package webhook --bin webhook --example empty_http
 	$(CARGO) build --release --package token --bin token --example empty
 	$(CARGO) build --release --package reconcile --bin reconcile
-	$(CARGO) run --quiet --profile stack --package stack --bin stack -- bench "$(RELEASE)"
+	$(CARGO) run --quiet --profile stack --package stack --bin stack -- bench "$(RELEASE)" target/bench $(ONLY)
 
 install: ## Put the command konduktor-github-app on the PATH
 	$(CARGO) install --path infra/cli --locked

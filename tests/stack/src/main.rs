@@ -1,4 +1,4 @@
-//! `stack demo [FOLDER [RUNNER…]] | run [--json] | bench FOLDER | exec COMMAND | github | graphql`: the local stack from a terminal.
+//! `stack demo [FOLDER [RUNNER…]] | run [--json] | bench FOLDER PEERS [SECTION…] | exec COMMAND | github | graphql`: the local stack from a terminal.
 
 #![allow(
     clippy::disallowed_methods,
@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
         Some("exec") => exec(&arguments.collect::<Vec<_>>()).await,
         _ => {
             eprintln!(
-                "usage: stack demo [FOLDER [RUNNER [ARGUMENT…]]] | stack run [--json] | stack bench FOLDER | \
+                "usage: stack demo [FOLDER [RUNNER [ARGUMENT…]]] | stack run [--json] | stack bench FOLDER PEERS [SECTION…] | \
                  stack exec COMMAND [ARGUMENT…] | stack github | stack graphql"
             );
             ExitCode::from(2)
