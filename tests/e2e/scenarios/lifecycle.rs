@@ -103,6 +103,28 @@ async fn a_redelivery_writes_nothing() {
 }
 
 #[tokio::test]
+async fn an_event_costs_so_many_table_calls() {
+    let desk = Desk::start().await;
+    desk.task(TASK, "pr_submitted");
+    // The first delivery also tells reconcile which installations are served.
+    desk.deliver(&opened("0000000000000000", 1)).await;
+    let read_and_write: &[&str] = &["GetItem", "Query", "TransactWriteItems"];
+    let read: &[&str] = &["GetItem", "Query"];
+    for (payload, wanted) in [
+        (opened(TAG, 1), read_and_write),
+        (pull_request("synchronize", TAG, 2), read_and_write),
+        (merged(TAG, 3), read_and_write),
+        (merged(TAG, 3), read),
+    ] {
+        desk.dynamodb.clear_calls();
+        desk.deliver(&payload).await;
+        let mut operations: Vec<_> = desk.dynamodb.calls().into_iter().map(|call| call.operation).collect();
+        operations.sort();
+        assert_eq!(operations, wanted, "{}", payload.0);
+    }
+}
+
+#[tokio::test]
 async fn a_redelivery_heals_a_card_that_somebody_spoilt() {
     let desk = Desk::start().await;
     desk.task(TASK, "pr_submitted");
