@@ -1,6 +1,6 @@
 //! What becomes of the figures as a board grows, and as many deliveries come at once.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::iter;
@@ -14,38 +14,42 @@ use super::{Bench, setting};
 /// How many deliveries, and how many environments take them.
 const DELIVERIES: usize = 10_000;
 const ENVIRONMENTS: usize = 50;
+/// Deliveries that look for a tag.
+const LOOKUPS: u64 = 300;
 
 /// `SOAK=1` goes on to a million tasks, which takes minutes.
 pub(super) async fn run(bench: &Bench) {
-    let stack = bench.stack().await;
-    let payloads = Payloads::of(&stack);
-    println!("\nA tag among many tasks: opened, warm, ms\n  {:<12}{SHOWN}", "tasks");
-    let steps = [1_000, 100_000, 1_000_000];
-    let mut tasks = 0;
-    for step in &steps[..if setting("SOAK", 0) == 1 { 3 } else { 2 }] {
-        for _ in tasks..*step {
-            new_task(&stack);
+    let sizes = &[1_000, 100_000, 1_000_000][..if setting("SOAK", 0) == 1 { 3 } else { 2 }];
+    let mut boards = Vec::new();
+    for size in sizes {
+        let stack = bench.stack().await;
+        (0..*size).for_each(|_| drop(new_task(&stack)));
+        boards.push((stack, Times::default()));
+    }
+    // In turn, as everything else: what the machine does besides meets each alike.
+    for number in 1..=LOOKUPS {
+        for (stack, times) in &mut boards {
+            times.push(lookup(stack, number).await);
         }
-        tasks = *step;
-        println!("  {step:<12}{}", lookups(&stack, &payloads, *step as u64, 300).await.shown());
     }
-    at_once(&stack, &payloads).await;
+    println!("\nA tag among many tasks: opened, warm, ms ({LOOKUPS} each, in turn)");
+    println!("  {:<12}{SHOWN}  × the smallest", "tasks");
+    for ((_, times), size) in boards.iter().zip(sizes) {
+        println!("  {size:<12}{}  {}", times.shown(), times.ratio(&boards[0].1));
+    }
+    at_once(&boards[0].0).await;
 }
 
-async fn lookups(stack: &Stack, payloads: &Payloads, from: u64, count: u64) -> Times {
-    let mut times = Times::default();
-    for number in 0..count {
-        let task = new_task(stack);
-        let event = stack.front.event(payloads.delivery("opened", 10 * from + number, &task));
-        let (took, answer) = timed(stack.front.invoke_event(event)).await;
-        assert_eq!(answer.expect("the webhook answers")["statusCode"], 200);
-        times.push(took);
-        stack.dynamodb.clear_calls();
-    }
-    times
+async fn lookup(stack: &Stack, number: u64) -> Duration {
+    let event = stack.front.event(Payloads::of(stack).delivery("opened", number, &new_task(stack)));
+    let (took, answer) = timed(stack.front.invoke_event(event)).await;
+    assert_eq!(answer.expect("the webhook answers")["statusCode"], 200);
+    stack.dynamodb.clear_calls();
+    took
 }
 
-async fn at_once(stack: &Stack, payloads: &Payloads) {
+async fn at_once(stack: &Stack) {
+    let payloads = &Payloads::of(stack);
     stack.lambda.set_concurrency("webhook", ENVIRONMENTS);
     let began = Instant::now();
     let deliveries = iter(0..DELIVERIES).map(|index| {
