@@ -595,6 +595,20 @@ async fn after_a_reinstallation_the_new_installation_is_found_by_its_repository(
 }
 
 #[tokio::test]
+async fn a_new_installation_is_bounded_by_the_policy_as_the_old_one_was() {
+    let counter = Counter::open().await;
+    let policy = json!({"profiles": {"agents": {"installations": [counter.installation]}}});
+    let app = counter.environment_with(policy.to_string().parse().unwrap());
+    counter.ask(&app, json!({"repositories": ["app"]})).await.unwrap();
+    counter.github.uninstall(counter.installation);
+    let ask = json!({"repositories": ["app"], "permissions": {"contents": "read"}});
+    assert_eq!(counter.refusal(&app, ask.clone()).await.0, "InstallationNotFound");
+    counter.github.install("acme", fake_github::Selection::All);
+    let (error_type, message) = counter.refusal(&app, ask).await;
+    assert_eq!(error_type, "PermissionNotGranted", "{message}");
+}
+
+#[tokio::test]
 async fn a_transferred_repository_does_not_lead_to_the_installation_of_its_new_owner() {
     let counter = Counter::open().await;
     let app = counter.environment();
