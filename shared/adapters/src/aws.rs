@@ -15,6 +15,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_types::body::SdkBody;
 use aws_types::SdkConfig;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
+use reqwest::redirect::Policy;
 
 use crate::config::Variables;
 use crate::error::Source;
@@ -155,7 +156,8 @@ impl LoadServiceConfig for Endpoints {
 
 /// The SDK over [`crate::http`]: its own client is a second TLS stack in the same executable, with HTTP/2, which no service here speaks.
 fn http_client() -> SharedHttpClient {
-    let client = crate::http::builder().connect_timeout(CONNECT_TIMEOUT).build();
+    // AWS redirects no call of these services: whoever answers with one is not AWS.
+    let client = crate::http::builder().connect_timeout(CONNECT_TIMEOUT).redirect(Policy::none()).build();
     let connector = SharedHttpConnector::new(Connector(client.map_err(|error| error.to_string())));
     http_client_fn(move |_, _| connector.clone())
 }
