@@ -161,7 +161,7 @@ async fn settle_one_merged(
     if row.title_unconfirmed || row.awaits_permission() {
         add(&run.tally.checked, 1);
         let seen = one_of(run, installation, about.repository_id, &about.repository, about.number).await?;
-        return consider(run, installation, Asked::Claimed(row.clone()), seen, None, None).await.map(|_| None);
+        return take_answer(run, installation, RowAsRead::Claimed(row.clone()), seen, None, None).await.map(|_| None);
     }
     let compare = Report::compare(about.repository_id, about.number);
     let applied = run.apply(compare.looked(Look::default())).await?;
@@ -366,7 +366,7 @@ impl Group {
                 }
             }
         }
-        self.take_in(run, observed).await
+        self.take_answers(run, observed).await
     }
 
     /// Reads the list page by page and lets go of each: of thousands of pull requests only the open questions are kept.
@@ -399,7 +399,7 @@ impl Group {
             if self.moved.is_none() {
                 observed.retain(|seen| self.claimed.contains_key(&seen.facts.snapshot.number));
             }
-            self.take_in(run, observed).await?;
+            self.take_answers(run, observed).await?;
             after = page.next;
             if after.is_none() || (self.moved.is_none() && absent.is_empty()) {
                 break;
@@ -461,7 +461,7 @@ impl Group {
         Ok(rows.iter().filter(|row| on_base(row)).map(|row| row.snapshot.number).collect())
     }
 
-    async fn take_in(&mut self, run: &Run<'_>, observed: Vec<Observed>) -> Result<(), Failure> {
+    async fn take_answers(&mut self, run: &Run<'_>, observed: Vec<Observed>) -> Result<(), Failure> {
         add(&run.tally.checked, observed.len());
         let numbers = observed.iter().map(|seen| seen.facts.snapshot.number);
         let strangers: Vec<_> = numbers.filter(|number| !self.claimed.contains_key(number)).collect();
@@ -471,12 +471,12 @@ impl Group {
         let asked = observed.into_iter().map(|seen| {
             let number = seen.facts.snapshot.number;
             let row = match self.claimed.get(&number) {
-                Some(row) => Asked::Claimed(row.clone()),
-                None => Asked::Listed(stored.remove(&number)),
+                Some(row) => RowAsRead::Claimed(row.clone()),
+                None => RowAsRead::Listed(stored.remove(&number)),
             };
             let doubt = self.doubts.get(&number).cloned();
             let moved = self.moved.as_deref();
-            async move { (number, consider(run, installation, row, seen, doubt, moved).await) }
+            async move { (number, take_answer(run, installation, row, seen, doubt, moved).await) }
         });
         let steps: Vec<_> = stream::iter(asked).buffer_unordered(WRITES_AT_ONCE).collect().await;
         let mut wide = None;
@@ -532,7 +532,7 @@ impl Group {
             return;
         }
         let left: Vec<_> = self.unknown.iter().chain(&self.alone).chain(self.failed.keys()).copied().collect();
-        let owed = self.owe(run, &left).await;
+        let owed = self.leave_due(run, &left).await;
         let Some(base) = self.moved else { return };
         let again_at = base.moved_at + SHOWS_THE_OLD;
         let base = Item::Base(base);
@@ -549,7 +549,7 @@ impl Group {
     }
 
     /// Sees to it that each of these is due by its own row, if it is one of ours and open.
-    async fn owe(&self, run: &Run<'_>, left: &[PullRequestNumber]) -> Result<(), Failure> {
+    async fn leave_due(&self, run: &Run<'_>, left: &[PullRequestNumber]) -> Result<(), Failure> {
         let strangers: Vec<_> = left.iter().filter(|number| !self.claimed.contains_key(number)).copied().collect();
         let stored = run.app.board.pull_requests(self.repository_id, &strangers).await;
         let mut rows = stored.map_err(|error| run.table_failed(error))?;
@@ -590,7 +590,7 @@ async fn settle_base(run: &Run<'_>, base: Item) {
 }
 
 /// The row that an answer is about, as it was when GitHub was asked.
-enum Asked {
+enum RowAsRead {
     /// Claimed before that: if nobody else wrote it since, no question was asked that the answer is too old for.
     Claimed(PullRequest),
     /// Shown by a list and read after it: a question may have been asked in between.
@@ -598,17 +598,17 @@ enum Asked {
 }
 
 /// What one answer makes of the row it is about.
-async fn consider(
+async fn take_answer(
     run: &Run<'_>,
     installation: Option<InstallationId>,
-    asked: Asked,
+    asked: RowAsRead,
     seen: Observed,
     doubt: Option<String>,
     moved: Option<&BaseMove>,
 ) -> Result<Step, Failure> {
     let (row, claimed) = match asked {
-        Asked::Claimed(row) => (Some(row), true),
-        Asked::Listed(row) => (row, false),
+        RowAsRead::Claimed(row) => (Some(row), true),
+        RowAsRead::Listed(row) => (row, false),
     };
     let version = row.as_ref().map(|row| row.version);
     let ours = row.is_some() || !Tags::of(&seen.facts.snapshot.title).named.is_empty();
@@ -654,11 +654,11 @@ async fn consider(
         }
         return Ok(Step::Settled);
     }
-    weigh(run, row, &seen, look, heard_twice, moved).await
+    take_mergeability(run, row, &seen, look, heard_twice, moved).await
 }
 
 /// Takes or leaves an answer to "does it merge" for the row's own head and base.
-async fn weigh(
+async fn take_mergeability(
     run: &Run<'_>,
     row: PullRequest,
     seen: &Observed,

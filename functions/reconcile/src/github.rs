@@ -74,7 +74,7 @@ impl Failure {
 }
 
 /// One request, sent as often as it takes.
-pub(crate) trait Ask: Sync {
+pub(crate) trait Request: Sync {
     /// What comes back.
     type Answer;
 
@@ -95,7 +95,7 @@ impl<T> Get<T> {
     }
 }
 
-impl<T: DeserializeOwned + Send> Ask for Get<T> {
+impl<T: DeserializeOwned + Send> Request for Get<T> {
     type Answer = Answer<T>;
 
     async fn send(&self, client: &Client, token: &SecretString) -> Result<Answer<T>, Error> {
@@ -103,7 +103,7 @@ impl<T: DeserializeOwned + Send> Ask for Get<T> {
     }
 }
 
-impl Ask for Query {
+impl Request for Query {
     type Answer = Queried;
 
     async fn send(&self, client: &Client, token: &SecretString) -> Result<Queried, Error> {

@@ -58,7 +58,7 @@ impl Run<'_> {
     /// What is due of a shard, or of all of them.
     pub(crate) async fn due(&self, shard: Option<u64>) -> Result<(), Failure> {
         let served = self.served().await?;
-        self.know_served(served).await?;
+        self.list_served(served).await?;
         let now = self.now().as_second();
         let mut open = self.due_in(DUE, now, LOOKED_AT).await?;
         open.retain(|due| shard.is_none_or(|shard| shard_of(&due.key) == shard));
@@ -145,7 +145,7 @@ impl Run<'_> {
         let served = self.served().await?;
         // The table may have been lost since: what an operator asks for is not left to what this environment remembers.
         self.app.known().clear();
-        self.know_served(served).await?;
+        self.list_served(served).await?;
         let now = self.now().as_second();
         for (installations, due_by) in [(true, i64::MAX), (true, now), (false, i64::MAX)] {
             let mut listed = self.due_in(DUE, due_by, LISTED_FOR_ALL).await?;
@@ -203,7 +203,7 @@ impl Run<'_> {
             }
         }
         // A failure is logged, and the next item of the installation tries again.
-        let _tried = self.know(installation).await;
+        let _tried = self.ensure_listed(installation).await;
         // What the lane is told then, every request of it would be told.
         drop(self.token(installation).await);
         moves.extend(self.elsewhere(installation, self.blocked(installation).is_some(), &mut lane.answers).await);
@@ -258,17 +258,17 @@ impl Run<'_> {
     }
 
     /// Makes sure that the repositories of every installation that is named are listed, and those of the token function's own one.
-    async fn know_served(&self, served: &Served) -> Result<(), Failure> {
-        self.know(None).await?;
-        scan::know(self).await?;
+    async fn list_served(&self, served: &Served) -> Result<(), Failure> {
+        self.ensure_listed(None).await?;
+        scan::ensure_due(self).await?;
         for installation in served.installations.iter().flatten() {
-            self.know(Some(*installation)).await?;
+            self.ensure_listed(Some(*installation)).await?;
         }
         Ok(())
     }
 
     /// Makes sure that an installation's repositories are listed from time to time.
-    pub(crate) async fn know(&self, installation: Option<InstallationId>) -> Result<(), Failure> {
+    pub(crate) async fn ensure_listed(&self, installation: Option<InstallationId>) -> Result<(), Failure> {
         let standing = Standing::Installation(installation);
         if self.app.is_known(standing, self.now()) {
             return Ok(());
@@ -284,7 +284,7 @@ impl Run<'_> {
             // `false`: another environment was first.
             self.app.board.put(&Item::Installation(Box::new(sync))).await.map_err(failed)?;
         }
-        self.app.know(standing, self.now());
+        self.app.remember(standing, self.now());
         Ok(())
     }
 }

@@ -166,7 +166,7 @@ impl App {
         self.known().get(&standing).is_some_and(|since| now.as_second() - since < KNOWN_FOR)
     }
 
-    fn know(&self, standing: Standing, now: Timestamp) {
+    fn remember(&self, standing: Standing, now: Timestamp) {
         self.known().insert(standing, now.as_second());
     }
 }

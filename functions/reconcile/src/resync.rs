@@ -110,7 +110,7 @@ pub(crate) async fn run(run: &Run<'_>, installation: Option<InstallationId>, cla
 /// Which installation the default one is: its repositories are listed under its own id, like those of any other.
 async fn find_default(run: &Run<'_>) -> Result<(), Failure> {
     let held = run.token(None).await?;
-    run.know(Some(held.installation_id)).await
+    run.ensure_listed(Some(held.installation_id)).await
 }
 
 /// Reads the list of an installation's repositories after the first `read` of it, which is then how far it came.

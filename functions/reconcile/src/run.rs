@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::App;
 use crate::event::{Summary, Unserved};
-use crate::github::{Ask, Failure};
+use crate::github::{Failure, Request};
 use crate::token::Held;
 
 /// What is kept of an invocation's time for writing down what is left.
@@ -79,7 +79,7 @@ pub(crate) struct Run<'a> {
 /// What went wrong. One limit concerns many items, and is met and told once.
 #[derive(Debug, Default)]
 struct Trouble {
-    installations: HashMap<Option<InstallationId>, Of>,
+    installations: HashMap<Option<InstallationId>, InstallationState>,
     /// What could not be served, and since when.
     unserved: BTreeMap<String, Unserved>,
     told: HashSet<String>,
@@ -92,7 +92,7 @@ struct Trouble {
 
 /// What is known of one installation in this invocation.
 #[derive(Debug, Clone)]
-struct Of {
+struct InstallationState {
     room: Arc<Semaphore>,
     /// What other invocations had noted of it, read before anything is asked.
     before: Arc<OnceCell<Option<Blocked>>>,
@@ -119,7 +119,7 @@ impl Trouble {
     }
 }
 
-impl Default for Of {
+impl Default for InstallationState {
     fn default() -> Self {
         Self {
             room: Arc::new(Semaphore::new(REQUESTS_OF_ONE)),
@@ -210,21 +210,21 @@ impl<'a> Run<'a> {
     ///
     /// A refusal is asked about again only where that can help: a new token may take seconds to be known everywhere, a revoked
     /// one is replaced once, and GitHub's own errors pass. Never on a rate limit: GitHub bans who goes on asking.
-    pub(crate) async fn ask<A: Ask>(
+    pub(crate) async fn ask<R: Request>(
         &self,
         installation: Option<InstallationId>,
-        request: &A,
-    ) -> Result<A::Answer, Failure> {
+        request: &R,
+    ) -> Result<R::Answer, Failure> {
         self.ask_with(Patience::Some, installation, request).await
     }
 
     /// The same, with the patience that is wanted.
-    pub(crate) async fn ask_with<A: Ask>(
+    pub(crate) async fn ask_with<R: Request>(
         &self,
         patience: Patience,
         installation: Option<InstallationId>,
-        request: &A,
-    ) -> Result<A::Answer, Failure> {
+        request: &R,
+    ) -> Result<R::Answer, Failure> {
         let of = self.trouble().installations.entry(installation).or_default().room.clone();
         // Closed by nobody.
         let (Ok(_own), Ok(_all)) = (of.acquire().await, self.room.acquire().await) else {
@@ -238,12 +238,12 @@ impl<'a> Run<'a> {
         answer
     }
 
-    async fn ask_patiently<A: Ask>(
+    async fn ask_patiently<R: Request>(
         &self,
         patience: Patience,
         installation: Option<InstallationId>,
-        request: &A,
-    ) -> Result<A::Answer, Failure> {
+        request: &R,
+    ) -> Result<R::Answer, Failure> {
         let pace = &self.app.pace;
         let retries = if patience == Patience::Some { pace.retries.as_slice() } else { &[] };
         let (mut for_token, mut for_github) = (pace.fresh_token.iter(), retries.iter());
@@ -386,7 +386,7 @@ impl<'a> Run<'a> {
     }
 
     /// What every environment is to know of an installation after this invocation. `None`: as before.
-    fn verdict(&self, of: &Of, before: Option<&Blocked>) -> Option<Option<Blocked>> {
+    fn verdict(&self, of: &InstallationState, before: Option<&Blocked>) -> Option<Option<Blocked>> {
         let now = self.now();
         let since = before.map_or(now.as_second(), |before| before.since);
         match of.blocked.clone() {

@@ -22,14 +22,14 @@ use crate::{Standing, check};
 const PERIOD: i64 = 24 * 60 * 60;
 
 /// Makes sure that the scan is on the work list.
-pub(crate) async fn know(run: &Run<'_>) -> Result<(), Failure> {
+pub(crate) async fn ensure_due(run: &Run<'_>) -> Result<(), Failure> {
     if run.app.is_known(Standing::Scan, run.now()) {
         return Ok(());
     }
     let scan = TaskScan { schedule: Schedule::at(run.now().as_second(), 0), ..TaskScan::default() };
     // `false`: it is.
     run.app.board.put(&Item::Scan(Box::new(scan))).await.map_err(|error| run.table_failed(error))?;
-    run.app.know(Standing::Scan, run.now());
+    run.app.remember(Standing::Scan, run.now());
     Ok(())
 }
 
