@@ -30,7 +30,7 @@ const DELIVERIES: usize = 200;
 const PULLS: usize = 12;
 
 /// How many histories a thread plays at once: most of their time is waiting.
-const AT_ONCE: usize = 5;
+const AT_ONCE: usize = 8;
 
 /// Longer than the SDK waits for an answer.
 const TOO_LATE: Duration = Duration::from_millis(1500);
@@ -532,7 +532,11 @@ async fn play(seed: u64, number: usize, harms: &[(String, Harm)], tally: &Mutex<
     let mut ordeal = Ordeal { played, harms, tally };
     ordeal.play(&history).await?;
     ordeal.stack().github.assert_nothing_unexpected();
-    ordeal.tally().histories += 1;
+    let mut tally = ordeal.tally();
+    tally.histories += 1;
+    if tally.histories.is_multiple_of(20) {
+        println!("{} histories, {} deliveries so far", tally.histories, tally.deliveries);
+    }
     Ok(())
 }
 
