@@ -23,6 +23,10 @@ pub const NEWEST: usize = 50;
 /// By how many seconds two clocks may differ: the board's, GitHub's and ours.
 pub const CLOCK_SKEW: i64 = 60;
 
+/// From how many seconds ahead of our clock a time of the board's is not believed: a time zone that was taken for UTC. Less may be our own
+/// clock, which is behind; taken for none, the board's last word would not hold an old merge up.
+const FAR_AHEAD: i64 = 2 * 60 * 60;
+
 /// The board's attributes that decisions rest on. What is written is conditional on each of them, absence included.
 pub const RESTS_ON: [&str; 3] = ["status", "updated_at", "repository"];
 
@@ -383,12 +387,12 @@ impl Task {
         newer.max_by_key(|(_, linked)| linked.created_at).map(|(key, _)| key.clone())
     }
 
-    /// A time that is still to come was written by a clock that is ahead, and tells nothing.
+    /// A time that is far ahead of ours was written by a wrong clock, and tells nothing.
     fn board_wrote(&self, merged_at: i64, now: i64) -> BoardWrote {
         let Some(at) = self.updated_at.map(Timestamp::as_second) else { return BoardWrote::NotKnown };
         if at + CLOCK_SKEW < merged_at {
             BoardWrote::Before
-        } else if at - CLOCK_SKEW > merged_at && at <= now + CLOCK_SKEW {
+        } else if at - CLOCK_SKEW > merged_at && at <= now + FAR_AHEAD {
             BoardWrote::After(at)
         } else {
             BoardWrote::NotKnown
