@@ -1,13 +1,13 @@
 //! One invocation: its clock, what it counts, and how it asks GitHub.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use adapters::Error;
 use adapters::github;
+use adapters::pause::jittered;
 use adapters::telemetry::Invocation;
 use domain::ids::InstallationId;
 use domain::item::{Item, ItemKey};
@@ -559,10 +559,4 @@ impl<'a> Run<'a> {
         summary.log(self.trigger, invocation);
         trouble.table.take().map_or(Ok(summary), Err)
     }
-}
-
-/// Half to all of a time: callers that failed together do not come back together.
-fn jittered(time: Duration) -> Duration {
-    let random = RandomState::new().hash_one(0_u8) % 512;
-    time / 2 + time * u32::try_from(random).unwrap_or(0) / 1024
 }

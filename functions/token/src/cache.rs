@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapters::Result as TableResult;
+use adapters::pause::jittered;
 use adapters::secrets::{AppSecret, Versions};
-use aws_lc_rs::rand;
 use domain::contract::token::{Answer, DEFAULT_TTL_SECONDS, ErrorType, Scope as Ask, Token};
 use domain::policy::{Profile, Target};
 use jiff::{SignedDuration, Timestamp};
@@ -407,11 +407,4 @@ pub(crate) fn warn_of(result: TableResult<()>) {
         let error = logged(&error);
         tracing::warn!(error, "the table of tokens cannot be written; other environments will mint for themselves");
     }
-}
-
-/// Between half of the pause and all of it, so that waiters who began together do not ask together.
-pub(crate) fn jittered(pause: Duration) -> Duration {
-    let mut byte = [0];
-    let drawn = rand::fill(&mut byte).map_or(0, |()| u32::from(byte[0]));
-    pause / 2 + pause / 2 * drawn / 255
 }

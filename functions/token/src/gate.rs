@@ -10,12 +10,13 @@
 use std::time::Duration;
 
 use adapters::github;
+use adapters::pause::jittered;
 use domain::contract::token::ErrorType;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::App;
-use crate::cache::{jittered, warn_of};
+use crate::cache::warn_of;
 use crate::clock::Clock;
 use crate::failure::{Failure, Subject, logged};
 use crate::signer::Signer;

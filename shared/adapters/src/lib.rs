@@ -9,6 +9,7 @@ pub mod deadline;
 pub mod error;
 pub mod github;
 mod http;
+pub mod pause;
 pub mod secrets;
 pub mod table;
 pub mod telemetry;

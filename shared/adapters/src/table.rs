@@ -4,7 +4,6 @@
 //! failed, or another transaction holds the item.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};
@@ -22,6 +21,7 @@ use serde::de::DeserializeOwned;
 
 use crate::aws::AwsError;
 use crate::error::Source;
+use crate::pause::pause;
 use crate::{Error, Result};
 
 /// An item as DynamoDB gives it.
@@ -485,11 +485,6 @@ impl Table {
     fn not_built(&self, operation: &'static str, error: BuildError) -> Error {
         Error::Table { table: self.name.clone(), operation, source: error.into() }
     }
-}
-
-/// Between two tries at an item that another transaction holds: 20 ms, doubled each time.
-pub fn pause(attempt: u32) -> Duration {
-    Duration::from_millis(20 << attempt.min(4))
 }
 
 /// A text attribute.

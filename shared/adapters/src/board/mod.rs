@@ -19,7 +19,8 @@ use futures_util::future::try_join_all;
 use jiff::Timestamp;
 
 use crate::Result;
-use crate::table::{Expression, Item, Operation, Query, Table, number, pause, text};
+use crate::pause::pause;
+use crate::table::{Expression, Item, Operation, Query, Table, number, text};
 
 mod work;
 

@@ -19,7 +19,8 @@ use serde::de::DeserializeOwned;
 
 use super::{Board, key};
 use crate::Result;
-use crate::table::{self, Expression, Operation, Query, Table, number, pause, text};
+use crate::pause::pause;
+use crate::table::{self, Expression, Operation, Query, Table, number, text};
 
 /// The index of what is owed: `due`, `next_check_at` and the table's keys.
 const DUE_INDEX: &str = "due-index";
