@@ -200,17 +200,17 @@ async fn link_open(
 ) -> Result<HashMap<TaskId, Failure>, Failure> {
     let id = about.repository_id;
     let open = match resync::read_open(run, installation, id, &about.repository, tasks).await {
-        Err(failure @ Failure::Gone(_)) => match name_of(run, installation, id).await? {
-            name if name == about.repository => return Err(failure),
-            name => resync::read_open(run, installation, id, &name, tasks).await?,
-        },
+        Err(failure @ Failure::Gone(_)) => {
+            let name = new_name(run, installation, id, &about.repository, failure).await?;
+            resync::read_open(run, installation, id, &name, tasks).await?
+        }
         open => open?,
     };
     let mut held = HashMap::new();
     for facts in open {
-        let tags = Tags::of(&facts.snapshot.title).named;
+        let tags = Tags::of(&facts.snapshot.title);
         if let Err(failure) = link(run, installation, facts).await {
-            let named = tasks.iter().filter(|task| tags.iter().any(|tag| tag.names(task)));
+            let named = tasks.iter().filter(|task| tags.name(task));
             held.extend(named.map(|task| (task.clone(), failure.clone())));
         }
     }
@@ -272,10 +272,11 @@ pub(crate) async fn one_of(
         Ok(seen) if seen.facts.snapshot.repository_id == id => Ok(seen),
         Err(failure) if !matches!(failure, Failure::Gone(_)) => Err(failure),
         // A name that is gone, or another repository's.
-        answer => match name_of(run, installation, id).await? {
-            name if name == *repository => Err(answer.err().unwrap_or_else(|| not_this(repository))),
-            name => read_one(run, installation, &name, number).await,
-        },
+        answer => {
+            let failure = answer.err().unwrap_or_else(|| not_this(repository));
+            let name = new_name(run, installation, id, repository, failure).await?;
+            read_one(run, installation, &name, number).await
+        }
     }
 }
 
@@ -288,7 +289,20 @@ pub(crate) async fn name_of(
     Ok(run.ask(installation, &github::repository(id)).await?.body.full_name)
 }
 
-fn not_this(repository: &RepositoryName) -> Failure {
+/// The name that a repository has by now, or `failure` if that is the one under which it is not to be had.
+pub(crate) async fn new_name(
+    run: &Run<'_>,
+    installation: Option<InstallationId>,
+    id: RepositoryId,
+    known: &RepositoryName,
+    failure: Failure,
+) -> Result<RepositoryName, Failure> {
+    let name = name_of(run, installation, id).await?;
+    if name == *known { Err(failure) } else { Ok(name) }
+}
+
+/// That a name leads to another repository.
+pub(crate) fn not_this(repository: &RepositoryName) -> Failure {
     Failure::Gone(format!("{repository} is another repository"))
 }
 
@@ -441,11 +455,8 @@ impl Group {
                 Err(Failure::Unavailable(_)) => return Ok(None),
                 Err(failure @ Failure::Gone(_)) if !renamed => {
                     renamed = true;
-                    let name = name_of(run, self.installation, self.repository_id).await?;
-                    if name == self.repository {
-                        return Err(failure);
-                    }
-                    self.repository = name;
+                    let (installation, id) = (self.installation, self.repository_id);
+                    self.repository = new_name(run, installation, id, &self.repository, failure).await?;
                 }
                 Err(failure) => return Err(failure),
             }

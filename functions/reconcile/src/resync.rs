@@ -345,23 +345,17 @@ async fn own(
 ) -> Result<Touched, Failure> {
     let failure = match touched {
         Ok(touched) if touched.repository_id == sync.repository_id => return Ok(touched),
-        Ok(_) => Failure::Gone(format!("{} is another repository", sync.repository)),
-        Err(failure) => failure,
+        Ok(_) => check::not_this(&sync.repository),
+        Err(Failure::Unavailable(_)) => {
+            // GraphQL does not answer for it, and REST does: it may have been touched just now.
+            sync.repository = check::name_of(run, installation, sync.repository_id).await?;
+            let (repository_id, repository) = (sync.repository_id, sync.repository.clone());
+            return Ok(Touched { repository_id, repository, newest: Some(Timestamp::MAX), tips: Vec::new() });
+        }
+        Err(failure @ Failure::Gone(_)) => failure,
+        Err(failure) => return Err(failure),
     };
-    if !matches!(failure, Failure::Gone(_) | Failure::Unavailable(_)) {
-        return Err(failure);
-    }
-    let name = check::name_of(run, installation, sync.repository_id).await?;
-    if matches!(failure, Failure::Unavailable(_)) {
-        // GraphQL does not answer for it, and REST does: it may have been touched just now.
-        sync.repository.clone_from(&name);
-        let (repository_id, newest) = (sync.repository_id, Some(Timestamp::MAX));
-        return Ok(Touched { repository_id, repository: name, newest, tips: Vec::new() });
-    }
-    if name == sync.repository {
-        return Err(failure);
-    }
-    sync.repository = name;
+    sync.repository = check::new_name(run, installation, sync.repository_id, &sync.repository, failure).await?;
     let touched = touched_alone(run, installation, &sync.repository, &[]).await?;
     let mut touched = touched.map_err(|refused| Failure::of(&refused, run.now()))?;
     // Its tips are read with its next turn.
@@ -539,9 +533,7 @@ async fn page(
         let page =
             answer.and_then(|answer| answer.page(installation).map_err(|refused| Failure::of(&refused, run.now())));
         match page {
-            Ok(page) if page.repository_id != id => {
-                return Err(Failure::Gone(format!("{repository} is another repository")));
-            }
+            Ok(page) if page.repository_id != id => return Err(check::not_this(repository)),
             Ok(page) if !page.is_too_large() && !page.has_nameless() => {
                 add(&run.tally.pages_shrunk, shrunk);
                 return Ok((page.listed, page.next));
@@ -579,7 +571,7 @@ async fn page_of_rest(
     let listed: Vec<_> = answer.body.iter().map(|pull| listed_by_rest(pull, installation, back_to)).collect();
     let another = |listed: &Listed| matches!(listed, Listed::Seen(seen) if seen.facts.snapshot.repository_id != id);
     if listed.iter().any(another) {
-        return Err(Failure::Gone(format!("{repository} is another repository")));
+        return Err(check::not_this(repository));
     }
     Ok((listed, answer.next))
 }
@@ -677,8 +669,8 @@ pub(crate) async fn read_open(
     tasks: &[TaskId],
 ) -> Result<Vec<Facts>, Failure> {
     let names_one = |facts: &&Facts| {
-        let tags = Tags::of(&facts.snapshot.title).named;
-        tasks.iter().any(|task| tags.iter().any(|tag| tag.names(task)))
+        let tags = Tags::of(&facts.snapshot.title);
+        tasks.iter().any(|task| tags.name(task))
     };
     let mut named = Vec::new();
     let mut at = Resume { open: true, rest: false, after: None, until: run.started() };

@@ -60,6 +60,11 @@ impl Tags {
         let (mentioned, _) = all_in(quoted);
         Self { named, not_read, mentioned, unfinished }
     }
+
+    /// Whether one of those that count is this task's.
+    pub fn name(&self, task: &TaskId) -> bool {
+        self.named.iter().any(|tag| tag.names(task))
+    }
 }
 
 impl KidTag {

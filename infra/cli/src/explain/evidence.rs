@@ -309,7 +309,7 @@ impl Reader<'_> {
         task: &Task,
     ) -> Result<(Option<PullRequestEvidence>, Result<Deliveries, String>), Failure> {
         let bound = task.repository_id;
-        let names_it = |delivery: &Delivery| Tags::of(&delivery.title).named.iter().any(|tag| tag.names(&task.id));
+        let names_it = |delivery: &Delivery| Tags::of(&delivery.title).name(&task.id);
         let mut deliveries = self.deliveries(bound, names_it).await;
         let newest = deliveries.as_ref().ok().and_then(|found| found.about.first());
         let Some((id, number)) = newest.map(|newest| (newest.repository_id, newest.number)) else {
