@@ -130,8 +130,8 @@ const KNOWN_FOR: i64 = 60 * 60;
 
 impl App {
     /// Builds the clients from the environment. Nothing is read yet.
-    pub async fn new(config: Config) -> Self {
-        let sdk = adapters::aws::sdk_config().await;
+    pub fn new(config: Config) -> Self {
+        let sdk = adapters::aws::sdk_config();
         // A token may have to be minted by a function that starts cold, which takes longer than a table may.
         let lambda = aws_sdk_lambda::config::Builder::from(&sdk)
             .timeout_config(adapters::aws::invocation_timeouts())

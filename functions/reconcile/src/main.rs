@@ -6,6 +6,6 @@ use reconcile::{App, Config};
 async fn main() -> Result<(), lambda_runtime::Error> {
     adapters::telemetry::init();
     let config = Config::from_env().inspect_err(|error| tracing::error!(error = error.chain(), "cannot start"))?;
-    let app = App::new(config).await;
+    let app = App::new(config);
     reconcile::serve(&app).await
 }

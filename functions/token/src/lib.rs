@@ -108,9 +108,9 @@ impl App {
     ///
     /// # Errors
     /// [`ErrorType::NotConfigured`], naming every missing variable.
-    pub async fn from_environment() -> Result<Self, Failure> {
+    pub fn from_environment() -> Result<Self, Failure> {
         let settings = Settings::from_environment().map_err(|error| Failure::of_configuration(&error))?;
-        let sdk = adapters::aws::sdk_config().await;
+        let sdk = adapters::aws::sdk_config();
         Ok(Self::new(settings, aws_sdk_secretsmanager::Client::new(&sdk), aws_sdk_dynamodb::Client::new(&sdk)))
     }
 }

@@ -16,7 +16,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         return Ok(());
     }
     adapters::telemetry::init();
-    let app = &App::from_environment().await;
+    let app = &App::from_environment();
     lambda_runtime::run(service_fn(move |event| invoke(app, event))).await
 }
 

@@ -66,9 +66,9 @@ impl App {
     ///
     /// # Errors
     /// [`Error::MissingVariables`] naming every one that is missing.
-    pub async fn from_environment() -> adapters::Result<Self> {
+    pub fn from_environment() -> adapters::Result<Self> {
         let config = Config::from_environment()?;
-        let sdk = adapters::aws::sdk_config().await;
+        let sdk = adapters::aws::sdk_config();
         let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
         let secrets_manager = aws_sdk_secretsmanager::Client::new(&sdk);
         Ok(Self::new(

@@ -113,7 +113,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Region and credentials are Lambda's own variables, which is where the SDK's provider chain finds them first; the rest of the chain (profiles,
 /// roles, containers, instances) is a fifth of an executable that no Lambda comes to.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime>
-pub async fn sdk_config() -> SdkConfig {
+pub fn sdk_config() -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .operation_attempt_timeout(Duration::from_millis(1200))
         .operation_timeout(Duration::from_secs(4))
