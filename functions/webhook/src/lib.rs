@@ -197,7 +197,7 @@ fn refused(refusal: Refusal) -> Response {
             )
         }
         Refusal::Secret(error) => {
-            tracing::error!(error = error.chain(), "the webhook secret is not to be had");
+            tracing::error!(error = error.chain(), "the webhook secret cannot be read");
             Response::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 Word::NotConfigured,

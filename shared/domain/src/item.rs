@@ -1,7 +1,7 @@
 //! The items of the table of pull requests that reconcile looks at: their keys, and the kinds there are.
 
 use crate::base::BaseMove;
-use crate::ids::{InstallationId, PullRequestKey, PullRequestNumber, RepositoryId};
+use crate::ids::{InstallationId, PullRequestNumber, RepositoryId};
 use crate::pull_request::PullRequest;
 use crate::scan::TaskScan;
 use crate::schedule::Schedule;
@@ -90,12 +90,6 @@ impl ItemKey {
     /// Whether it is a resync's, of a repository or of an installation.
     pub fn is_sync(&self) -> bool {
         self.item == SYNC
-    }
-
-    /// Which pull request it is the key of, if it is one's.
-    pub fn as_pull_request(&self) -> Option<PullRequestKey> {
-        let number = self.item.strip_prefix(PULL_REQUEST)?.parse().ok()?;
-        Some(PullRequestKey::new(self.partition.parse().ok()?, number))
     }
 }
 

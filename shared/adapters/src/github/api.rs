@@ -355,7 +355,7 @@ impl Client {
         Ok(self.get("/app/hook/config", app).await?.body)
     }
 
-    /// Changes that.
+    /// Changes where GitHub delivers the App's events to.
     /// <https://docs.github.com/en/rest/apps/webhooks#update-a-webhook-configuration-for-an-app>
     ///
     /// # Errors
