@@ -54,7 +54,7 @@ pub(crate) struct Tally {
     pub(crate) oldest_due_seconds: OnceLock<i64>,
 }
 
-/// Counts.
+/// Adds to a count of the summary.
 pub(crate) fn add(count: &AtomicUsize, more: usize) {
     count.fetch_add(more, Ordering::Relaxed);
 }
@@ -62,7 +62,7 @@ pub(crate) fn add(count: &AtomicUsize, more: usize) {
 /// What is said of an installation whose GitHub gave no answer at all.
 const UNANSWERED: &str = "GitHub did not answer";
 
-/// One invocation.
+/// What everything that one invocation does shares.
 #[derive(Debug)]
 pub(crate) struct Run<'a> {
     pub(crate) app: &'a App,
@@ -281,9 +281,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Which installations are served, as this invocation first read it.
+    /// Which installations are served, as this invocation first read it. Where nothing says so yet, or not any more, only the App's own one is:
+    /// a table that was lost must let nobody move a card.
     pub(crate) async fn served(&self) -> Result<&Served, Failure> {
-        let read = async || self.app.board.served().await.map_err(|error| self.table_failed(error));
+        let read = async || match self.app.board.served().await.map_err(|error| self.table_failed(error))? {
+            Some(served) => Ok(served),
+            None => Ok(Served::only(Some(self.token(None).await.ok().map(|held| held.installation_id)))),
+        };
         self.served.get_or_try_init(read).await
     }
 

@@ -24,10 +24,12 @@ impl PullRequestKey {
         &self.0
     }
 
-    /// What it was made of; `None` for a text that is no key.
+    /// What it was made of; `None` for a text that is no key, and for another spelling of one: a link of that name would stand beside the right
+    /// one and never be removed.
     pub fn parts(&self) -> Option<(RepositoryId, PullRequestNumber)> {
         let (repository, number) = self.0.split_once('#')?;
-        Some((RepositoryId(repository.parse().ok()?), PullRequestNumber(number.parse().ok()?)))
+        let (repository, number) = (repository.parse().ok()?, number.parse().ok()?);
+        (Self::new(repository, number) == *self).then_some((repository, number))
     }
 }
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::base::BaseMove;
 use crate::history;
-use crate::ids::TaskId;
+use crate::ids::{PullRequestKey, TaskId};
 use crate::kid_tag::{KidTag, Tags};
 use crate::outcome::{Applied, Change, Freshness, Outcome, TaskOutcome};
 use crate::protocol::{Match, Stored, Write};
@@ -290,7 +290,8 @@ fn moved_base(stored: Option<&PullRequest>, observed: &Observed, report: &Report
     let facts = report.facts.as_ref().filter(|facts| facts.snapshot.state == State::Merged)?;
     let first = match (stored, &observed.next) {
         (Some(known), _) => known.snapshot.state != State::Merged,
-        (None, Some(_)) => true,
+        // One that ended before rows are kept had its row, which is gone since: what moved then was asked about long ago.
+        (None, Some(row)) => row.snapshot.merged_at().is_none_or(|at| now.as_second() < at + KEEP_ENDED),
         // Of a pull request that is not kept, only the merge itself is news of its base: an edit of a description comes later.
         (None, None) => facts.announce_merge(),
     };
@@ -330,18 +331,14 @@ fn keep_links(next: &mut PullRequest) -> Vec<(KidTag, Link)> {
 }
 
 fn resolve(tag: &KidTag, found: &Match, row: &PullRequest, tasks: &BTreeMap<TaskId, Stored>) -> Link {
-    let id = match found {
-        Match::None => return Link::NoTask,
-        Match::One(id) => id,
-        // A link made while the tag was unique stays: a new task must not take the card away from an old one.
-        Match::Several => {
-            let mut linked =
-                row.task_ids.iter().filter(|id| tag.names(id) && matches!(tasks.get(*id), Some(Stored::Task(_))));
-            match (linked.next(), linked.next()) {
-                (Some(id), None) => id,
-                _ => return Link::Ambiguous,
-            }
-        }
+    // A link made while the tag was unique stays: neither a new task nor the only one that can be read now takes the card away from an old one.
+    let there = |id: &&TaskId| !matches!(tasks.get(*id), None | Some(Stored::Absent));
+    let mut linked = row.task_ids.iter().filter(|id| tag.names(id)).filter(there);
+    let id = match (linked.next(), linked.next(), found) {
+        (Some(id), None, _) => id,
+        (_, _, Match::None) => return Link::NoTask,
+        (_, _, Match::One(id)) => id,
+        (_, _, Match::Several) => return Link::Ambiguous,
     };
     match tasks.get(id) {
         Some(Stored::Task(task)) if task.belongs_elsewhere(row) => Link::OtherRepository(id.clone()),
@@ -602,7 +599,7 @@ fn note(
 
 /// Tasks that say they have a pull request which is none of ours.
 fn unlinked_tasks(report: &Report, tasks: &BTreeMap<TaskId, Stored>) -> Vec<Step> {
-    let key = crate::ids::PullRequestKey::new(report.repository_id, report.number);
+    let key = PullRequestKey::new(report.repository_id, report.number);
     let unlink = |id: &TaskId| match tasks.get(id) {
         Some(Stored::Task(task)) => {
             let mut after = (**task).clone();
@@ -628,7 +625,7 @@ fn without_row(
     now: Timestamp,
 ) -> (Vec<Write>, Applied) {
     let base_moved = base_move.is_some();
-    let key = crate::ids::PullRequestKey::new(report.repository_id, report.number);
+    let key = PullRequestKey::new(report.repository_id, report.number);
     let name = report.facts.as_ref().map_or_else(|| key.to_string(), |facts| facts.snapshot.name());
     note(&mut claimed, freshness, &name, report, now, unclaimed);
     let changed = claimed.iter().any(Step::changes);

@@ -48,7 +48,7 @@ pub enum Read {
 pub enum Found {
     /// For [`Read::PullRequest`].
     PullRequest(Option<Box<PullRequest>>),
-    /// For [`Read::Tag`]: the first two tasks, and what each holds.
+    /// For [`Read::Tag`]: the tasks, and what each holds, up to the second that can be read.
     Tag(Vec<(TaskId, Stored)>),
     /// For [`Read::Task`].
     Task(Stored),
@@ -226,11 +226,13 @@ impl Protocol {
         tags.chain(tasks).collect()
     }
 
+    /// What cannot be read counts where nothing else has the tag: it must not hold up a task that can be.
     fn take_tag(&mut self, tag: KidTag, tasks: Vec<(TaskId, Stored)>) {
-        let found = match tasks.as_slice() {
-            [] => Match::None,
-            [(id, _)] => Match::One(id.clone()),
-            _ => Match::Several,
+        let mut readable = tasks.iter().filter(|(_, stored)| matches!(stored, Stored::Task(_)));
+        let found = match (readable.next(), readable.next(), tasks.first()) {
+            (Some(_), Some(_), _) => Match::Several,
+            (Some((id, _)), None, _) | (None, _, Some((id, _))) => Match::One(id.clone()),
+            (None, _, None) => Match::None,
         };
         self.tags.insert(tag, found);
         self.tasks.extend(tasks);

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
+use std::str::FromStr;
+
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -140,34 +142,34 @@ pub struct Task {
     #[serde(default = "unnamed_status")]
     pub status: Status,
     /// What the board calls it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_nothing")]
     pub title: Option<String>,
     /// `owner/name`, if the board or a first match said so.
     #[serde(default)]
     pub repository: Option<String>,
     /// When the board last wrote it; `None` if it does not say, or says what is no time.
-    #[serde(default, deserialize_with = "time_or_nothing")]
+    #[serde(default, deserialize_with = "parsed_or_nothing")]
     pub updated_at: Option<Timestamp>,
     /// The repository the task is bound to since its first match. Names change, ids do not.
-    #[serde(default, deserialize_with = "id_or_nothing")]
+    #[serde(default, deserialize_with = "parsed_or_nothing")]
     pub repository_id: Option<RepositoryId>,
-    /// The `repository` that we wrote.
-    #[serde(default)]
+    /// The `repository` that we wrote; there is one for as long as it was we who bound the task.
+    #[serde(default, deserialize_with = "or_nothing")]
     pub bound_name: Option<String>,
     /// Its pull requests: the newest [`NEWEST`].
-    #[serde(default)]
+    #[serde(default, deserialize_with = "readable_links")]
     pub pull_requests: BTreeMap<PullRequestKey, LinkedPullRequest>,
     /// The current one of them.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_nothing")]
     pub pull_request: Option<PullRequestKey>,
     /// Whether the current pull request conflicts with its base; `None` while that is not known.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_nothing")]
     pub has_merge_conflict: Option<bool>,
     /// When that was found, epoch seconds.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_nothing")]
     pub conflict_checked_at: Option<i64>,
     /// The pull request whose merge caused the conflict: its URL.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_nothing")]
     pub conflict_caused_by: Option<String>,
     /// The merges that have moved the task, or found it done: the newest [`NEWEST`]. Each may move it once.
     #[serde(default)]
@@ -176,51 +178,60 @@ pub struct Task {
     #[serde(default)]
     pub completed_at: Option<i64>,
     /// What was done to it, the oldest first: the newest [`history::NEWEST`].
-    #[serde(default, deserialize_with = "history_or_nothing")]
+    #[serde(default, deserialize_with = "or_nothing")]
     pub history: Vec<history::Entry>,
     /// Counts our writes; 0 for a task we have not written.
     #[serde(default)]
     pub version: u64,
+    /// Whether the item holds something else, in what follows from the pull requests, than is read from it: it is to be written again.
+    #[serde(skip)]
+    pub is_spoilt: bool,
 }
 
 fn unnamed_status() -> Status {
     Status::Other(String::new())
 }
 
-/// A value of another writer's, which may be anything.
+/// What another writer put there may be anything. What is only told, or follows from other items, must not make a task unreadable: it could
+/// never be made right again.
+fn or_nothing<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Readable::deserialize(deserializer)?.or_default())
+}
+
+/// The same of a text that stands for another thing.
+fn parsed_or_nothing<'de, D: Deserializer<'de>, T: FromStr>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let text: Option<String> = or_nothing(deserializer)?;
+    Ok(text.and_then(|text| text.trim().parse().ok()))
+}
+
+type Links = BTreeMap<PullRequestKey, LinkedPullRequest>;
+
+/// The links that can be read.
+fn readable_links<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Links, D::Error> {
+    let all: BTreeMap<PullRequestKey, Readable<LinkedPullRequest>> = or_nothing(deserializer)?;
+    Ok(all.into_iter().filter_map(|(key, linked)| Some((key, linked.value()?))).collect())
+}
+
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Anything {
-    Text(String),
+enum Readable<T> {
+    Value(T),
     Other(IgnoredAny),
 }
 
-fn time_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
-    Ok(match Anything::deserialize(deserializer)? {
-        Anything::Text(text) => text.trim().parse().ok(),
-        Anything::Other(_) => None,
-    })
-}
-
-/// Of whoever wrote another thing there, nothing: what is only told must not make a task unreadable.
-fn history_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<history::Entry>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum History {
-        Entries(Vec<history::Entry>),
-        Other(IgnoredAny),
+impl<T> Readable<T> {
+    fn value(self) -> Option<T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Other(_) => None,
+        }
     }
-    Ok(match History::deserialize(deserializer)? {
-        History::Entries(entries) => entries,
-        History::Other(_) => Vec::new(),
-    })
 }
 
-fn id_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RepositoryId>, D::Error> {
-    Ok(match Anything::deserialize(deserializer)? {
-        Anything::Text(text) => text.parse().ok(),
-        Anything::Other(_) => None,
-    })
+impl<T: Default> Readable<T> {
+    fn or_default(self) -> T {
+        self.value().unwrap_or_default()
+    }
 }
 
 /// What a merge may do to a task.
@@ -250,6 +261,29 @@ enum BoardWrote {
 }
 
 impl Task {
+    /// A task that says no more than this.
+    pub fn new(id: TaskId, status: Status) -> Self {
+        Self {
+            id,
+            status,
+            title: None,
+            repository: None,
+            updated_at: None,
+            repository_id: None,
+            bound_name: None,
+            pull_requests: BTreeMap::new(),
+            pull_request: None,
+            has_merge_conflict: None,
+            conflict_checked_at: None,
+            conflict_caused_by: None,
+            completed_by: BTreeSet::new(),
+            completed_at: None,
+            history: Vec::new(),
+            version: 0,
+            is_spoilt: false,
+        }
+    }
+
     /// Whether the pull request's repository is another than the task's. Once a task is bound, only the repository's id counts; before
     /// that, the name that the board wrote.
     pub fn belongs_elsewhere(&self, pull_request: &PullRequest) -> bool {
@@ -265,10 +299,9 @@ impl Task {
         let name = pull_request.snapshot.repository.as_str();
         // A name of the board's own that is right already stays the board's; so does one in other letters.
         if !self.repository.as_ref().is_some_and(|known| pull_request.snapshot.repository.is(known)) {
-            let ours = self
-                .repository
-                .as_ref()
-                .is_none_or(|known| known.trim().is_empty() || Some(known) == self.bound_name.as_ref());
+            // What we bound stays ours whatever the board writes there meanwhile: with its last link the task is free again.
+            let blank = self.repository.as_ref().is_none_or(|known| known.trim().is_empty());
+            let ours = blank || self.bound_name.is_some();
             self.bound_name = ours.then(|| name.to_owned());
             self.repository = Some(name.to_owned());
         }
@@ -291,9 +324,11 @@ impl Task {
     }
 
     /// Makes what follows from the pull requests follow from them: their number, the current one (open before merged before closed, then the
-    /// newest) with its conflict, and the binding.
+    /// newest) with its conflict, and the binding. A task has pull requests of one repository, so one of another is none of its own.
     pub fn derive(&mut self) {
-        self.pull_requests.retain(|key, _| key.parts().is_some());
+        self.is_spoilt = false;
+        let bound_to = self.repository_id;
+        self.pull_requests.retain(|key, _| key.parts().is_some_and(|(repository, _)| Some(repository) == bound_to));
         while self.pull_requests.len() > NEWEST {
             let oldest = self.pull_requests.iter().min_by_key(|(key, linked)| (linked.created_at, key.parts()));
             let Some(oldest) = oldest.map(|(key, _)| key.clone()) else { break };
@@ -324,7 +359,7 @@ impl Task {
     pub fn merge(&self, pull_request: &PullRequest, read_at: Option<i64>, now: Timestamp) -> Merge {
         let key = pull_request.key();
         let merged_at = pull_request.snapshot.merged_at().unwrap_or(i64::MAX);
-        if self.is_spent(&key) {
+        if self.is_spent(&key, merged_at) {
             return Merge::Spent;
         }
         match self.status {
@@ -372,12 +407,12 @@ impl Task {
         self.completed_at.or_else(opened)
     }
 
-    /// A merge that is older than all that a full record holds was in it once.
-    fn is_spent(&self, key: &PullRequestKey) -> bool {
-        let full = self.completed_by.len() >= NEWEST;
-        self.completed_by.contains(key)
-            || (full
-                && self.completed_by.iter().map(PullRequestKey::parts).min().is_some_and(|oldest| key.parts() < oldest))
+    /// A merge that is older than all that a full record holds may have been in it once, unless it came after the last that was.
+    fn is_spent(&self, key: &PullRequestKey, merged_at: i64) -> bool {
+        let full =
+            self.completed_by.len() >= NEWEST && self.completed_at.is_none_or(|completed| merged_at <= completed);
+        let oldest = || self.completed_by.iter().map(PullRequestKey::parts).min();
+        self.completed_by.contains(key) || (full && oldest().is_some_and(|oldest| key.parts() < oldest))
     }
 
     /// The newest open pull request that was opened after `at`, other than `key`.

@@ -378,6 +378,17 @@ async fn only_the_installations_that_the_secret_names_are_served() {
     assert_eq!(signed(&stack, "pull_request", payload.bytes()).await.json["outcome"], "ignored");
     payload.0["installation"] = json!({"id": 2});
     assert_eq!(signed(&stack, "pull_request", payload.bytes()).await.json["outcome"], "moved");
+    let told = stack.row("installations", "served").expect("reconcile is told");
+    assert_eq!(told["installations"], json!([1, 2]));
+}
+
+#[tokio::test]
+async fn reconcile_is_told_that_all_installations_are_served_where_the_secret_has_no_list() {
+    let stack = serving().await;
+    signed_with(&stack, "a guess", "ping", ping()).await;
+    assert!(stack.row("installations", "served").is_none(), "nobody's word but a signed one's counts");
+    signed(&stack, "ping", ping()).await;
+    assert!(stack.row("installations", "served").expect("reconcile is told").get("installations").is_none());
 }
 
 #[tokio::test]

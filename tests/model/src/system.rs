@@ -1315,24 +1315,7 @@ fn clock(second: i64) -> u32 {
 
 /// A card as the board makes it.
 pub(crate) fn new_card(task: usize, status: Status, updated: Option<u32>) -> Option<Task> {
-    Some(Task {
-        id: world::task_id(task)?,
-        status,
-        title: None,
-        repository: None,
-        updated_at: updated.map(time),
-        repository_id: None,
-        bound_name: None,
-        pull_requests: Default::default(),
-        pull_request: None,
-        has_merge_conflict: None,
-        conflict_checked_at: None,
-        conflict_caused_by: None,
-        completed_by: Default::default(),
-        completed_at: None,
-        history: Vec::new(),
-        version: 0,
-    })
+    Some(Task { updated_at: updated.map(time), ..Task::new(world::task_id(task)?, status) })
 }
 
 /// What is stored after an update: what is ours of the wanted task, and of the board's attributes what was to change.

@@ -106,9 +106,9 @@ impl Board {
         item.map(|item| self.pull_requests.parse(item)).transpose()
     }
 
-    /// The first two tasks whose ids begin with a tag: whether there is another is all that matters of more.
+    /// The tasks whose ids begin with a tag, up to the second that can be read: whether there is another is all that matters of more.
     async fn tagged(&self, tag: &KidTag, raw: &mut Raw) -> Result<Vec<(TaskId, Stored)>> {
-        let mut found = Vec::new();
+        let mut found: Vec<(TaskId, Stored)> = Vec::new();
         let mut after = None;
         loop {
             let query = Query {
@@ -137,15 +137,15 @@ impl Board {
                 }
             }
             after = page.next;
-            if found.len() >= 2 || after.is_none() {
-                found.truncate(2);
+            let readable = found.iter().filter(|(_, stored)| matches!(stored, Stored::Task(_))).count();
+            if readable >= 2 || after.is_none() {
                 return Ok(found);
             }
         }
     }
 
     fn read_task(&self, id: &TaskId, item: Item, raw: &mut Raw) -> Stored {
-        match self.tasks.parse::<Task>(item.clone()) {
+        match self.parse_task(&item) {
             Ok(task) => {
                 raw.insert(id.clone(), item);
                 Stored::Task(Box::new(task))
@@ -211,32 +211,57 @@ impl Board {
         })
     }
 
-    /// What is ours of a task.
-    fn change_task(&self, expression: &mut Expression, before: &Task, after: &Task) -> Result<()> {
+    /// The attributes that follow from a task's pull requests.
+    fn derived(&self, task: &Task) -> Result<[(&'static str, Option<AttributeValue>); 7]> {
         let tasks = &self.tasks;
-        expression.set("version", number(after.version));
-        expression.set("pull_requests", tasks.attribute(&after.pull_requests)?);
-        expression.set_or_remove("pull_request", tasks.optional(after.pull_request.as_ref())?);
-        expression.set_or_remove("has_merge_conflict", tasks.optional(after.has_merge_conflict.as_ref())?);
-        expression.set_or_remove("conflict_checked_at", tasks.optional(after.conflict_checked_at.as_ref())?);
-        expression.set_or_remove("conflict_caused_by", tasks.optional(after.conflict_caused_by.as_ref())?);
-        expression.set_or_remove("repository_id", after.repository_id.map(|id| text(id.to_string())));
-        expression.set_or_remove("bound_name", tasks.optional(after.bound_name.as_ref())?);
-        if after.repository != before.repository {
-            expression.set_or_remove("repository", tasks.optional(after.repository.as_ref())?);
+        Ok([
+            ("pull_requests", Some(tasks.attribute(&task.pull_requests)?)),
+            ("pull_request", tasks.optional(task.pull_request.as_ref())?),
+            ("has_merge_conflict", tasks.optional(task.has_merge_conflict.as_ref())?),
+            ("conflict_checked_at", tasks.optional(task.conflict_checked_at.as_ref())?),
+            ("conflict_caused_by", tasks.optional(task.conflict_caused_by.as_ref())?),
+            ("repository_id", task.repository_id.map(|id| text(id.to_string()))),
+            ("bound_name", tasks.optional(task.bound_name.as_ref())?),
+        ])
+    }
+
+    fn parse_task(&self, item: &Item) -> Result<Task> {
+        let mut task: Task = self.tasks.parse(item.clone())?;
+        let differs = |(name, value): &(&str, Option<AttributeValue>)| {
+            item.get(*name).is_some_and(|stored| Some(stored) != value.as_ref())
+        };
+        task.is_spoilt = self.derived(&task)?.iter().any(differs);
+        Ok(task)
+    }
+
+    /// What is ours of a task. An attribute that is added to it does not compile until it is said here what becomes of it.
+    fn change_task(&self, expression: &mut Expression, before: &Task, after: &Task) -> Result<()> {
+        #[rustfmt::skip]
+        let Task {
+            id: _, title: _, is_spoilt: _,
+            // By `derived`.
+            pull_requests: _, pull_request: _, has_merge_conflict: _, conflict_checked_at: _, conflict_caused_by: _, repository_id: _, bound_name: _,
+            version, repository, completed_by, completed_at, history, status, updated_at,
+        } = after;
+        expression.set("version", number(*version));
+        for (name, value) in self.derived(after)? {
+            expression.set_or_remove(name, value);
         }
-        if after.completed_by != before.completed_by {
-            let completed_by = after.completed_by.iter().map(ToString::to_string).collect();
-            expression.set("completed_by", AttributeValue::Ss(completed_by));
-            expression.set_or_remove("completed_at", after.completed_at.map(number));
+        if *repository != before.repository {
+            expression.set_or_remove("repository", self.tasks.optional(repository.as_ref())?);
         }
-        if after.history != before.history {
-            expression.set("history", tasks.attribute(&after.history)?);
+        if *completed_by != before.completed_by {
+            let merges = completed_by.iter().map(ToString::to_string).collect();
+            expression.set("completed_by", AttributeValue::Ss(merges));
+            expression.set_or_remove("completed_at", completed_at.map(number));
         }
-        if after.status != before.status {
-            expression.set("status", text(after.status.as_str()));
+        if *history != before.history {
+            expression.set("history", self.tasks.attribute(history)?);
         }
-        if let Some(at) = after.updated_at.filter(|_| after.updated_at != before.updated_at) {
+        if *status != before.status {
+            expression.set("status", text(status.as_str()));
+        }
+        if let Some(at) = updated_at.filter(|_| *updated_at != before.updated_at) {
             expression.set("updated_at", text(at.to_string()));
         }
         Ok(())

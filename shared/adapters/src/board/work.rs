@@ -15,12 +15,11 @@ use domain::served::Served;
 use domain::sync::{Blocked, InstallationSync, RepositorySync};
 use domain::task::{CLOCK_SKEW, Task};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use super::{Board, key};
 use crate::Result;
 use crate::pause::pause;
-use crate::table::{self, Expression, Operation, Query, Table, number, text};
+use crate::table::{self, Expression, Operation, Query, number, text};
 
 /// The index of what is owed: `due`, `next_check_at` and the table's keys.
 const DUE_INDEX: &str = "due-index";
@@ -31,7 +30,7 @@ const TRIES: u32 = 8;
 /// An entry of the due index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
-    /// Whose.
+    /// The key of the item that is due.
     pub key: ItemKey,
     /// The partition of the index that it stands in.
     pub due: String,
@@ -238,7 +237,7 @@ impl Board {
     /// [`crate::Error::Table`].
     pub async fn installation(&self, installation: Option<InstallationId>) -> Result<Option<InstallationSync>> {
         let item = self.pull_requests.get(key(&ItemKey::installation(installation))).await?;
-        Ok(readable(&self.pull_requests, item).pop())
+        Ok(readable(item, |item| self.pull_requests.parse(item)).pop())
     }
 
     /// Notes for every execution environment that nothing is to be asked for an installation, or that it may be again. `before`: what was known.
@@ -281,20 +280,21 @@ impl Board {
                 "attribute_not_exists(installations) OR installations <> :list",
                 [(":list", list.clone())],
             ),
-            // Without the item every installation is served too.
-            None => expression.require_that("attribute_exists(installations)", []),
+            None => {
+                expression.require_that("attribute_not_exists(repository_id) OR attribute_exists(installations)", []);
+            }
         }
         item.extend(key(&Served::key()));
         self.pull_requests.write(Operation::put(item, expression)).await.map(drop)
     }
 
-    /// Which installations are served.
+    /// Which installations are served; `None` where the webhook has not written it yet, or the table was lost.
     ///
     /// # Errors
     /// [`crate::Error::Table`] or [`crate::Error::Item`].
-    pub async fn served(&self) -> Result<Served> {
+    pub async fn served(&self) -> Result<Option<Served>> {
         let item = self.pull_requests.get(key(&Served::key())).await?;
-        item.map_or_else(|| Ok(Served::default()), |item| self.pull_requests.parse(item))
+        item.map(|item| self.pull_requests.parse(item)).transpose()
     }
 
     /// The stored ones of these pull requests of one repository, read consistently.
@@ -327,7 +327,7 @@ impl Board {
         };
         let page = self.pull_requests.query(query).await?;
         let next = page.next.as_ref().and_then(|key| key.get("item")?.as_s().ok()?.strip_prefix("pr#")?.parse().ok());
-        Ok((readable(&self.pull_requests, page.items), next))
+        Ok((readable(page.items, |item| self.pull_requests.parse(item)), next))
     }
 
     /// The stored ones of these pull requests of any repositories that can be read, read consistently.
@@ -341,7 +341,7 @@ impl Board {
         let wanted: BTreeSet<_> =
             wanted.into_iter().map(|(repository, number)| ItemKey::pull_request(repository, number)).collect();
         let items = self.pull_requests.get_many(wanted.iter().map(key).collect()).await?;
-        let rows: Vec<PullRequest> = readable(&self.pull_requests, items);
+        let rows: Vec<PullRequest> = readable(items, |item| self.pull_requests.parse(item));
         Ok(rows.into_iter().map(|row| (row.key(), row)).collect())
     }
 
@@ -352,7 +352,7 @@ impl Board {
     pub async fn tasks(&self, ids: impl IntoIterator<Item = TaskId>) -> Result<Vec<Task>> {
         let ids: BTreeSet<_> = ids.into_iter().collect();
         let items = self.tasks.get_many(ids.iter().map(super::task_key).collect()).await?;
-        Ok(readable(&self.tasks, items))
+        Ok(readable(items, |item| self.parse_task(&item)))
     }
 
     /// A page of all tasks, those that can be read, and behind which key the next one begins.
@@ -365,7 +365,7 @@ impl Board {
         let page = self.tasks.scan(after).await?;
         let part = |item: &table::Item, name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
         let next = page.next.as_ref().and_then(|next| Some((part(next, "prefix")?, part(next, "id")?)));
-        Ok((readable(&self.tasks, page.items), next))
+        Ok((readable(page.items, |item| self.parse_task(&item)), next))
     }
 
     /// The stored resyncs of these repositories, those that can be read.
@@ -375,7 +375,7 @@ impl Board {
     pub async fn repository_syncs(&self, repositories: &[RepositoryId]) -> Result<Vec<RepositorySync>> {
         let keys = repositories.iter().map(|id| key(&ItemKey::repository(*id)));
         let items = self.pull_requests.get_many(keys.collect()).await?;
-        Ok(readable(&self.pull_requests, items))
+        Ok(readable(items, |item| self.pull_requests.parse(item)))
     }
 
     fn read_item(&self, key: &ItemKey, item: table::Item) -> Result<Option<Item>> {
@@ -392,12 +392,8 @@ impl Board {
 }
 
 /// Those of these items that can be read: one that another writer has spoilt stops nobody who reads the others.
-fn readable<T: DeserializeOwned>(table: &Table, items: impl IntoIterator<Item = table::Item>) -> Vec<T> {
-    let read = |item| {
-        let read = table.parse(item);
-        read.inspect_err(|error: &crate::Error| {
-            tracing::warn!(error = error.chain(), "an item cannot be read; it is left out")
-        })
-    };
-    items.into_iter().filter_map(|item| read(item).ok()).collect()
+fn readable<T>(items: impl IntoIterator<Item = table::Item>, parse: impl Fn(table::Item) -> Result<T>) -> Vec<T> {
+    let left_out =
+        |error: &crate::Error| tracing::warn!(error = error.chain(), "an item cannot be read; it is left out");
+    items.into_iter().filter_map(|item| parse(item).inspect_err(left_out).ok()).collect()
 }

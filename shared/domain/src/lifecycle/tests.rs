@@ -12,7 +12,7 @@ use crate::outcome::{Applied, Freshness, Outcome};
 use crate::protocol::{Found, Next, Protocol, RESTS_ON, Read, Stored, TRIES, Write, Written};
 use crate::pull_request::{Mergeability, PullRequest, Snapshot, State};
 use crate::report::{Answer, Facts, Look, Report, Source};
-use crate::task::{CLOCK_SKEW, NEWEST, Status, Task};
+use crate::task::{CLOCK_SKEW, LinkedPullRequest, NEWEST, Status, Task};
 
 const TASK: &str = "4d9d444d0198c5c27f00aabbccddeeff";
 const TWIN: &str = "4d9d444d1198c5c27f00aabbccddeeff";
@@ -54,24 +54,7 @@ impl Tables {
     }
 
     fn add(&mut self, text: &str, status: Status, updated_at: Option<i64>) {
-        let task = Task {
-            id: id(text),
-            status,
-            title: None,
-            repository: None,
-            updated_at: updated_at.map(at),
-            repository_id: None,
-            bound_name: None,
-            pull_requests: BTreeMap::new(),
-            pull_request: None,
-            has_merge_conflict: None,
-            conflict_checked_at: None,
-            conflict_caused_by: None,
-            completed_by: BTreeSet::new(),
-            completed_at: None,
-            history: Vec::new(),
-            version: 0,
-        };
+        let task = Task { updated_at: updated_at.map(at), ..Task::new(id(text), status) };
         self.tasks.insert(id(text), Stored::Task(Box::new(task)));
     }
 
@@ -111,7 +94,7 @@ impl Tables {
                 Found::PullRequest(self.rows.get(&(*repository, *number)).cloned().map(Box::new))
             }
             Read::Tag(tag) => {
-                let named = self.tasks.iter().filter(|(id, _)| tag.names(id)).take(2);
+                let named = self.tasks.iter().filter(|(id, _)| tag.names(id));
                 Found::Tag(named.map(|(id, stored)| (id.clone(), stored.clone())).collect())
             }
             Read::Task(id) => Found::Task(self.tasks.get(id).cloned().unwrap_or(Stored::Absent)),
@@ -681,6 +664,24 @@ fn an_item_of_another_shape_stops_nobody_else() {
     assert!(tables.row(1).task_ids.contains(&id(TASK)));
 }
 
+#[test]
+fn an_item_of_another_shape_under_the_same_tag_stops_nobody_else() {
+    let mut tables = Tables::with_task(TASK, Status::PrSubmitted, Some(0));
+    tables.tasks.insert(id(TWIN), Stored::Unreadable);
+    let pr = Pr::new(1, TAG, 10);
+    assert_eq!(outcomes(&tables.apply(pr.delivery(), 11)), [Outcome::Linked]);
+    // The linked one is unreadable for a while, and its twin is not.
+    let task = tables.tasks.insert(id(TASK), Stored::Unreadable).unwrap();
+    tables.add(TWIN, Status::PrSubmitted, Some(0));
+    tables.apply(pr.changed(100, |pr| pr.draft = true).delivery(), 101);
+    assert_eq!((tables.row(1).task_ids.contains(&id(TASK)), tables.linked(TWIN)), (true, vec![]));
+    tables.tasks.insert(id(TASK), task);
+    assert_eq!(
+        outcomes(&tables.apply(pr.merged(1000).delivery(), 1001)),
+        [Outcome::Moved { from: Status::PrSubmitted }]
+    );
+}
+
 // ---- Whose a task is.
 
 #[test]
@@ -700,6 +701,42 @@ fn a_task_is_bound_with_its_first_link_and_unbound_with_its_last() {
     let again = Report::compare(RepositoryId(2002), PullRequestNumber(5));
     assert_eq!(outcomes(&tables.apply(again, 81)), [Outcome::Linked]);
     assert_eq!(tables.task(TASK).repository.as_deref(), Some("acme/other"));
+}
+
+#[test]
+fn a_typos_repository_does_not_keep_a_card_whose_name_a_person_has_corrected() {
+    let typo = Pr::new(1, TAG, 10);
+    for edited_between in [false, true] {
+        let mut tables = Tables::with_task(TASK, Status::InProgress, None);
+        tables.apply(typo.delivery(), 11);
+        tables.change(TASK, |task| task.repository = Some("acme/other".into()));
+        if edited_between {
+            tables.apply(typo.changed(20, |pr| pr.draft = true).delivery(), 21);
+        }
+        tables.apply(typo.retitled(30, "Fix").delivery(), 31);
+        let right = Pr::new(5, TAG, 40).changed(40, |pr| {
+            pr.repository_id = RepositoryId(2002);
+            pr.repository = "acme/other".parse().unwrap();
+        });
+        assert_eq!(outcomes(&tables.apply(right.delivery(), 41)), [Outcome::Linked], "{edited_between}");
+    }
+}
+
+#[test]
+fn a_card_has_pull_requests_of_its_own_repository_only_each_under_one_name() {
+    let mut tables = Tables::with_task(TASK, Status::InProgress, None);
+    tables.apply(Pr::new(1, TAG, 10).delivery(), 11);
+    let right = tables.task(TASK).clone();
+    for planted in ["2002#1", "01001#1", "+1001#1", "1001#01", "1001# 1", "nonsense"] {
+        tables.change(TASK, |task| {
+            let linked = task.pull_requests.values().next().unwrap().clone();
+            let key = serde_json::from_value(serde_json::json!(planted)).unwrap();
+            task.pull_requests.insert(key, LinkedPullRequest { state: State::Open, created_at: at(99), ..linked });
+        });
+        assert!(!tables.task(TASK).is_derived(), "{planted}");
+        tables.apply(Report::compare(REPOSITORY, PullRequestNumber(1)), 20);
+        assert_eq!(tables.task(TASK).pull_requests, right.pull_requests, "{planted}");
+    }
 }
 
 #[test]
@@ -843,6 +880,11 @@ fn a_task_keeps_its_newest_pull_requests_and_merges() {
     tables.change(TASK, |task| task.status = Status::PrSubmitted);
     tables.apply(Pr::new(1, TAG, 100).merged(1000).delivery(), many * 1000 + 500);
     assert_eq!(tables.status(TASK), Status::PrSubmitted);
+    // What was merged after all of them was not, whatever its number is.
+    tables.move_task(TASK, Status::PrSubmitted, many * 1000 + 500);
+    let long_open = Pr::new(0, TAG, 200).merged(many * 1000 + 2000);
+    tables.apply(long_open.delivery(), many * 1000 + 2001);
+    assert_eq!(tables.status(TASK), Status::Done);
 }
 
 // ---- Facts in any order.
