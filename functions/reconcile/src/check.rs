@@ -11,6 +11,7 @@
 //! - GitHub may show the answer of before a move for some seconds, so what is asked right after one is asked once more a minute later.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::pin::pin;
 
 use adapters::github::graphql::{self, Listed, Page};
 use adapters::github::pull_request::Observed;
@@ -21,13 +22,13 @@ use domain::kid_tag::Tags;
 use domain::lifecycle::is_news;
 use domain::outcome::Outcome;
 use domain::pull_request::{Mergeability, PullRequest, Snapshot, State};
-use domain::report::{Answer, Facts, Look, Report, Source};
+use domain::report::{Answer, Facts, Look, Report};
 use domain::schedule::Schedule;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::github::{self, Failure};
-use crate::resync;
+use crate::github::Failure;
 use crate::run::{Patience, Run, add};
+use crate::{cards, lists, reads};
 
 /// Up to so many pull requests are read one by one in a round; a list costs one request for a hundred.
 const SINGLE_READS: usize = 20;
@@ -160,7 +161,7 @@ async fn settle_one_merged(
     let about = &row.snapshot;
     if row.title_unconfirmed || row.awaits_permission() {
         add(&run.tally.checked, 1);
-        let seen = one_of(run, installation, about.repository_id, &about.repository, about.number).await?;
+        let seen = reads::one_of(run, installation, about.repository_id, &about.repository, about.number).await?;
         return take_answer(run, installation, RowAsRead::Claimed(row.clone()), seen, None, None).await.map(|_| None);
     }
     let compare = Report::compare(about.repository_id, about.number);
@@ -199,10 +200,10 @@ async fn link_open(
     tasks: &[TaskId],
 ) -> Result<HashMap<TaskId, Failure>, Failure> {
     let id = about.repository_id;
-    let open = match resync::read_open(run, installation, id, &about.repository, tasks).await {
+    let open = match lists::read_open(run, installation, id, &about.repository, tasks).await {
         Err(failure @ Failure::Gone(_)) => {
-            let name = new_name(run, installation, id, &about.repository, failure).await?;
-            resync::read_open(run, installation, id, &name, tasks).await?
+            let name = reads::new_name(run, installation, id, &about.repository, failure).await?;
+            lists::read_open(run, installation, id, &name, tasks).await?
         }
         open => open?,
     };
@@ -222,101 +223,11 @@ async fn link_open(
 async fn link(run: &Run<'_>, installation: Option<InstallationId>, facts: Facts) -> Result<(), Failure> {
     let row = run.apply(Report::facts(facts.clone())).await?.pull_request;
     if row.is_some_and(|row| row.awaits_permission()) {
-        let may = may_write(run, installation, &facts.snapshot).await?;
+        let may = reads::may_write(run, installation, &facts.snapshot).await?;
         let look = Look { author_may_write: Some(may), claimed: Some(NOT_CLAIMED), ..Look::default() };
         run.apply(Report::facts(facts).looked(look)).await?;
     }
     Ok(())
-}
-
-/// Reads one pull request alone, and if it is merged its title at the merge.
-pub(crate) async fn read_one(
-    run: &Run<'_>,
-    installation: Option<InstallationId>,
-    repository: &RepositoryName,
-    number: PullRequestNumber,
-) -> Result<Observed, Failure> {
-    let mut seen = run.ask(installation, &github::pull(repository, number)).await?.body.observed(installation);
-    if seen.facts.snapshot.state == State::Merged {
-        let title_at_merge = title_of_merge(run, installation, &seen.facts.snapshot).await?;
-        seen.facts.source = Source::Api { title_at_merge };
-    }
-    Ok(seen)
-}
-
-/// The title that a merged pull request was merged with. `None`: GitHub does not tell, and that it is merged is known all the same.
-async fn title_of_merge(
-    run: &Run<'_>,
-    installation: Option<InstallationId>,
-    merged: &Snapshot,
-) -> Result<Option<String>, Failure> {
-    let asked = run.ask(installation, &graphql::title_of_merge(&merged.repository, merged.number)).await;
-    match asked.and_then(|answer| answer.title_of_merge().map_err(|refused| Failure::of(&refused, run.now()))) {
-        Err(failure) if !failure.is_wide() => {
-            tracing::warn!(said = failure.said(), "GitHub does not tell which title was merged");
-            Ok(None)
-        }
-        title => title,
-    }
-}
-
-/// The same of a repository that may have another name by now, or whose name may be another one's.
-pub(crate) async fn one_of(
-    run: &Run<'_>,
-    installation: Option<InstallationId>,
-    id: RepositoryId,
-    repository: &RepositoryName,
-    number: PullRequestNumber,
-) -> Result<Observed, Failure> {
-    match read_one(run, installation, repository, number).await {
-        Ok(seen) if seen.facts.snapshot.repository_id == id => Ok(seen),
-        Err(failure) if !matches!(failure, Failure::Gone(_)) => Err(failure),
-        // A name that is gone, or another repository's.
-        answer => {
-            let failure = answer.err().unwrap_or_else(|| not_this(repository));
-            let name = new_name(run, installation, id, repository, failure).await?;
-            read_one(run, installation, &name, number).await
-        }
-    }
-}
-
-/// What a repository is called now.
-pub(crate) async fn name_of(
-    run: &Run<'_>,
-    installation: Option<InstallationId>,
-    id: RepositoryId,
-) -> Result<RepositoryName, Failure> {
-    Ok(run.ask(installation, &github::repository(id)).await?.body.full_name)
-}
-
-/// The name that a repository has by now, or `failure` if that is the one under which it is not to be had.
-pub(crate) async fn new_name(
-    run: &Run<'_>,
-    installation: Option<InstallationId>,
-    id: RepositoryId,
-    known: &RepositoryName,
-    failure: Failure,
-) -> Result<RepositoryName, Failure> {
-    let name = name_of(run, installation, id).await?;
-    if name == *known { Err(failure) } else { Ok(name) }
-}
-
-/// That a name leads to another repository.
-pub(crate) fn not_this(repository: &RepositoryName) -> Failure {
-    Failure::Gone(format!("{repository} is another repository"))
-}
-
-/// Asks whether the author of a fork may write to the repository.
-async fn may_write(run: &Run<'_>, installation: Option<InstallationId>, about: &Snapshot) -> Result<bool, Failure> {
-    match run.ask(installation, &github::permission(&about.repository, &about.author)).await {
-        Ok(answer) => Ok(answer.body.may_write()),
-        // The repository is there, so it is the account that is not, or that GitHub hides: nobody can give it a right.
-        Err(failure @ Failure::Gone(_)) => match name_of(run, installation, about.repository_id).await? {
-            name if name == about.repository => Ok(false),
-            _ => Err(failure),
-        },
-        Err(failure) => Err(failure),
-    }
 }
 
 impl Group {
@@ -366,7 +277,7 @@ impl Group {
         let (installation, id, repository) = (self.installation, self.repository_id, self.repository.clone());
         let reads = numbers.into_iter().map(|number| {
             let repository = &repository;
-            async move { (number, one_of(run, installation, id, repository, number).await) }
+            async move { (number, reads::one_of(run, installation, id, repository, number).await) }
         });
         let answers: Vec<_> = stream::iter(reads).buffer_unordered(SINGLE_READS).collect().await;
         let mut observed = Vec::new();
@@ -442,7 +353,7 @@ impl Group {
             let page = answer
                 .and_then(|answer| answer.page(self.installation).map_err(|refused| Failure::of(&refused, run.now())));
             let page = match page {
-                Ok(page) if page.repository_id != self.repository_id => Err(not_this(&self.repository)),
+                Ok(page) if page.repository_id != self.repository_id => Err(reads::not_this(&self.repository)),
                 page => page,
             };
             match page {
@@ -456,7 +367,7 @@ impl Group {
                 Err(failure @ Failure::Gone(_)) if !renamed => {
                     renamed = true;
                     let (installation, id) = (self.installation, self.repository_id);
-                    self.repository = new_name(run, installation, id, &self.repository, failure).await?;
+                    self.repository = reads::new_name(run, installation, id, &self.repository, failure).await?;
                 }
                 Err(failure) => return Err(failure),
             }
@@ -465,11 +376,14 @@ impl Group {
 
     /// The open linked pull requests on the base, as far as they are stored.
     async fn stored(&self, run: &Run<'_>) -> Result<Vec<PullRequestNumber>, Failure> {
-        let rows = resync::stored(run, self.repository_id).await?;
-        let on_base = |row: &PullRequest| {
+        let on_base = |row: &&PullRequest| {
             row.snapshot.state == State::Open && row.snapshot.base == self.base && !row.task_ids.is_empty()
         };
-        Ok(rows.iter().filter(|row| on_base(row)).map(|row| row.snapshot.number).collect())
+        let (mut numbers, mut pages) = (Vec::new(), pin!(cards::stored(run, self.repository_id)));
+        while let Some(rows) = pages.try_next().await? {
+            numbers.extend(rows.iter().filter(on_base).map(|row| row.snapshot.number));
+        }
+        Ok(numbers)
     }
 
     async fn take_answers(&mut self, run: &Run<'_>, observed: Vec<Observed>) -> Result<(), Failure> {
@@ -656,7 +570,7 @@ async fn take_answer(
     }
     let mut look = Look { claimed: Some(if claimed { row.version } else { NOT_CLAIMED }), ..Look::default() };
     if row.awaits_permission() {
-        look.author_may_write = Some(may_write(run, installation, &facts.snapshot).await?);
+        look.author_may_write = Some(reads::may_write(run, installation, &facts.snapshot).await?);
     }
     let linked = !row.task_ids.is_empty() || look.author_may_write == Some(true);
     if row.snapshot.state != State::Open || !linked {

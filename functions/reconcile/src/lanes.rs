@@ -3,8 +3,8 @@
 //! Pull requests and bases stand in one partition of the due index and resyncs in others, so that what is owed an answer never waits behind
 //! thousands of quiet repositories. A scheduled invocation sees to all of it, or to the one shard that its event names: its share of the
 //! first, and a partition of resyncs. One invocation a minute resyncs 2,500 repositories, which is 35,000 in a quarter of an hour; who has
-//! more gives the schedule a target for each shard. What is claimed goes into lanes, one an installation, that run side by side and each within a room of its own: one that hangs or is limited
-//! costs nobody else anything.
+//! more gives the schedule a target for each shard. What is claimed goes into lanes, one an installation, that run side by side and each within
+//! a room of its own: one that hangs or is limited costs nobody else anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ use futures_util::{StreamExt, stream};
 use crate::github::Failure;
 use crate::run::{Run, add};
 use crate::turns::in_turn;
-use crate::{Standing, check, resync, scan};
+use crate::{Standing, check, reads, resync, scan};
 
 /// How many due pull requests and bases one invocation takes: at a dozen requests at once and a second a read, some hundred single reads
 /// take half of a minute.
@@ -107,7 +107,7 @@ impl Run<'_> {
         installation: Option<InstallationId>,
     ) -> Result<(), Failure> {
         let installation = self.served_or_default(installation).await?;
-        let facts = check::read_one(self, Some(installation), repository, number).await?.facts;
+        let facts = reads::read_one(self, Some(installation), repository, number).await?.facts;
         let id = facts.snapshot.repository_id;
         if self.apply(Report::facts(facts)).await?.pull_request.is_none() {
             return Err(Failure::Refused("it carries no kid tag, and never did".to_owned()));
@@ -234,7 +234,7 @@ impl Run<'_> {
     }
 
     /// Takes out of the items of an installation those whose repository another one lists by now: the App was installed again, under another id, or
-    /// the repository was transferred. `all`: of an installation that is not to be had or not served; else of what GitHub has refused before.
+    /// the repository was transferred. `all`: of an installation that has no token or is not served; else of what GitHub has refused before.
     async fn elsewhere(&self, installation: Option<InstallationId>, all: bool, items: &mut Vec<Item>) -> Vec<Item> {
         let doubtful = |item: &Item| all || item.schedule().failing.is_some();
         let repositories: BTreeSet<_> = items.iter().filter(|item| doubtful(item)).filter_map(repository_of).collect();

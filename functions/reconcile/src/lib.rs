@@ -5,11 +5,14 @@
 //! heard on condition that nobody changed the item meanwhile, and takes it off the list in the same write. So two invocations
 //! share the work, and one that dies leaves it to the next.
 
+mod cards;
 mod check;
 pub mod event;
 mod github;
 mod lanes;
+mod lists;
 mod pages;
+mod reads;
 mod resync;
 mod run;
 mod scan;
@@ -73,7 +76,7 @@ pub struct Pace {
     pub others: Vec<Duration>,
     /// How long to wait each time a new token is refused; 10 s together.
     pub fresh_token: Vec<Duration>,
-    /// How long to wait, at most, each time GitHub is not to be had.
+    /// How long to wait, at most, each time GitHub cannot be reached or fails.
     pub retries: Vec<Duration>,
 }
 
@@ -86,20 +89,6 @@ impl Default for Pace {
             others: seconds(&[0, 2, 5, 10, 20]),
             fresh_token: seconds(&[1, 2, 3, 4]),
             retries: seconds(&[1, 3]),
-        }
-    }
-}
-
-impl Pace {
-    /// As many tries, and no waiting between them.
-    pub fn immediate() -> Self {
-        let pace = Self::default();
-        let at_once = |times: Vec<Duration>| times.iter().map(|_| Duration::ZERO).collect();
-        Self {
-            stream: at_once(pace.stream),
-            others: at_once(pace.others),
-            fresh_token: at_once(pace.fresh_token),
-            retries: at_once(pace.retries),
         }
     }
 }

@@ -8,30 +8,23 @@
 //! Each repository fails alone: a query that GitHub cannot answer is halved, a page is asked for with less in it and at last of REST, and a
 //! pull request that no page shows is read alone, now and once an hour.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use adapters::github::Error;
-use adapters::github::graphql::{self, Asked, Listed, Touched};
-use adapters::github::pull_request::{Observed, Pull, Repository};
+use adapters::github::graphql::{self, Asked, Touched};
+use adapters::github::pull_request::Repository;
 use domain::base::BaseMove;
-use domain::ids::{InstallationId, PullRequestNumber, RepositoryId, RepositoryName, TaskId};
+use domain::ids::{InstallationId, RepositoryId, RepositoryName};
 use domain::item::Item;
-use domain::kid_tag::Tags;
-use domain::lifecycle::is_news;
-use domain::outcome::{Applied, Outcome, TaskOutcome};
-use domain::pull_request::{PullRequest, State};
-use domain::report::{Facts, Report};
 use domain::schedule::Schedule;
 use domain::sync::{InstallationSync, RepositorySync, Resume, Tip};
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
-use serde_json::Value;
 
 use crate::github::{self, Failure};
+use crate::lists::{Moves, READ_AT_ONCE, WRITES_AT_ONCE};
 use crate::run::{Patience, Run, add};
-use crate::{check, scan};
+use crate::{cards, lists, reads, scan};
 
 /// How often a repository is asked, and an installation's list read, seconds: less than a quarter of an hour by the minute that a schedule
 /// may come late, so that a push to a base is found within it; and half a minute off the minute, so that what is claimed together stays
@@ -44,9 +37,6 @@ const ALIASED: usize = 50;
 /// Bases of a repository whose tips are read in one turn; the others have theirs in the next ones.
 const TIPS: usize = 10;
 
-/// How many pull requests have their bases watched for pushes, in a repository: the names must fit into its item.
-const BASES: usize = 500;
-
 /// How far back the first resync goes for what is no longer open.
 const FIRST_RESYNC: SignedDuration = SignedDuration::from_hours(90 * 24);
 
@@ -54,27 +44,14 @@ const FIRST_RESYNC: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// stamped with the cursor's second is surely seen.
 const LISTS_LAG: SignedDuration = SignedDuration::from_secs(60);
 
-/// How often the cards of a quiet repository are compared with its pull requests, seconds.
-const COMPARED: i64 = 24 * 60 * 60;
-
-/// How many pull requests, the newest, whose tags lead nowhere have them looked up at each turn.
-const UNTIED: usize = 50;
-
 /// How many pull requests that can be read neither in a page nor alone are kept, and how often they are tried again, seconds.
 const MISSED: usize = 100;
+
 const MISSED_AGAIN: i64 = 60 * 60;
 
 /// The sizes of pages of an installation's list of repositories. Each is a multiple of the next, so that a smaller page begins wherever
 /// a larger one does.
 const LISTED: [usize; 4] = [100, 50, 25, 1];
-
-const WRITES_AT_ONCE: usize = 8;
-
-/// Repositories of one installation that are read back at the same time.
-const READ_AT_ONCE: usize = 4;
-
-/// Bases that merges without a tag moved, and the end of the last of them, epoch seconds.
-type Moves = BTreeMap<String, (i64, BaseMove)>;
 
 /// When what is claimed now has its next turn, epoch seconds.
 pub(crate) fn next_turn(started: Timestamp) -> i64 {
@@ -345,17 +322,17 @@ async fn own(
 ) -> Result<Touched, Failure> {
     let failure = match touched {
         Ok(touched) if touched.repository_id == sync.repository_id => return Ok(touched),
-        Ok(_) => check::not_this(&sync.repository),
+        Ok(_) => reads::not_this(&sync.repository),
         Err(Failure::Unavailable(_)) => {
             // GraphQL does not answer for it, and REST does: it may have been touched just now.
-            sync.repository = check::name_of(run, installation, sync.repository_id).await?;
+            sync.repository = reads::name_of(run, installation, sync.repository_id).await?;
             let (repository_id, repository) = (sync.repository_id, sync.repository.clone());
             return Ok(Touched { repository_id, repository, newest: Some(Timestamp::MAX), tips: Vec::new() });
         }
         Err(failure @ Failure::Gone(_)) => failure,
         Err(failure) => return Err(failure),
     };
-    sync.repository = check::new_name(run, installation, sync.repository_id, &sync.repository, failure).await?;
+    sync.repository = reads::new_name(run, installation, sync.repository_id, &sync.repository, failure).await?;
     let touched = touched_alone(run, installation, &sync.repository, &[]).await?;
     let mut touched = touched.map_err(|refused| Failure::of(&refused, run.now()))?;
     // Its tips are read with its next turn.
@@ -377,12 +354,12 @@ async fn at_a_turn(
     if !quiet {
         read_back(run, sync, touched.newest).await?;
     }
-    let compared = sync.compared_at.is_some_and(|at| run.now().as_second() < at + COMPARED);
+    let compared = sync.compared_at.is_some_and(|at| run.now().as_second() < at + cards::COMPARED);
     if (!quiet || !compared) && sync.resume.is_none() {
-        compare_cards(run, sync, !compared).await?;
+        cards::compare(run, sync, !compared).await?;
         return meet_bases(run, sync).await;
     }
-    look_up_tags(run, sync).await
+    cards::look_up_tags(run, sync).await
 }
 
 /// Reads the tips of bases that are new to a repository, so that the next push to one of them is seen at the next turn.
@@ -397,27 +374,6 @@ async fn meet_bases(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Fail
         // What is wrong with it is met at its next turn.
         _ => Ok(()),
     }
-}
-
-/// Looks the tags up that led nowhere: in a quiet repository nothing else tells of a task that was made or became findable since.
-async fn look_up_tags(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Failure> {
-    for number in sync.untied.clone() {
-        match run.apply(Report::compare(sync.repository_id, number)).await {
-            Ok(applied) if leads_nowhere(&applied) => {}
-            Err(failure) if failure.is_wide() => return Err(failure),
-            _ => drop(sync.untied.remove(&number)),
-        }
-    }
-    Ok(())
-}
-
-/// Whether a tag of a pull request that may still be linked or move a card names no task that can be had.
-fn leads_nowhere(applied: &Applied) -> bool {
-    let may_follow = |row: &PullRequest| row.snapshot.state == State::Open || row.schedule.is_due();
-    let nowhere = |task: &TaskOutcome| {
-        matches!(task.outcome, Outcome::NoTask | Outcome::Ambiguous | Outcome::OtherRepository | Outcome::Unreadable)
-    };
-    applied.pull_request.as_ref().is_some_and(may_follow) && applied.tasks.iter().any(nowhere)
 }
 
 /// Marks the bases as moved whose tips are not where they were.
@@ -457,7 +413,7 @@ async fn read_back(run: &Run<'_>, sync: &mut RepositorySync, newest: Option<Time
     let mut moves = Moves::new();
     let read = pages(run, sync, &mut at, &mut moves).await;
     // Before the cursor: what it passes is not looked at again.
-    let moved = move_bases(run, moves).await;
+    let moved = lists::move_bases(run, moves).await;
     match (read, moved) {
         (Ok(true), Ok(())) => {
             sync.cursor = Some(sync.cursor.map_or(at.until, |cursor| cursor.max(at.until)));
@@ -483,14 +439,15 @@ async fn pages(run: &Run<'_>, sync: &mut RepositorySync, at: &mut Resume, moves:
         if !run.has_time() {
             return Ok(false);
         }
-        let (listed, next) = page(run, sync.installation_id, sync.repository_id, &sync.repository, at, back_to).await?;
-        let (observed, missing) = seen(run, sync, listed).await?;
+        let (listed, next) =
+            lists::page(run, sync.installation_id, sync.repository_id, &sync.repository, at, back_to).await?;
+        let (observed, missing) = lists::seen(run, sync, listed).await?;
         nameless = nameless.or(missing);
         add(&run.tally.checked, observed.len());
         // The cursor's own second is read again: its list may have been cut within that second.
         let passed = !at.open && observed.last().is_some_and(|last| last.facts.snapshot.updated_at < back_to);
         let wanted = observed.into_iter().filter(|seen| at.open || seen.facts.snapshot.updated_at >= back_to);
-        apply(run, sync, wanted.collect(), moves).await?;
+        lists::apply(run, sync, wanted.collect(), moves).await?;
         // More than are kept: nothing may count as read then.
         if sync.missed.len() > MISSED {
             return Err(Failure::Refused(format!("more than {MISSED} pull requests can be read in no way")));
@@ -509,144 +466,6 @@ async fn pages(run: &Run<'_>, sync: &mut RepositorySync, at: &mut Resume, moves:
     Err(failure)
 }
 
-/// A page, and what comes after it.
-type Page = (Vec<Listed>, Option<String>);
-
-/// One page, asked for with less in it where GitHub cannot answer it. Where it cannot answer the least either, or names not even what it
-/// hides, the list begins again in REST, which costs GitHub less and hides less.
-async fn page(
-    run: &Run<'_>,
-    installation: Option<InstallationId>,
-    id: RepositoryId,
-    repository: &RepositoryName,
-    at: &mut Resume,
-    back_to: Timestamp,
-) -> Result<Page, Failure> {
-    let mut shrunk = 0;
-    loop {
-        if at.rest {
-            return page_of_rest(run, installation, id, repository, at, back_to).await;
-        }
-        let size = run.app.pages.size(id);
-        let query = graphql::by_update(repository, at.open, size, at.after.as_deref());
-        let answer = run.ask_with(Patience::None, installation, &query).await;
-        let page =
-            answer.and_then(|answer| answer.page(installation).map_err(|refused| Failure::of(&refused, run.now())));
-        match page {
-            Ok(page) if page.repository_id != id => return Err(check::not_this(repository)),
-            Ok(page) if !page.is_too_large() && !page.has_nameless() => {
-                add(&run.tally.pages_shrunk, shrunk);
-                return Ok((page.listed, page.next));
-            }
-            Err(failure) if !matches!(failure, Failure::Unavailable(_)) => return Err(failure),
-            _ if run.app.pages.shrink(id, size) => shrunk += 1,
-            least => {
-                let in_rest = Resume { rest: true, after: None, ..at.clone() };
-                match (page_of_rest(run, installation, id, repository, &in_rest, back_to).await, least) {
-                    (Ok(page), _) => {
-                        add(&run.tally.pages_shrunk, shrunk + 1);
-                        *at = in_rest;
-                        return Ok(page);
-                    }
-                    (Err(_), Ok(page)) => return Ok((page.listed, page.next)),
-                    // It is not about the size: what was read so far counts, and the list goes on from there.
-                    (Err(failure), Err(_)) => return Err(failure),
-                }
-            }
-        }
-    }
-}
-
-/// A page of REST's list. It does not tell which title was merged, so what was merged since `back_to` is read alone.
-async fn page_of_rest(
-    run: &Run<'_>,
-    installation: Option<InstallationId>,
-    id: RepositoryId,
-    repository: &RepositoryName,
-    at: &Resume,
-    back_to: Timestamp,
-) -> Result<Page, Failure> {
-    let first = || github::first_page_of_pulls(repository, at.open);
-    let answer = run.ask(installation, &github::pulls(&at.after.clone().unwrap_or_else(first))).await?;
-    let listed: Vec<_> = answer.body.iter().map(|pull| listed_by_rest(pull, installation, back_to)).collect();
-    let another = |listed: &Listed| matches!(listed, Listed::Seen(seen) if seen.facts.snapshot.repository_id != id);
-    if listed.iter().any(another) {
-        return Err(check::not_this(repository));
-    }
-    Ok((listed, answer.next))
-}
-
-fn listed_by_rest(pull: &Value, installation: Option<InstallationId>, back_to: Timestamp) -> Listed {
-    let alone = |why: &str| Listed::Missing {
-        number: PullRequestNumber::deserialize(&pull["number"]).ok(),
-        error: Error::Unexpected(why.into()),
-    };
-    let Ok(read) = Pull::deserialize(pull) else { return alone("a pull request of another shape than documented") };
-    let seen = read.observed(installation);
-    let about = &seen.facts.snapshot;
-    if about.state == State::Merged && about.updated_at >= back_to {
-        alone("a list does not tell which title was merged")
-    } else {
-        Listed::Seen(Box::new(seen))
-    }
-}
-
-/// What a page shows, and what it does not show read alone. What cannot be read alone either is kept for later turns.
-///
-/// With it comes what is wrong with one that has not even a number: nothing may count as read to its end then.
-async fn seen(
-    run: &Run<'_>,
-    sync: &mut RepositorySync,
-    listed: Vec<Listed>,
-) -> Result<(Vec<Observed>, Option<Failure>), Failure> {
-    let mut observed = Vec::with_capacity(listed.len());
-    let (mut nameless, mut numbers) = (None, Vec::new());
-    for listed in listed {
-        match listed {
-            Listed::Seen(seen) => observed.push(*seen),
-            Listed::Missing { number: Some(number), .. } => numbers.push(number),
-            Listed::Missing { number: None, error } => {
-                // Of the repository, and not of all that is asked: one that is gone would take it off the work list.
-                nameless = Some(Failure::Refused(Failure::of(&error, run.now()).said().to_owned()));
-            }
-        }
-    }
-    observed.extend(alone(run, sync, numbers).await?);
-    observed.sort_by_key(|seen| Reverse(seen.facts.snapshot.updated_at));
-    Ok((observed, nameless))
-}
-
-/// Reads each alone. Those that cannot be read so either are kept for later.
-async fn alone(
-    run: &Run<'_>,
-    sync: &mut RepositorySync,
-    numbers: impl IntoIterator<Item = PullRequestNumber>,
-) -> Result<Vec<Observed>, Failure> {
-    let (installation, repository) = (sync.installation_id, sync.repository.clone());
-    let reads = numbers.into_iter().map(|number| {
-        let repository = &repository;
-        async move { (number, check::read_one(run, installation, repository, number).await) }
-    });
-    let answers: Vec<_> = stream::iter(reads).buffer_unordered(READ_AT_ONCE).collect().await;
-    let mut observed = Vec::new();
-    for (number, answer) in answers {
-        match answer {
-            Ok(seen) if seen.facts.snapshot.repository_id == sync.repository_id => {
-                // That it was merged counts now, and which title was to be asked for again.
-                if seen.facts.snapshot.state == State::Merged && seen.facts.title_at_merge().is_none() {
-                    sync.missed.insert(number);
-                } else {
-                    sync.missed.remove(&number);
-                }
-                observed.push(seen);
-            }
-            Err(failure) if failure.is_wide() => return Err(failure),
-            _ => drop(sync.missed.insert(number)),
-        }
-    }
-    Ok(observed)
-}
-
 async fn read_missed(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Failure> {
     let tried = sync.missed_at.is_some_and(|at| run.now().as_second() < at + MISSED_AGAIN);
     if sync.missed.is_empty() || tried {
@@ -654,155 +473,8 @@ async fn read_missed(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Fai
     }
     sync.missed_at = Some(run.now().as_second());
     let numbers = sync.missed.clone();
-    let observed = alone(run, sync, numbers).await?;
+    let observed = lists::alone(run, sync, numbers).await?;
     let mut moves = Moves::new();
-    apply(run, sync, observed, &mut moves).await?;
-    move_bases(run, moves).await
-}
-
-/// Reads the open pull requests of a repository and takes in what is news of them. Gives those whose titles name one of the tasks.
-pub(crate) async fn read_open(
-    run: &Run<'_>,
-    installation: Option<InstallationId>,
-    id: RepositoryId,
-    repository: &RepositoryName,
-    tasks: &[TaskId],
-) -> Result<Vec<Facts>, Failure> {
-    let names_one = |facts: &&Facts| {
-        let tags = Tags::of(&facts.snapshot.title);
-        tasks.iter().any(|task| tags.name(task))
-    };
-    let mut named = Vec::new();
-    let mut at = Resume { open: true, rest: false, after: None, until: run.started() };
-    let mut sync = RepositorySync::new(id, repository.clone(), installation);
-    loop {
-        if !run.has_time() {
-            return Err(Failure::OutOfTime);
-        }
-        let (listed, next) = page(run, installation, id, repository, &mut at, Timestamp::MIN).await?;
-        let (observed, nameless) = seen(run, &mut sync, listed).await?;
-        named.extend(observed.iter().map(|seen| &seen.facts).filter(names_one).cloned());
-        apply(run, &mut sync, observed, &mut Moves::new()).await?;
-        if nameless.is_some() || !sync.missed.is_empty() {
-            return Err(Failure::Refused("an open pull request of the repository can be read in no way".to_owned()));
-        }
-        at.after = next;
-        if at.after.is_none() {
-            return Ok(named);
-        }
-    }
-}
-
-/// Lets what was seen count. What cannot be written is kept for later, and stops nothing else.
-async fn apply(
-    run: &Run<'_>,
-    sync: &mut RepositorySync,
-    seen: Vec<Observed>,
-    moves: &mut Moves,
-) -> Result<(), Failure> {
-    let id = sync.repository_id;
-    let numbers: Vec<_> = seen.iter().map(|seen| seen.facts.snapshot.number).collect();
-    let stored = run.app.board.pull_requests(id, &numbers).await.map_err(|error| run.table_failed(error))?;
-    let (mut news, mut forgotten) = (Vec::new(), Vec::new());
-    for Observed { facts, .. } in seen {
-        let about = &facts.snapshot;
-        let counts = facts.title_at_merge().unwrap_or(&about.title);
-        match stored.get(&about.number) {
-            Some(known) if is_news(known, &facts) => news.push(facts),
-            // It had left the work list without an answer, and is listed again.
-            Some(known) if is_forgotten(known) => forgotten.push(Item::PullRequest(Box::new(known.clone()))),
-            Some(_) => {}
-            None if !Tags::of(counts).named.is_empty() => news.push(facts),
-            None if about.state == State::Merged => {
-                let ended = about.merged_at().unwrap_or_default();
-                let (last, moved) = moves
-                    .entry(about.base.clone())
-                    .or_insert_with(|| (ended, no_moves(BaseMove::by(about, run.now()))));
-                *last = ended.max(*last);
-                moved.moves += 1;
-            }
-            None => {}
-        }
-    }
-    for item in forgotten {
-        run.write_schedule(&item, &Schedule::at_once(run.now())).await;
-    }
-    // A merge of the same page may move a card that is under a newer pull request only once that one is linked.
-    let (open, others): (Vec<_>, Vec<_>) = news.into_iter().partition(|facts| facts.snapshot.state == State::Open);
-    for news in [open, others] {
-        let applied = stream::iter(news).map(|facts| async move {
-            let number = facts.snapshot.number;
-            (number, run.apply(Report::facts(facts)).await.map(drop))
-        });
-        for (number, applied) in applied.buffer_unordered(WRITES_AT_ONCE).collect::<Vec<_>>().await {
-            match applied {
-                Err(failure) if failure.is_wide() => return Err(failure),
-                Err(_) => drop(sync.missed.insert(number)),
-                Ok(()) => {}
-            }
-        }
-    }
-    Ok(())
-}
-
-fn is_forgotten(known: &PullRequest) -> bool {
-    let open = known.snapshot.state == State::Open;
-    let unanswered = open && !known.task_ids.is_empty() && known.asks_about_a_new_head();
-    let unpermitted = open && known.awaits_permission();
-    (unanswered || unpermitted || known.title_unconfirmed) && !known.schedule.is_due()
-}
-
-fn no_moves(base: BaseMove) -> BaseMove {
-    BaseMove { moves: 0, ..base }
-}
-
-async fn move_bases(run: &Run<'_>, moves: Moves) -> Result<(), Failure> {
-    for (ended, base_move) in moves.into_values() {
-        run.app.board.move_base(&base_move, ended).await.map_err(|error| run.table_failed(error))?;
-    }
-    Ok(())
-}
-
-/// Every pull request that is stored of a repository.
-pub(crate) async fn stored(run: &Run<'_>, repository: RepositoryId) -> Result<Vec<PullRequest>, Failure> {
-    let mut rows = Vec::new();
-    let mut after = None;
-    loop {
-        let (page, next) = run.app.board.stored_in(repository, after).await.map_err(|error| run.table_failed(error))?;
-        rows.extend(page);
-        after = next;
-        if after.is_none() {
-            return Ok(rows);
-        }
-    }
-}
-
-/// Compares the cards of a repository with its pull requests, and learns which bases its open linked ones have.
-///
-/// `claims`: also what the cards say of others, which nothing but a hand or another writer can have put there.
-async fn compare_cards(run: &Run<'_>, sync: &mut RepositorySync, claims: bool) -> Result<(), Failure> {
-    let rows = stored(run, sync.repository_id).await?;
-    // Also of those whose tag leads nowhere yet: it may be linked before the next comparison.
-    let open =
-        |row: &&PullRequest| row.snapshot.state == State::Open && !Tags::of(&row.snapshot.title).named.is_empty();
-    let bases: BTreeSet<_> = rows.iter().filter(open).map(|row| row.snapshot.base.clone()).take(BASES).collect();
-    sync.bases.retain(|base, _| bases.contains(base));
-    for base in bases {
-        sync.bases.entry(base).or_default();
-    }
-    let compared = rows
-        .into_iter()
-        .map(|row| async move { run.apply(Report::compare(row.snapshot.repository_id, row.snapshot.number)).await });
-    let compared: Vec<_> = stream::iter(compared).buffer_unordered(WRITES_AT_ONCE).collect().await;
-    let compared = compared.into_iter().filter(|compared| compared.as_ref().err().is_none_or(Failure::is_wide));
-    let compared = compared.collect::<Result<Vec<_>, _>>()?;
-    let number = |applied: &Applied| applied.pull_request.as_ref().map(|row| row.snapshot.number);
-    let untied = compared.iter().filter(|applied| leads_nowhere(applied)).filter_map(number);
-    sync.untied = untied.collect::<BTreeSet<_>>().into_iter().rev().take(UNTIED).collect();
-    if claims {
-        let rows = compared.iter().filter_map(|applied| applied.pull_request.as_ref());
-        scan::heal(run, rows.flat_map(|row| row.task_ids.clone())).await?;
-    }
-    sync.compared_at = Some(run.now().as_second());
-    Ok(())
+    lists::apply(run, sync, observed, &mut moves).await?;
+    lists::move_bases(run, moves).await
 }

@@ -16,7 +16,7 @@ use domain::task::Task;
 
 use crate::github::Failure;
 use crate::run::Run;
-use crate::{Standing, check};
+use crate::{Standing, reads};
 
 /// How often the tasks are scanned, seconds.
 const PERIOD: i64 = 24 * 60 * 60;
@@ -113,10 +113,10 @@ async fn ask(run: &Run<'_>, task: &Task, repository: RepositoryId, number: PullR
     let Some(sync) = syncs.into_iter().next().filter(|sync| served.serves(sync.installation_id)) else {
         return Err(Failure::Gone(format!("{} is not served", ItemKey::repository(repository).partition)));
     };
-    let report = match check::one_of(run, sync.installation_id, repository, &sync.repository, number).await {
+    let report = match reads::one_of(run, sync.installation_id, repository, &sync.repository, number).await {
         Ok(seen) => Report::facts(seen.facts),
         // The repository is there and has none under this number: the next that is heard of one would link it again.
-        Err(Failure::Gone(_)) if check::name_of(run, sync.installation_id, repository).await.is_ok() => {
+        Err(Failure::Gone(_)) if reads::name_of(run, sync.installation_id, repository).await.is_ok() => {
             Report::missing(repository, number)
         }
         Err(failure) => return Err(failure),

@@ -506,40 +506,6 @@ async fn an_installation_that_is_not_served_moves_nothing_and_is_resynced_once_i
 }
 
 #[tokio::test]
-async fn a_card_that_was_planted_wrong_is_right_after_a_resync_and_an_orphan_after_the_scan() {
-    let mut world = World::new().await;
-    let number = linked(&mut world, "aaaaaaa1", "a.rs").await;
-    world.stream().await;
-    a_turn(&mut world).await;
-    let right = world.read("aaaaaaa1");
-    let mut wrong = right.clone();
-    wrong["has_merge_conflict"] = json!(true);
-    wrong["pull_requests"] = json!({});
-    wrong.as_object_mut().unwrap().remove("pull_request");
-    world.dynamodb.put("Tasks", &wrong);
-    world.reconcile(json!({"resync": REPOSITORY})).await;
-    let healed = world.read("aaaaaaa1");
-    for name in ["pull_requests", "pull_request", "has_merge_conflict"] {
-        assert_eq!(healed[name], right[name], "{name}");
-    }
-    // Nothing but itself leads to this one.
-    world.task("bbbbbbb2", "pr_submitted");
-    let mut orphan = world.read("bbbbbbb2");
-    for name in ["pull_requests", "pull_request", "has_merge_conflict"] {
-        orphan[name] = right[name].clone();
-    }
-    world.dynamodb.put("Tasks", &orphan);
-    world.pass(24 * 60 * 60 + 1);
-    world.due().await;
-    world.pass(20);
-    world.due().await;
-    let healed = world.read("bbbbbbb2");
-    assert_eq!(healed["pull_requests"], json!({}), "{healed:#}");
-    assert!(healed.get("has_merge_conflict").is_none());
-    assert_eq!(world.read("aaaaaaa1")["pull_request"], json!(format!("{}#{number}", world.repository_id)));
-}
-
-#[tokio::test]
 async fn one_that_has_not_even_a_number_lets_no_old_merge_count_and_no_cursor_pass() {
     let mut world = World::new().await;
     world.task("aaaaaaa1", "in_progress");
@@ -575,44 +541,6 @@ async fn one_that_has_not_even_a_number_lets_no_old_merge_count_and_no_cursor_pa
     let links = card["pull_requests"].as_object().unwrap();
     assert!(links.keys().any(|key| key.ends_with(&format!("#{}", lost.number()))), "{card:#}");
     assert_eq!(card["status"], "pr_submitted");
-}
-
-#[tokio::test]
-async fn a_task_that_is_made_late_in_a_quiet_repository_is_linked_at_the_next_turn() {
-    let mut world = World::new().await;
-    let opened = world.open("Work [kid: #aaaaaaa1]", "a.rs");
-    world.deliver(&opened).await;
-    world.stream().await;
-    a_turn(&mut world).await;
-    a_turn(&mut world).await;
-    world.task("aaaaaaa1", "pr_submitted");
-    a_turn(&mut world).await;
-    assert!(!world.read("aaaaaaa1")["pull_requests"].as_object().unwrap().is_empty());
-    world.once_more().await;
-    // Its base is known by then.
-    world.github.push_to_branch(REPOSITORY, "main", &["a.rs"]);
-    a_turn(&mut world).await;
-    assert_eq!(conflict(&world, "aaaaaaa1"), json!(true));
-}
-
-#[tokio::test]
-async fn a_pull_request_that_there_is_not_is_taken_off_a_card_by_the_resync_that_is_asked_for() {
-    let mut world = World::new().await;
-    linked(&mut world, "aaaaaaa1", "a.rs").await;
-    world.stream().await;
-    a_turn(&mut world).await;
-    let right = world.read("aaaaaaa1");
-    let mut wrong = right.clone();
-    let planted = format!("{}#4711", world.repository_id);
-    let invented = json!({"state": "open", "url": "https://github.com/acme/widgets/pull/4711", "created_at": "2030-01-01T00:00:00Z"});
-    wrong["pull_requests"][&planted] = invented;
-    wrong["pull_request"] = json!(planted);
-    world.dynamodb.put("Tasks", &wrong);
-    world.reconcile(json!({"resync": REPOSITORY})).await;
-    let healed = world.read("aaaaaaa1");
-    for name in ["pull_requests", "pull_request"] {
-        assert_eq!(healed[name], right[name], "{name}");
-    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod conflicts;
 mod faults;
+mod heal;
 mod histories;
 mod interruptions;
 mod lists;

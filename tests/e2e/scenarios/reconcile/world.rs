@@ -236,7 +236,18 @@ fn app(Services { github, dynamodb, .. }: &Services, lambda: &str) -> App {
         github_api_url: github.url(),
     };
     let lambda = aws_sdk_lambda::Client::new(&sdk_config(lambda, RECONCILE));
-    App::with_clients(config, dynamodb.sdk(RECONCILE), lambda, Pace::immediate())
+    App::with_clients(config, dynamodb.sdk(RECONCILE), lambda, at_once(Pace::default()))
+}
+
+/// As many tries, and no waiting between them.
+fn at_once(pace: Pace) -> Pace {
+    let now = |times: Vec<Duration>| vec![Duration::ZERO; times.len()];
+    Pace {
+        stream: now(pace.stream),
+        others: now(pace.others),
+        fresh_token: now(pace.fresh_token),
+        retries: now(pace.retries),
+    }
 }
 
 async fn serve(function: Arc<TokenFunction>) -> (String, JoinHandle<()>) {

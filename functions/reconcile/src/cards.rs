@@ -1,0 +1,122 @@
+//! The cards of a repository, held against its stored pull requests.
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+
+use domain::ids::{PullRequestNumber, RepositoryId, TaskId};
+use domain::kid_tag::Tags;
+use domain::lifecycle::AWAIT_TASK;
+use domain::outcome::{Applied, Change, Outcome, TaskOutcome};
+use domain::pull_request::{PullRequest, State};
+use domain::report::Report;
+use domain::sync::RepositorySync;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+
+use crate::github::Failure;
+use crate::lists::WRITES_AT_ONCE;
+use crate::run::Run;
+use crate::scan;
+
+/// How many pull requests have their bases watched for pushes, in a repository: the names must fit into its item.
+const BASES: usize = 500;
+
+/// How often the cards of a quiet repository are compared with its pull requests, seconds.
+pub(crate) const COMPARED: i64 = 24 * 60 * 60;
+
+/// How many pull requests, the newest, whose tags lead nowhere have them looked up at each turn.
+const UNTIED: usize = 200;
+
+/// Looks the tags up that led nowhere: in a quiet repository nothing else tells of a task that was made or became findable since.
+pub(crate) async fn look_up_tags(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Failure> {
+    for number in sync.untied.clone() {
+        match compare_one(run, sync.repository_id, number).await {
+            Ok(applied) if leads_nowhere(&applied, run.now()) => {}
+            Err(failure) if failure.is_wide() => return Err(failure),
+            _ => drop(sync.untied.remove(&number)),
+        }
+    }
+    Ok(())
+}
+
+/// Whether a tag of a pull request that may still be linked or move a card names no task that can be found.
+fn leads_nowhere(applied: &Applied, now: Timestamp) -> bool {
+    let may_follow = |row: &PullRequest| row.snapshot.ended_at.is_none_or(|at| now.as_second() < at + AWAIT_TASK);
+    let nowhere = |task: &TaskOutcome| {
+        matches!(task.outcome, Outcome::NoTask | Outcome::Ambiguous | Outcome::OtherRepository | Outcome::Unreadable)
+    };
+    applied.pull_request.as_ref().is_some_and(may_follow) && applied.tasks.iter().any(nowhere)
+}
+
+/// Every pull request that is stored of a repository, page by page: what one of them takes may be as much as an invocation's whole memory
+/// where all are held at once.
+pub(crate) fn stored<'a>(
+    run: &'a Run<'_>,
+    repository: RepositoryId,
+) -> impl Stream<Item = Result<Vec<PullRequest>, Failure>> + 'a {
+    stream::try_unfold(Some(None), move |page: Option<Option<_>>| async move {
+        let Some(after) = page else { return Ok(None) };
+        let read = run.app.board.stored_in(repository, after).await;
+        let (rows, next) = read.map_err(|error| run.table_failed(error))?;
+        Ok(Some((rows, next.map(Some))))
+    })
+}
+
+/// Compares the cards of a repository with its pull requests, and learns which bases its open linked ones have.
+///
+/// `claims`: also what the cards say of others, which nothing but a hand or another writer can have put there.
+pub(crate) async fn compare(run: &Run<'_>, sync: &mut RepositorySync, claims: bool) -> Result<(), Failure> {
+    let (mut bases, mut untied) = (BTreeSet::new(), BTreeSet::new());
+    let mut pages = pin!(stored(run, sync.repository_id));
+    while let Some(rows) = pages.try_next().await? {
+        // Also of those whose tag leads nowhere yet: it may be linked before the next comparison.
+        let open =
+            |row: &&PullRequest| row.snapshot.state == State::Open && !Tags::of(&row.snapshot.title).named.is_empty();
+        bases.extend(rows.iter().filter(open).map(|row| row.snapshot.base.clone()));
+        let tasks = compare_page(run, rows, &mut untied).await?;
+        if claims {
+            scan::heal(run, tasks).await?;
+        }
+    }
+    let bases: BTreeSet<_> = bases.into_iter().take(BASES).collect();
+    sync.bases.retain(|base, _| bases.contains(base));
+    for base in bases {
+        sync.bases.entry(base).or_default();
+    }
+    sync.untied = untied.into_iter().rev().take(UNTIED).collect();
+    sync.compared_at = Some(run.now().as_second());
+    Ok(())
+}
+
+/// Compares the cards of these pull requests, and adds to `untied` those whose tags lead nowhere. Gives the tasks that they are linked to.
+async fn compare_page(
+    run: &Run<'_>,
+    rows: Vec<PullRequest>,
+    untied: &mut BTreeSet<PullRequestNumber>,
+) -> Result<BTreeSet<TaskId>, Failure> {
+    let compared = rows.into_iter().map(|row| compare_one(run, row.snapshot.repository_id, row.snapshot.number));
+    let mut compared = stream::iter(compared).buffer_unordered(WRITES_AT_ONCE);
+    let mut tasks = BTreeSet::new();
+    while let Some(compared) = compared.next().await {
+        match compared {
+            Ok(applied) => {
+                let nowhere = leads_nowhere(&applied, run.now());
+                let Some(row) = applied.pull_request else { continue };
+                untied.extend(nowhere.then_some(row.snapshot.number));
+                tasks.extend(row.task_ids);
+            }
+            Err(failure) if failure.is_wide() => return Err(failure),
+            // One that cannot be written stops no other.
+            Err(_) => {}
+        }
+    }
+    Ok(tasks)
+}
+
+/// Compares the cards of one pull request, and once more where one had been bound to another repository by a hand: it is free now.
+async fn compare_one(run: &Run<'_>, repository: RepositoryId, number: PullRequestNumber) -> Result<Applied, Failure> {
+    let compare = async || run.apply(Report::compare(repository, number)).await;
+    let applied = compare().await?;
+    let freed = |change: &Change| change.before.repository_id.is_some() && change.after.repository_id.is_none();
+    if applied.changes.iter().any(freed) { compare().await } else { Ok(applied) }
+}

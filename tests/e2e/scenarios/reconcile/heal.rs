@@ -1,0 +1,174 @@
+//! Cards heal: whatever a hand or another writer put there, a resync that is asked for or the daily scan makes right.
+
+use domain::served::Served;
+use fake_github::{NewPullRequest, Selection};
+use serde_json::{Value, json};
+
+use super::World;
+use super::faults::{a_turn, conflict, linked};
+use super::world::REPOSITORY;
+
+#[tokio::test]
+async fn a_card_that_was_planted_wrong_is_right_after_a_resync_and_an_orphan_after_the_scan() {
+    let mut world = World::new().await;
+    let number = linked(&mut world, "aaaaaaa1", "a.rs").await;
+    world.stream().await;
+    a_turn(&mut world).await;
+    let right = world.read("aaaaaaa1");
+    let mut wrong = right.clone();
+    wrong["has_merge_conflict"] = json!(true);
+    wrong["pull_requests"] = json!({});
+    wrong.as_object_mut().unwrap().remove("pull_request");
+    world.dynamodb.put("Tasks", &wrong);
+    world.reconcile(json!({"resync": REPOSITORY})).await;
+    let healed = world.read("aaaaaaa1");
+    for name in ["pull_requests", "pull_request", "has_merge_conflict"] {
+        assert_eq!(healed[name], right[name], "{name}");
+    }
+    // Nothing but itself leads to this one.
+    world.task("bbbbbbb2", "pr_submitted");
+    let mut orphan = world.read("bbbbbbb2");
+    for name in ["pull_requests", "pull_request", "has_merge_conflict"] {
+        orphan[name] = right[name].clone();
+    }
+    world.dynamodb.put("Tasks", &orphan);
+    world.pass(24 * 60 * 60 + 1);
+    world.due().await;
+    world.pass(20);
+    world.due().await;
+    let healed = world.read("bbbbbbb2");
+    assert_eq!(healed["pull_requests"], json!({}), "{healed:#}");
+    assert!(healed.get("has_merge_conflict").is_none());
+    assert_eq!(world.read("aaaaaaa1")["pull_request"], json!(format!("{}#{number}", world.repository_id)));
+}
+
+#[tokio::test]
+async fn a_card_heals_whatever_shape_was_planted_and_its_merge_moves_it() {
+    let mut world = World::new().await;
+    let number = linked(&mut world, "aaaaaaa1", "a.rs").await;
+    world.stream().await;
+    a_turn(&mut world).await;
+    let right = world.read("aaaaaaa1");
+    let (key, linked) = right["pull_requests"].as_object().unwrap().iter().next().unwrap();
+    let with = |other: &str, value: Value| json!({"pull_requests": {key: linked, other: value}});
+    let planted = [
+        json!({"has_merge_conflict": "yes"}),
+        json!({"has_merge_conflict": null, "conflict_caused_by": true}),
+        json!({"conflict_checked_at": "now"}),
+        json!({"pull_request": 7, "bound_name": []}),
+        json!({"pull_requests": "none"}),
+        json!({"pull_requests": [key]}),
+        json!({"pull_requests": {key: {"state": "draft"}}}),
+        with("424242#1", linked.clone()),
+        with(&format!("0{key}"), linked.clone()),
+        with(&format!("{}#4711", world.repository_id), json!("open")),
+        json!({"repository_id": 424_242}),
+        json!({"repository_id": "424242"}),
+        json!({"title": 7, "history": {"long": "ago"}}),
+    ];
+    for planted in &planted {
+        for by_scan in [false, true] {
+            world.change_task("aaaaaaa1", planted);
+            if by_scan {
+                world.pass(24 * 60 * 60 + 1);
+                world.due().await;
+                world.pass(20);
+                world.due().await;
+            } else {
+                world.reconcile(json!({"resync": REPOSITORY})).await;
+            }
+            let (healed, row) = (world.read("aaaaaaa1"), world.item(number));
+            for name in ["pull_request", "has_merge_conflict", "conflict_caused_by", "repository_id"] {
+                assert_eq!(healed.get(name), right.get(name), "{planted}, by the scan: {by_scan}, {name}");
+            }
+            let mut linked = linked.clone();
+            linked["checked_at"] = row["checked_at"].clone();
+            assert_eq!(healed["pull_requests"], json!({key: linked}), "{planted}, by the scan: {by_scan}");
+            assert_eq!(healed["conflict_checked_at"], row["checked_at"], "{planted}, by the scan: {by_scan}");
+        }
+    }
+    for planted in planted {
+        world.change_task("aaaaaaa1", &planted);
+    }
+    world.pass(5);
+    let merged = world.hub().merge(REPOSITORY, number);
+    world.deliver(&merged).await;
+    world.stream().await;
+    assert_eq!(world.read("aaaaaaa1")["status"], "done");
+}
+
+#[tokio::test]
+async fn a_pull_request_that_there_is_not_is_taken_off_a_card_by_the_resync_that_is_asked_for() {
+    let mut world = World::new().await;
+    linked(&mut world, "aaaaaaa1", "a.rs").await;
+    world.stream().await;
+    a_turn(&mut world).await;
+    let right = world.read("aaaaaaa1");
+    let mut wrong = right.clone();
+    let planted = format!("{}#4711", world.repository_id);
+    let invented = json!({"state": "open", "url": "https://github.com/acme/widgets/pull/4711", "created_at": "2030-01-01T00:00:00Z"});
+    wrong["pull_requests"][&planted] = invented;
+    wrong["pull_request"] = json!(planted);
+    world.dynamodb.put("Tasks", &wrong);
+    world.reconcile(json!({"resync": REPOSITORY})).await;
+    let healed = world.read("aaaaaaa1");
+    for name in ["pull_requests", "pull_request"] {
+        assert_eq!(healed[name], right[name], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_is_made_late_in_a_quiet_repository_is_linked_at_the_next_turn() {
+    let mut world = World::new().await;
+    let opened = world.open("Work [kid: #aaaaaaa1]", "a.rs");
+    world.deliver(&opened).await;
+    world.stream().await;
+    a_turn(&mut world).await;
+    a_turn(&mut world).await;
+    world.task("aaaaaaa1", "pr_submitted");
+    a_turn(&mut world).await;
+    assert!(!world.read("aaaaaaa1")["pull_requests"].as_object().unwrap().is_empty());
+    world.once_more().await;
+    // Its base is known by then.
+    world.github.push_to_branch(REPOSITORY, "main", &["a.rs"]);
+    a_turn(&mut world).await;
+    assert_eq!(conflict(&world, "aaaaaaa1"), json!(true));
+}
+
+#[tokio::test]
+async fn a_task_that_is_made_some_minutes_after_the_merge_is_done_at_the_next_turn() {
+    let mut world = World::new().await;
+    let opened = world.open("Work [kid: #aaaaaaa1]", "a.rs");
+    world.deliver(&opened).await;
+    let merged = world.hub().merge(REPOSITORY, opened.number());
+    world.deliver(&merged).await;
+    world.stream().await;
+    a_turn(&mut world).await;
+    world.once_more().await;
+    a_turn(&mut world).await;
+    world.task("aaaaaaa1", "pr_submitted");
+    a_turn(&mut world).await;
+    assert_eq!(world.read("aaaaaaa1")["status"], "done");
+}
+
+#[tokio::test]
+async fn where_nothing_says_who_is_served_only_the_apps_own_installation_is() {
+    let mut world = World::new().await;
+    world.github.create_repository("globex/app", true);
+    world.github.install("globex", Selection::All);
+    world.task("aaaaaaa1", "pr_submitted");
+    let own = linked(&mut world, "bbbbbbb2", "a.rs").await;
+    let opened = world.hub().open_pull_request("globex/app", NewPullRequest::titled("Work [kid: #aaaaaaa1]"));
+    world.deliver(&opened).await;
+    world.hub().merge("globex/app", opened.number());
+    world.hub().merge(REPOSITORY, own);
+    a_turn(&mut world).await;
+    a_turn(&mut world).await;
+    assert_eq!(world.read("bbbbbbb2")["status"], "done");
+    assert_eq!(world.read("aaaaaaa1")["status"], "pr_submitted");
+    world.board.serve(&Served::default()).await.unwrap();
+    for _ in 0..4 {
+        a_turn(&mut world).await;
+    }
+    assert_eq!(world.read("aaaaaaa1")["status"], "done");
+}
