@@ -3,8 +3,8 @@
 //! - `world` is GitHub, `machine` the protocol as an automaton, `system` the functions, the board and the tables, `truth` what a card has to be.
 //! - Reconcile's own steps (claim, read GitHub, report) are written down once more in `system`; everything that decides is `domain`'s.
 //! - A read is made in one of two places: with the write of its own function, or just before somebody else writes what it reads. Every other order of
-//!   reads leads to the same states, so none is lost by that. How many writes of others a function may then wait with what it has read is
-//!   a bound of the scope, `patience`.
+//!   reads leads to the same states, so none is lost by that. Whoever has read what was then overwritten decides right after that write, or, in a
+//!   scope of `patient` functions, at any time. Whoever decides so and loses is where it was, so what it read makes no other state.
 //! - A webhook that dies before its write is a delivery that never came, and one that dies after it is done; both are there anyway.
 //! - No time passes while a function runs: a lease is longer than a function lives.
 

@@ -34,8 +34,8 @@ pub(crate) struct Scope {
     pub(crate) cards: &'static [[Card; SIZE]],
     /// Whether a task may come after its tag was read.
     pub(crate) late_tasks: bool,
-    /// Over how many writes of others a function holds on to what it read.
-    pub(crate) patience: u8,
+    /// Whether a function holds on to what it read over any number of writes of others, and not over one alone.
+    pub(crate) patient: bool,
     /// How many functions run at once.
     pub(crate) functions: usize,
     pub(crate) budget: Budget,
@@ -57,7 +57,7 @@ pub(crate) fn scopes(events: u8) -> Vec<Scope> {
         ticks: &[TICK as u32],
         cards: &[[Card::Submitted, Card::None], [Card::InProgress, Card::None], [Card::Timeless, Card::None]],
         late_tasks: false,
-        patience: 1,
+        patient: false,
         functions: match events {
             0 | 1 => 3,
             2 => 2,
@@ -95,7 +95,7 @@ pub(crate) fn scopes(events: u8) -> Vec<Scope> {
     };
     let patient = Scope {
         name: "reads of any age",
-        patience: u8::MAX,
+        patient: true,
         functions: 2,
         budget: Budget { events: events.min(1), ..budget },
         ..one

@@ -111,8 +111,6 @@ struct Run {
     node: Option<u32>,
     /// What the reads that the protocol waits for have found so far.
     got: Vec<(Key, u32)>,
-    /// How many writes of others were made since the first of its reads that was made early.
-    age: Option<u8>,
 }
 
 /// What a function does, besides the protocol it is in.
@@ -328,31 +326,23 @@ impl System {
             return found;
         }
         let open = self.world(state.world).prs[pr].is_some_and(|pr| pr.state == Stage::Open);
-        let slot = state.runs.iter().position(|run| *run == 0).unwrap_or(0);
-        for mut next in self.meanwhile(state, &[Key::Row(pr as u8)], RUNS) {
-            if !self.has_room(&next) {
-                continue;
+        let mut begin = |system: &mut Self, action, fault: u8, unknown| {
+            let mut after = *state;
+            after.left.faults -= fault;
+            let Some(slot) = system.look(&mut after, pr, unknown) else { return };
+            let before = State { rows: state.rows, ..after };
+            if matches!(action, Action::DieLooking(_)) {
+                after.runs[slot] = 0;
             }
-            let mut told = next;
-            let slot = next.runs.iter().position(|run| *run == 0).unwrap_or(slot);
-            self.look(&mut told, pr, false);
-            self.noticed = self.noticed.take().or(self.grow_older(&mut told).err());
-            found.push((Action::Look { pr, unknown: false }, told, slot));
-            if next.left.faults == 0 {
-                continue;
-            }
-            next.left.faults -= 1;
+            let after = system.overwritten(&before, after, &[Key::Row(pr as u8)], slot);
+            found.extend(after.into_iter().map(|after| (action, after, slot)));
+        };
+        begin(self, Action::Look { pr, unknown: false }, 0, false);
+        if state.left.faults > 0 {
             if open {
-                let mut untold = next;
-                self.look(&mut untold, pr, true);
-                self.noticed = self.noticed.take().or(self.grow_older(&mut untold).err());
-                found.push((Action::Look { pr, unknown: true }, untold, slot));
+                begin(self, Action::Look { pr, unknown: true }, 1, true);
             }
-            let mut dies = next;
-            self.look(&mut dies, pr, false);
-            self.noticed = self.noticed.take().or(self.grow_older(&mut dies).err());
-            dies.runs[slot] = 0;
-            found.push((Action::DieLooking(pr), dies, slot));
+            begin(self, Action::DieLooking(pr), 1, false);
         }
         found
     }
@@ -394,12 +384,10 @@ impl System {
             }
             Action::Board(task, column) => {
                 let keys = [Key::Tag(task as u8), Key::Task(task as u8)];
-                for mut next in self.meanwhile(state, &keys, RUNS) {
-                    next.left.board -= 1;
-                    self.write_card(&mut next, task, column);
-                    let wrong = self.grow_older(&mut next).err();
-                    found.push(Successor { action, state: next, wrong });
-                }
+                next.left.board -= 1;
+                self.write_card(&mut next, task, column);
+                let after = self.overwritten(&State { left: next.left, ..*state }, next, &keys, RUNS);
+                found.extend(after.into_iter().map(|state| Successor { action, state, wrong: None }));
                 return;
             }
             _ => return,
@@ -449,15 +437,15 @@ impl System {
             }
         }
         for fate in fates {
-            for mut next in self.meanwhile(&ready, &keys, slot) {
-                next.left.faults -= u8::from(fate != Fate::Well);
-                let mut wrong = self.write(&mut next, slot, fate);
-                if !keys.is_empty() {
-                    wrong = wrong.and(self.grow_older(&mut next));
-                }
-                let wrong = wrong.err();
-                found.push(Successor { action, state: next, wrong });
+            let mut next = ready;
+            next.left.faults -= u8::from(fate != Fate::Well);
+            let before = next;
+            if let Err(wrong) = self.write(&mut next, slot, fate) {
+                found.push(Successor { action, state: next, wrong: Some(wrong) });
+                continue;
             }
+            let after = self.overwritten(&before, next, &keys, slot);
+            found.extend(after.into_iter().map(|state| Successor { action, state, wrong: None }));
         }
     }
 
@@ -476,66 +464,91 @@ impl System {
         keys
     }
 
-    /// The states in which the others may be just before these keys are written. A read can be put off until somebody writes what it reads, or until
-    /// its own run writes; so those are the only times at which one is made, and no other order of reads leads to anything else.
-    fn meanwhile(&mut self, state: &State, keys: &[Key], writer: usize) -> Vec<State> {
-        let mut states = vec![*state];
-        if keys.is_empty() {
-            return states;
-        }
-        for slot in (0..RUNS).filter(|slot| *slot != writer && state.runs[*slot] != 0) {
-            let before = std::mem::take(&mut states);
-            for state in before {
-                self.early_reads(&state, slot, keys, writer, &mut states);
-                states.push(state);
+    /// The states that a write of these keys leads to: the others may have read some of what it overwrites just before. A read can be put off until
+    /// somebody writes what it reads, or until its own run writes; so those are the only times at which one is made, and no other order of reads
+    /// leads to anything else. Whoever has read so and is where it was after all makes no other state.
+    fn overwritten(&mut self, before: &State, after: State, keys: &[Key], writer: usize) -> Vec<State> {
+        let mut states = vec![(*before, after)];
+        if !keys.is_empty() {
+            for slot in (0..RUNS).filter(|slot| *slot != writer && before.runs[*slot] != 0) {
+                for (before, after) in states.clone() {
+                    self.had_read(&before, &after, slot, keys, writer, &mut states);
+                }
             }
-        }
-        for event in 0..self.world(state.world).events.len() {
-            for before in states.clone() {
-                let mut next = before;
-                if let Some(slot) = self.deliver(&mut next, event) {
-                    self.early_reads(&next, slot, keys, writer, &mut states);
+            for event in 0..self.world(before.world).events.len() {
+                for (before, mut after) in states.clone() {
+                    let mut heard = before;
+                    let Some(slot) = self.deliver(&mut heard, event) else { continue };
+                    after.left.duplicates -= before.left.duplicates - heard.left.duplicates;
+                    after.delivered |= before.delivered ^ heard.delivered;
+                    self.had_read(&heard, &after, slot, keys, writer, &mut states);
                 }
             }
         }
-        states
+        states.into_iter().map(|(_, after)| after).collect()
     }
 
-    /// Lets a run read some of the keys, and what it must have read before those.
-    fn early_reads(&mut self, state: &State, slot: usize, keys: &[Key], writer: usize, states: &mut Vec<State>) {
-        let Some(run) = self.run(state.runs[slot]) else { return };
-        let Some(Wants::Read(wanted)) = run.node.map(|node| self.machine.wants(node)) else { return };
-        let open: Vec<_> = wanted.iter().filter(|key| !run.got.iter().any(|(got, _)| got == *key)).copied().collect();
-        let touched: Vec<_> = open.iter().filter(|key| keys.contains(key)).copied().collect();
-        for some in 1..1_usize << touched.len() {
-            if some.count_ones() as usize == open.len() {
-                continue;
+    /// Adds what comes of it if a run has read some of the keys before they were written. Where functions are not patient it decides at once.
+    fn had_read(
+        &mut self,
+        before: &State,
+        after: &State,
+        slot: usize,
+        keys: &[Key],
+        writer: usize,
+        states: &mut Vec<(State, State)>,
+    ) {
+        for run in self.early_reads(before, slot, keys, writer) {
+            let mut next = *after;
+            next.runs[slot] = run;
+            if !self.scope.patient && self.decide(&mut next, slot).is_some() {
+                let written = self.write(&mut next, slot, Fate::Well);
+                self.noticed = self.noticed.take().or(written.err());
             }
-            let mut next = *state;
-            for (at, key) in touched.iter().enumerate() {
-                if some >> at & 1 == 1 {
-                    self.read(&mut next, slot, *key);
-                }
+            if before.runs[slot] != after.runs[slot] {
+                self.forget_unless_begun(&mut next, slot);
             }
-            self.set_age(&mut next, slot);
-            states.push(next);
+            if !states.iter().any(|(_, known)| *known == next) {
+                let mut runs = before.runs;
+                runs[slot] = run;
+                states.push((State { runs, ..*before }, next));
+            }
         }
-        let mut all = *state;
-        open.iter().for_each(|key| self.read(&mut all, slot, *key));
-        self.set_age(&mut all, slot);
-        match self.run(all.runs[slot]).and_then(|run| run.node).map(|node| self.machine.wants(node)) {
-            Some(Wants::Read(_)) if self.run(all.runs[slot]).is_some_and(|now| now.job == run.job) => {
-                if !touched.is_empty() {
-                    states.push(all);
+    }
+
+    /// What a run may be that has read some of the keys, and what it must have read before those.
+    fn early_reads(&mut self, state: &State, slot: usize, keys: &[Key], writer: usize) -> Vec<u32> {
+        let (mut state, mut found) = (*state, Vec::new());
+        while let Some(run) = self.run(state.runs[slot]) {
+            let Some(Wants::Read(wanted)) = run.node.map(|node| self.machine.wants(node)) else { break };
+            let open: Vec<_> =
+                wanted.iter().filter(|key| !run.got.iter().any(|(got, _)| got == *key)).copied().collect();
+            let touched: Vec<_> = open.iter().filter(|key| keys.contains(key)).copied().collect();
+            for some in 1..1_usize << touched.len() {
+                if some.count_ones() as usize == open.len() {
+                    continue;
                 }
-                self.early_reads(&all, slot, keys, writer, states);
+                let mut next = state;
+                for (at, key) in touched.iter().enumerate() {
+                    if some >> at & 1 == 1 {
+                        self.read(&mut next, slot, *key);
+                    }
+                }
+                found.push(next.runs[slot]);
             }
-            Some(Wants::Write(ops)) if !touched.is_empty() && !self.loses(state, &ops, keys, writer) => {
-                states.push(all)
+            open.iter().for_each(|key| self.read(&mut state, slot, *key));
+            // Whoever is through by then is as if it had run before the others.
+            let Some(now) = self.run(state.runs[slot]).filter(|now| now.job == run.job) else { break };
+            let through = match now.node.map(|node| self.machine.wants(node)) {
+                Some(Wants::Read(_)) => false,
+                Some(Wants::Write(ops)) => self.loses(&state, &ops, keys, writer),
+                _ => true,
+            };
+            if !touched.is_empty() && !through {
+                found.push(state.runs[slot]);
             }
-            // It is through, as if it had run before the others.
-            _ => {}
         }
+        found
     }
 
     /// Whether a transaction cannot be written any more once these keys are: it is conditional on a version of one of them, or on the time that the
@@ -551,26 +564,6 @@ impl System {
             }
             Op::CheckNoTask { .. } | Op::MoveBase { .. } => false,
         })
-    }
-
-    fn set_age(&mut self, state: &mut State, slot: usize) {
-        if let Some(run) = self.run(state.runs[slot]).filter(|run| run.age.is_none() && self.scope.patience < u8::MAX) {
-            state.runs[slot] = self.runs.id(Run { age: Some(0), ..(*run).clone() });
-        }
-    }
-
-    /// Something was written: whoever has read before that grows older, and decides once it has waited for as many writes as the scope has it wait.
-    fn grow_older(&mut self, state: &mut State) -> Result<(), String> {
-        let mut wrong = Ok(());
-        for slot in 0..RUNS {
-            let Some(run) = self.run(state.runs[slot]) else { continue };
-            let Some(age) = run.age.filter(|age| *age < self.scope.patience) else { continue };
-            state.runs[slot] = self.runs.id(Run { age: Some(age + 1), ..(*run).clone() });
-            if age + 1 >= self.scope.patience && self.decide(state, slot).is_some() {
-                wrong = wrong.and(self.write(state, slot, Fate::Well));
-            }
-        }
-        wrong
     }
 
     /// A webhook begins to hear an event, if that may still be.
@@ -591,10 +584,12 @@ impl System {
             }
         };
         let node = self.machine.start(report, state.clock);
-        Some(self.begin(
-            state,
-            Run { job: Job::Webhook { event: event as u8, again }, node: Some(node), got: Vec::new(), age: None },
-        ))
+        Some(
+            self.begin(
+                state,
+                Run { job: Job::Webhook { event: event as u8, again }, node: Some(node), got: Vec::new() },
+            ),
+        )
     }
 
     fn outside(&self, state: &State, world: &World, actions: &mut Vec<Action>) {
@@ -698,8 +693,8 @@ impl System {
     }
 
     /// Claims a row and reads GitHub.
-    fn look(&mut self, state: &mut State, pr: usize, unknown: bool) {
-        let Some(row) = self.machine.rows.get(state.rows[pr]).cloned() else { return };
+    fn look(&mut self, state: &mut State, pr: usize, unknown: bool) -> Option<usize> {
+        let row = self.machine.rows.get(state.rows[pr]).cloned()?;
         let machine = &mut self.machine;
         state.rows[pr] = *self.claims.entry((state.rows[pr], state.clock)).or_insert_with(|| {
             let mut claimed = (*row).clone();
@@ -717,7 +712,7 @@ impl System {
             match self.looks.get(&key) {
                 Some(report) => *report,
                 None => {
-                    let Some(facts) = world.read(pr) else { return };
+                    let facts = world.read(pr)?;
                     let report = self.looked_report(facts, open.map(|pr| pr.mergeability()), state.clock, claimed);
                     self.looks.insert(key, report);
                     report
@@ -725,10 +720,8 @@ impl System {
             }
         };
         let node = self.machine.start(report, state.clock);
-        self.begin(
-            state,
-            Run { job: Job::Look { pr: pr as u8, read_open: false }, node: Some(node), got: Vec::new(), age: None },
-        );
+        let job = Job::Look { pr: pr as u8, read_open: false };
+        Some(self.begin(state, Run { job, node: Some(node), got: Vec::new() }))
     }
 
     /// Claims the base and reads its open pull requests.
@@ -739,12 +732,7 @@ impl System {
         claimed.version += 1;
         state.base = self.machine.base(claimed);
         let rest = self.open_reports(state, true);
-        let run = Run {
-            job: Job::Base { base: state.base, began: state.clock, rest },
-            node: None,
-            got: Vec::new(),
-            age: None,
-        };
+        let run = Run { job: Job::Base { base: state.base, began: state.clock, rest }, node: None, got: Vec::new() };
         self.begin_with(state, run);
     }
 
@@ -784,7 +772,7 @@ impl System {
             rest.push(Todo::MoveBase { base, ended: event.at });
         }
         rest.extend((0..SIZE).filter(|pr| world.prs[*pr].is_some()).map(|pr| Todo::Compare { pr: pr as u8 }));
-        let run = Run { job: Job::Resync { rest }, node: None, got: Vec::new(), age: None };
+        let run = Run { job: Job::Resync { rest }, node: None, got: Vec::new() };
         self.begin_with(state, run);
     }
 
@@ -863,7 +851,7 @@ impl System {
                 let version = self.machine.rows.get(state.rows[usize::from(pr)]).map(|row| row.version);
                 let claimed = version.unwrap_or(NOT_CLAIMED);
                 let job = Job::Listed { pr, claimed, began: state.clock, rest };
-                return self.leave(state, slot, Run { job, node: None, got: Vec::new(), age: None }, false);
+                return self.leave(state, slot, Run { job, node: None, got: Vec::new() }, false);
             }
             Job::Look { .. } | Job::SettleBase { .. } => (None, None),
             Job::Listed { pr, claimed, began, mut rest } => match rest.pop() {
@@ -892,7 +880,7 @@ impl System {
             }
         };
         let node = report.map(|report| self.machine.start(report, state.clock));
-        state.runs[slot] = job.map_or(0, |job| self.runs.id(Run { job, node, got: Vec::new(), age: None }));
+        state.runs[slot] = job.map_or(0, |job| self.runs.id(Run { job, node, got: Vec::new() }));
     }
 
     /// What a run does between two protocols. Gives it back where that begins one.
@@ -910,12 +898,7 @@ impl System {
                     if last.is_none_or(|last| last < BEGIN + i64::from(ended) + 60) {
                         state.base = self.move_base(state.base, base);
                     }
-                    self.leave(
-                        state,
-                        slot,
-                        Run { job: Job::Resync { rest }, node: None, got: Vec::new(), age: None },
-                        true,
-                    );
+                    self.leave(state, slot, Run { job: Job::Resync { rest }, node: None, got: Vec::new() }, true);
                     None
                 }
                 Todo::Compare { .. } => None,
@@ -950,14 +933,14 @@ impl System {
         };
         if news {
             let node = self.machine.start(report, state.clock);
-            return Some(Run { job: Job::Resync { rest }, node: Some(node), got: Vec::new(), age: None });
+            return Some(Run { job: Job::Resync { rest }, node: Some(node), got: Vec::new() });
         }
         if state.rows[pr] == 0 && facts.snapshot.state == Stage::Merged {
             let base = self.machine.base(BaseMove::by(&facts.snapshot, time(state.clock)));
             let ended = clock(facts.snapshot.ended_at.unwrap_or(BEGIN));
             rest.insert(1, Todo::MoveBase { base, ended });
         }
-        self.leave(state, slot, Run { job: Job::Resync { rest }, node: None, got: Vec::new(), age: None }, true);
+        self.leave(state, slot, Run { job: Job::Resync { rest }, node: None, got: Vec::new() }, true);
         None
     }
 
@@ -979,7 +962,7 @@ impl System {
             return checked;
         }
         let node = self.machine.written(node, holds && fate != Fate::LostAnswer);
-        self.go_on(state, slot, Run { node: Some(node), got: Vec::new(), age: None, job: run.job.clone() });
+        self.go_on(state, slot, Run { node: Some(node), got: Vec::new(), job: run.job.clone() });
         checked
     }
 
@@ -1080,19 +1063,21 @@ impl System {
             if ops.iter().any(|op| self.has_moved_on(state, op)) {
                 let job = run.job.clone();
                 let node = self.machine.written(node, false);
-                self.go_on(state, slot, Run { node: Some(node), got: Vec::new(), age: None, job });
+                self.go_on(state, slot, Run { node: Some(node), got: Vec::new(), job });
             }
         }
-        // A webhook that begins again is one that has not begun.
-        for slot in 0..RUNS {
-            let Some(run) = self.runs.get(state.runs[slot]) else { continue };
-            let Job::Webhook { event, again } = run.job else { continue };
-            let Some(Wants::Read(_)) = run.node.map(|node| self.machine.wants(node)) else { continue };
-            if run.got.is_empty() && run.age.is_none() {
-                state.runs[slot] = 0;
-                state.left.duplicates += u8::from(again);
-                state.delivered &= !(u32::from(!again) << event);
-            }
+        (0..RUNS).for_each(|slot| self.forget_unless_begun(state, slot));
+    }
+
+    /// A webhook that begins again is one that has not begun.
+    fn forget_unless_begun(&self, state: &mut State, slot: usize) {
+        let Some(run) = self.runs.get(state.runs[slot]) else { return };
+        let Job::Webhook { event, again } = run.job else { return };
+        let reads = run.node.is_some_and(|node| matches!(self.machine.wants(node), Wants::Read(_)));
+        if reads && run.got.is_empty() {
+            state.runs[slot] = 0;
+            state.left.duplicates += u8::from(again);
+            state.delivered &= !(u32::from(!again) << event);
         }
     }
 
@@ -1167,7 +1152,7 @@ impl System {
 
     /// A run whose versions are those of [`Self::forget`]; `None`: it has read a table, so nothing may be forgotten.
     fn renamed(&mut self, state: &State, run: &Run) -> Option<Run> {
-        if !run.got.is_empty() || run.age.is_some() {
+        if !run.got.is_empty() {
             return None;
         }
         let versions = state.rows.map(|row| self.machine.rows.get(row).map(|row| row.version));
@@ -1193,7 +1178,7 @@ impl System {
                 Some(self.machine.start(report, clock))
             }
         };
-        Some(Run { job, node, got: Vec::new(), age: None })
+        Some(Run { job, node, got: Vec::new() })
     }
 
     // Coming to rest.
@@ -1256,7 +1241,7 @@ impl System {
             let Some((at, what)) = rows.chain(base).min() else { return Ok(()) };
             state.clock = state.clock.max(at);
             match what {
-                Some(pr) => self.look(state, pr, false),
+                Some(pr) => drop(self.look(state, pr, false)),
                 None => self.ask_about_base(state),
             }
             self.finish(state)?;
