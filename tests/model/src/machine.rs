@@ -86,6 +86,11 @@ impl Machine {
         self.reports.get(report).and_then(|report| report.facts.clone())
     }
 
+    /// The same report with the tasks exchanged.
+    pub(crate) fn exchanged_report(&mut self, report: u32) -> u32 {
+        self.reports.exchanged(report)
+    }
+
     /// The same report as if another version had been claimed for its look.
     pub(crate) fn claimed(&mut self, report: u32, rename: impl Fn(u64) -> u64) -> u32 {
         let Some(known) = self.reports.get(report) else { return report };

@@ -36,6 +36,10 @@ pub(crate) struct Scope {
     pub(crate) late_tasks: bool,
     /// Whether a function holds on to what it read over any number of writes of others, and not over one alone.
     pub(crate) patient: bool,
+    /// Whether a state and the same with the two tasks exchanged count as one.
+    pub(crate) alike: bool,
+    /// Whether every read is a step of its own and no two states count as one: what the reductions are held against.
+    pub(crate) plain: bool,
     /// How many functions run at once.
     pub(crate) functions: usize,
     pub(crate) budget: Budget,
@@ -58,6 +62,8 @@ pub(crate) fn scopes(events: u8) -> Vec<Scope> {
         cards: &[[Card::Submitted, Card::None], [Card::InProgress, Card::None], [Card::Timeless, Card::None]],
         late_tasks: false,
         patient: false,
+        alike: false,
+        plain: false,
         functions: match events {
             0 | 1 => 3,
             2 => 2,
@@ -75,6 +81,7 @@ pub(crate) fn scopes(events: u8) -> Vec<Scope> {
     let one_on_two = Scope {
         name: "one pull request, two tasks",
         tasks: 2,
+        alike: true,
         titles: &[1, 2, 3],
         opened_as: [3, 3],
         cards: &[[Card::Submitted, Card::Submitted], [Card::Submitted, Card::InProgress]],

@@ -1,4 +1,5 @@
-//! Every state once, the nearest first, so that a violation is found by its shortest trace.
+//! Every state once: those first that need the least of the budget, and of these the nearest. So a violation is found by its plainest trace, and a
+//! state is seldom searched again because there is a way to it that leaves more to happen.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -60,17 +61,18 @@ pub(crate) fn search(scope: Scope, limit: usize) -> Found {
         new
     };
     let mut from: Vec<(u32, u16)> = Vec::new();
-    let mut queue = VecDeque::new();
+    // By how much of the budget is spent.
+    let mut queues = vec![VecDeque::new(); usize::from(scope.budget.total()) + 1];
+    let spent = |state: &State| usize::from(scope.budget.total() - state.left.total());
     let (mut steps, mut at_rest, mut complete) = (0, 0, true);
     let mut wrong: Vec<(u32, u16, String)> = Vec::new();
     for (at, root) in system.roots().into_iter().enumerate() {
         if is_new(&root) {
             from.push((ROOT, at as u16));
-            queue.push_back(root);
+            queues[spent(&root)].push_back((at as u32, root));
         }
     }
-    let mut index = 0;
-    while let Some(state) = queue.pop_front() {
+    while let Some((index, state)) = queues.iter_mut().find_map(VecDeque::pop_front) {
         if state.runs == [0; RUNS] {
             at_rest += 1;
             if let Err(found) = system.settle(&state) {
@@ -82,11 +84,10 @@ pub(crate) fn search(scope: Scope, limit: usize) -> Found {
             if let Some(found) = next.wrong {
                 note(&mut wrong, index, at as u16, found);
             } else if is_new(&next.state) {
+                queues[spent(&next.state)].push_back((from.len() as u32, next.state));
                 from.push((index, at as u16));
-                queue.push_back(next.state);
             }
         }
-        index += 1;
         if from.len() > limit {
             complete = false;
             break;
@@ -134,7 +135,7 @@ fn trace(system: &mut System, from: &[(u32, u16)], state: u32, last: u16) -> Str
     text
 }
 
-fn tell(system: &System, state: &State) -> String {
+pub(crate) fn tell(system: &System, state: &State) -> String {
     let mut text = format!("at {}:", state.clock - crate::system::FIRST);
     let world = system.world(state.world);
     for pr in 0..SIZE {

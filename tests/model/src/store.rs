@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::rc::Rc;
 
+use crate::exchange::Exchange;
+
 /// A hasher that is quick and the same in every run.
 #[derive(Default)]
 pub(crate) struct Quick(u64);
@@ -52,11 +54,12 @@ pub(crate) type Map<K, V> = HashMap<K, V, BuildHasherDefault<Quick>>;
 pub(crate) struct Store<T> {
     items: Vec<Rc<T>>,
     ids: Map<Rc<T>, u32>,
+    exchanged: Map<u32, u32>,
 }
 
 impl<T> Default for Store<T> {
     fn default() -> Self {
-        Self { items: Vec::new(), ids: Map::default() }
+        Self { items: Vec::new(), ids: Map::default(), exchanged: Map::default() }
     }
 }
 
@@ -76,6 +79,19 @@ impl<T: Hash + Eq> Store<T> {
     /// The value of a number; `None` for 0.
     pub(crate) fn get(&self, id: u32) -> Option<&Rc<T>> {
         self.items.get((id as usize).wrapping_sub(1))
+    }
+}
+
+impl<T: Hash + Eq + Exchange> Store<T> {
+    /// The number of the same value with the tasks exchanged.
+    pub(crate) fn exchanged(&mut self, id: u32) -> u32 {
+        if let Some(known) = self.exchanged.get(&id) {
+            return *known;
+        }
+        let Some(value) = self.get(id).map(|value| value.exchanged()) else { return 0 };
+        let other = self.id(value);
+        self.exchanged.extend([(id, other), (other, id)]);
+        other
     }
 }
 

@@ -36,7 +36,7 @@ const SAME_VERSION: &str = "a write leaves an item with the version that it had"
 pub(crate) const RUNS: usize = 3;
 
 /// What may still happen.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Budget {
     pub(crate) events: u8,
     pub(crate) board: u8,
@@ -47,7 +47,7 @@ pub(crate) struct Budget {
 }
 
 /// One state: the numbers of what is stored once.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct State {
     pub(crate) world: u32,
     pub(crate) rows: [u32; SIZE],
@@ -89,6 +89,11 @@ impl State {
 }
 
 impl Budget {
+    /// How much may still happen.
+    pub(crate) fn total(self) -> u8 {
+        self.events + self.board + self.duplicates + self.faults + self.ticks + self.resyncs
+    }
+
     /// The number of what may still happen of that which no state needs: a bit in a set of 64.
     pub(crate) fn place(self) -> u32 {
         u32::from(self.faults | self.resyncs << 1 | self.duplicates << 2 | self.board << 4)
@@ -138,6 +143,15 @@ enum Todo {
     MoveBase { base: u32, ended: u32 },
     /// Compares a row with its tasks.
     Compare { pr: u8 },
+}
+
+impl Todo {
+    fn report(&mut self) -> Option<&mut u32> {
+        match self {
+            Self::News { report, .. } => Some(report),
+            Self::MoveBase { .. } | Self::Compare { .. } => None,
+        }
+    }
 }
 
 /// How a step of a run ends.
@@ -199,6 +213,7 @@ pub(crate) struct System {
     pub(crate) worlds: Store<World>,
     pub(crate) machine: Machine,
     runs: Store<Run>,
+    exchanged_runs: Map<u32, u32>,
     plain_rows: Map<(u32, u32, u8), u32>,
     plain_tasks: Map<u32, u32>,
     plain_bases: Map<(u32, u32, u8), u32>,
@@ -219,6 +234,7 @@ impl System {
             worlds: Store::default(),
             machine: Machine::default(),
             runs: Store::default(),
+            exchanged_runs: Map::default(),
             plain_rows: Map::default(),
             plain_tasks: Map::default(),
             plain_bases: Map::default(),
@@ -274,9 +290,15 @@ impl System {
         if let Some(wrong) = self.noticed.take() {
             found.push(Successor { action: Action::Resync, state: *state, wrong: Some(wrong) });
         }
+        if self.scope.plain {
+            return found;
+        }
         for successor in &mut found {
             self.lose(&mut successor.state);
             self.normalise(&mut successor.state);
+            if self.scope.alike {
+                successor.state = successor.state.min(self.exchanged(&successor.state));
+            }
         }
         found
     }
@@ -350,9 +372,9 @@ impl System {
     /// A state, and those in which reconcile has just begun to look at some of these rows.
     fn looking(&mut self, state: &State, prs: &[usize]) -> Vec<State> {
         let mut states = vec![*state];
-        for pr in prs {
+        for pr in prs.iter().filter(|_| !self.scope.plain).copied().collect::<Vec<_>>() {
             for before in states.clone() {
-                let begun = self.looks(&before, *pr).into_iter();
+                let begun = self.looks(&before, pr).into_iter();
                 states.extend(
                     begun.filter(|(action, ..)| matches!(action, Action::Look { .. })).map(|(_, next, _)| next),
                 );
@@ -398,9 +420,28 @@ impl System {
     /// A run reads what it still has to read, decides and writes: all at once, since whatever it read earlier that somebody wrote since, it
     /// read in [`Self::meanwhile`].
     fn proceed(&mut self, state: &State, slot: usize, action: Action, found: &mut Vec<Successor>) {
+        if self.scope.plain {
+            return self.take_one_step(state, slot, action, found);
+        }
         let about = self.about(state, slot).filter(|_| !matches!(action, Action::Look { .. }));
         for before in self.looking(state, about.as_slice()) {
             self.go(&before, slot, action, found);
+        }
+    }
+
+    /// A run begins, makes one read, or writes.
+    fn take_one_step(&mut self, state: &State, slot: usize, action: Action, found: &mut Vec<Successor>) {
+        let Some(run) = self.run(state.runs[slot]) else { return };
+        if !matches!(action, Action::Go(_)) {
+            return found.push(Successor { action, state: *state, wrong: None });
+        }
+        let Some(Wants::Read(keys)) = run.node.map(|node| self.machine.wants(node)) else {
+            return self.go(state, slot, action, found);
+        };
+        for key in keys.iter().filter(|key| !run.got.iter().any(|(got, _)| got == *key)) {
+            let mut next = *state;
+            self.read(&mut next, slot, &[*key]);
+            found.push(Successor { action, state: next, wrong: None });
         }
     }
 
@@ -469,36 +510,32 @@ impl System {
     /// leads to anything else. Whoever has read so and is where it was after all makes no other state.
     fn overwritten(&mut self, before: &State, after: State, keys: &[Key], writer: usize) -> Vec<State> {
         let mut states = vec![(*before, after)];
-        if !keys.is_empty() {
+        if !keys.is_empty() && !self.scope.plain {
             for slot in (0..RUNS).filter(|slot| *slot != writer && before.runs[*slot] != 0) {
+                let runs = self.early_reads(before, slot, keys, writer);
                 for (before, after) in states.clone() {
-                    self.had_read(&before, &after, slot, keys, writer, &mut states);
+                    self.had_read(&before, &after, slot, &runs, &mut states);
                 }
             }
             for event in 0..self.world(before.world).events.len() {
-                for (before, mut after) in states.clone() {
+                let mut heard = *before;
+                let Some(slot) = self.deliver(&mut heard, event) else { continue };
+                let runs = self.early_reads(&heard, slot, keys, writer);
+                for (before, mut after) in states.clone().into_iter().filter(|_| !runs.is_empty()) {
                     let mut heard = before;
                     let Some(slot) = self.deliver(&mut heard, event) else { continue };
                     after.left.duplicates -= before.left.duplicates - heard.left.duplicates;
                     after.delivered |= before.delivered ^ heard.delivered;
-                    self.had_read(&heard, &after, slot, keys, writer, &mut states);
+                    self.had_read(&heard, &after, slot, &runs, &mut states);
                 }
             }
         }
         states.into_iter().map(|(_, after)| after).collect()
     }
 
-    /// Adds what comes of it if a run has read some of the keys before they were written. Where functions are not patient it decides at once.
-    fn had_read(
-        &mut self,
-        before: &State,
-        after: &State,
-        slot: usize,
-        keys: &[Key],
-        writer: usize,
-        states: &mut Vec<(State, State)>,
-    ) {
-        for run in self.early_reads(before, slot, keys, writer) {
+    /// Adds what comes of it if a run is one of these, which have read some of what is overwritten. Where functions are not patient it decides at once.
+    fn had_read(&mut self, before: &State, after: &State, slot: usize, read: &[u32], states: &mut Vec<(State, State)>) {
+        for run in read.iter().copied() {
             let mut next = *after;
             next.runs[slot] = run;
             if !self.scope.patient && self.decide(&mut next, slot).is_some() {
@@ -528,15 +565,13 @@ impl System {
                 if some.count_ones() as usize == open.len() {
                     continue;
                 }
+                let read = touched.iter().enumerate().filter(|(at, _)| some >> at & 1 == 1);
+                let read: Vec<_> = read.map(|(_, key)| *key).collect();
                 let mut next = state;
-                for (at, key) in touched.iter().enumerate() {
-                    if some >> at & 1 == 1 {
-                        self.read(&mut next, slot, *key);
-                    }
-                }
+                self.read(&mut next, slot, &read);
                 found.push(next.runs[slot]);
             }
-            open.iter().for_each(|key| self.read(&mut state, slot, *key));
+            self.read(&mut state, slot, &open);
             // Whoever is through by then is as if it had run before the others.
             let Some(now) = self.run(state.runs[slot]).filter(|now| now.job == run.job) else { break };
             let through = match now.node.map(|node| self.machine.wants(node)) {
@@ -783,11 +818,11 @@ impl System {
         }
     }
 
-    fn read(&mut self, state: &mut State, slot: usize, key: Key) {
+    fn read(&mut self, state: &mut State, slot: usize, some: &[Key]) {
         let Some(mut run) = self.run(state.runs[slot]).map(|run| (*run).clone()) else { return };
         let Some(node) = run.node else { return };
         let Wants::Read(keys) = self.machine.wants(node) else { return };
-        run.got.push((key, self.look_up(state, key)));
+        run.got.extend(some.iter().map(|key| (*key, self.look_up(state, *key))));
         run.got.sort_unstable();
         if run.got.len() == keys.len() {
             let node = self.machine.found(node, &run.got);
@@ -1073,8 +1108,8 @@ impl System {
     fn forget_unless_begun(&self, state: &mut State, slot: usize) {
         let Some(run) = self.runs.get(state.runs[slot]) else { return };
         let Job::Webhook { event, again } = run.job else { return };
-        let reads = run.node.is_some_and(|node| matches!(self.machine.wants(node), Wants::Read(_)));
-        if reads && run.got.is_empty() {
+        let begins = run.node.is_some_and(|node| self.machine.just_begun(node).is_some());
+        if begins && run.got.is_empty() {
             state.runs[slot] = 0;
             state.left.duplicates += u8::from(again);
             state.delivered &= !(u32::from(!again) << event);
@@ -1098,13 +1133,50 @@ impl System {
     }
 
     /// Makes states that no step can tell apart the same.
-    fn normalise(&mut self, state: &mut State) {
+    pub(crate) fn normalise(&mut self, state: &mut State) {
         state.runs.sort_unstable_by(|a, b| b.cmp(a));
         for row in &mut state.rows {
             let machine = &mut self.machine;
             *row = *self.overdue.entry((*row, state.clock)).or_insert_with(|| machine.overdue(*row, state.clock));
         }
         self.forget(state);
+    }
+
+    /// The same state with the tasks exchanged. Nobody holds on to what was read of a table: where functions are patient, no tasks are alike.
+    pub(crate) fn exchanged(&mut self, state: &State) -> State {
+        let [first, second] = state.tasks.map(|task| self.machine.tasks.exchanged(task));
+        let mut runs = state.runs.map(|run| self.exchanged_run(run));
+        runs.sort_unstable_by(|a, b| b.cmp(a));
+        State {
+            world: self.worlds.exchanged(state.world),
+            rows: state.rows.map(|row| self.machine.rows.exchanged(row)),
+            tasks: [second, first],
+            past: [state.past[1], state.past[0]],
+            runs,
+            ..*state
+        }
+    }
+
+    fn exchanged_run(&mut self, id: u32) -> u32 {
+        if let Some(known) = self.exchanged_runs.get(&id) {
+            return *known;
+        }
+        let Some(mut run) = self.run(id).map(|run| (*run).clone()) else { return 0 };
+        let begun = run.node.and_then(|node| self.machine.just_begun(node));
+        let machine = &mut self.machine;
+        run.node = begun.map(|(report, clock)| {
+            let report = machine.exchanged_report(report);
+            machine.start(report, clock)
+        });
+        let exchange = |report: &mut u32| *report = machine.exchanged_report(*report);
+        match &mut run.job {
+            Job::Listed { rest, .. } | Job::Base { rest, .. } => rest.iter_mut().for_each(exchange),
+            Job::Resync { rest } => rest.iter_mut().filter_map(Todo::report).for_each(exchange),
+            Job::Webhook { .. } | Job::Look { .. } | Job::SettleBase { .. } => {}
+        }
+        let other = self.runs.id(run);
+        self.exchanged_runs.extend([(id, other), (other, id)]);
+        other
     }
 
     /// Of a state in which nobody holds on to what was read of a table: what no rule can tell apart. Of a version it is whether there is one, and

@@ -13,7 +13,7 @@ use crate::world::{BEGIN, Pr, REPOSITORY, SIZE, World, number};
 const APART: u32 = 60;
 
 /// What the model remembers of a card that is not on it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Past {
     /// When the board last wrote it.
     pub(crate) board_at: u32,

@@ -200,6 +200,11 @@ pub(crate) fn title(tasks: u8) -> &'static str {
     }
 }
 
+/// The tasks that a title names.
+pub(crate) fn titled(text: &str) -> u8 {
+    (0..4).find(|tasks| title(*tasks) == text).unwrap_or(0)
+}
+
 fn snapshot(number: PullRequestNumber, pr: &Pr) -> Option<Snapshot> {
     let repository: RepositoryName = "acme/app".parse().ok()?;
     Some(Snapshot {
