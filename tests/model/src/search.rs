@@ -153,12 +153,12 @@ pub(crate) fn tell(system: &System, state: &State) -> String {
         if let Some(row) = system.machine.rows.get(state.rows[pr]) {
             let _ = write!(
                 text,
-                " row(v{} {} {:?}{} links {} {:?} due {:?}/{})",
+                " row(v{} {} {:?}{} links {:?} {:?} due {:?}/{})",
                 row.version,
                 row.snapshot.state.as_str(),
                 row.snapshot.title.get(9..).unwrap_or(""),
                 if row.title_unconfirmed { "?" } else { "" },
-                row.task_ids.len(),
+                row.task_ids.iter().filter_map(|id| id.as_str().get(..1)).collect::<String>(),
                 row.mergeability,
                 system.due(state, pr).map(|at| i64::from(at) - i64::from(crate::system::FIRST)),
                 row.schedule.attempts
