@@ -56,7 +56,7 @@ impl Repository {
 #[derive(Debug, Default)]
 pub(super) struct Repositories {
     by_id: BTreeMap<u64, Repository>,
-    names: HashMap<String, u64>,
+    names: BTreeMap<String, u64>,
     former_names: HashMap<String, u64>,
 }
 
@@ -73,8 +73,11 @@ impl Repositories {
         self.by_id.contains_key(id)
     }
 
-    pub(super) fn values(&self) -> impl Iterator<Item = &Repository> {
-        self.by_id.values()
+    /// The repositories of an account, named in any case, the oldest first.
+    pub(super) fn of_account(&self, account: &str) -> BTreeSet<u64> {
+        let begin = format!("{}/", account.to_lowercase());
+        let named = self.names.range(begin.clone()..).take_while(|(name, _)| name.starts_with(&begin));
+        named.map(|(_, id)| *id).collect()
     }
 
     /// The repository of that name today.

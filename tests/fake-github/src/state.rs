@@ -158,11 +158,8 @@ impl State {
         let Some(installation) = self.installations.get(&installation) else {
             return Vec::new();
         };
-        let account = installation.account.to_lowercase();
-        let owned = self.repositories.values().filter(|repository| repository.owner().to_lowercase() == account);
-        let chosen =
-            owned.filter(|repository| installation.selected.as_ref().is_none_or(|ids| ids.contains(&repository.id)));
-        chosen.map(|repository| repository.id).collect()
+        let owned = self.repositories.of_account(&installation.account).into_iter();
+        owned.filter(|id| installation.selected.as_ref().is_none_or(|ids| ids.contains(id))).collect()
     }
 
     /// Moves a branch, which makes stale what was known about pull requests into it.
