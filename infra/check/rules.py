@@ -95,7 +95,10 @@ OPTIONAL_GRANTS["ReconcileRole"] = OPTIONAL_GRANTS["TokenRole"] = OPTIONAL_GRANT
 # Services that have no resource to name for these calls.
 WITHOUT_RESOURCES = {"xray", "ec2"}
 # One region of each partition: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
-PARTITIONS = {"us-east-1": "aws", "cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov"}
+PARTITIONS = {"us-east-1": "aws", "cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov", "eusc-de-east-1": "aws-eusc"}
+# Where each has its console: https://docs.aws.amazon.com/general/latest/gr/mgmt-console.html, https://docs.aws.eu/general/latest/gr/endpoints.html
+CONSOLES = {"us-east-1": "us-east-1.console.aws.amazon.com", "cn-north-1": "cn-north-1.console.amazonaws.cn", "us-gov-west-1": "console.amazonaws-us-gov.com",
+            "eusc-de-east-1": "eusc-de-east-1.console.amazonaws-eusc.eu"}
 NAMESPACE = {"Fn::Sub": "Konduktor/${NamePrefix}"}
 
 
@@ -243,16 +246,36 @@ def house_rules_reach_what_they_are_for(template):
         yield "Tracing: costs without being asked for"
 
 
+def resolved(template, value, names):
+    """What CloudFormation makes of an expression, where `names` gives each name's value."""
+    if not isinstance(value, dict):
+        return value
+    (function, given), = value.items()
+    inner = lambda value, more={}: resolved(template, value, names | more)
+    match function:
+        case "Ref":
+            return names[given]
+        case "Fn::Equals":
+            return inner(given[0]) == inner(given[1])
+        case "Fn::If":
+            return inner(given[1] if inner(template["Conditions"][given[0]]) else given[2])
+        case "Fn::Sub":
+            text, own = given if isinstance(given, list) else (given, {})
+            known = names | {name: inner(each) for name, each in own.items()}
+            return re.sub(r"\$\{([\w:]+)\}", lambda found: known[found[1]], text)
+
+
 @rule
 def every_partition_is_thought_of(template):
     for name, statement in every_statement(template):
         for text in texts(statement):
             if re.match(r"arn:(?!\$\{AWS::Partition\})", text):
                 yield f"{name}: {text} is an ARN of one partition"
-    console = json.dumps(template["Outputs"].get("Dashboard", {}))
-    for host in ("console.aws.amazon.com", "console.amazonaws.cn", "console.amazonaws-us-gov.com"):
-        if host not in console:
-            yield f"Dashboard: {host} is missing"
+    for region, host in CONSOLES.items():
+        names = {"AWS::Region": region, "AWS::Partition": PARTITIONS[region], "Dashboard": "konduktor-github-app"}
+        url = resolved(template, template["Outputs"]["Dashboard"]["Value"], names)
+        if not url.startswith(f"https://{host}/cloudwatch/"):
+            yield f"Dashboard: in {region} it is {url}, and the console is {host}"
 
 
 @rule

@@ -165,6 +165,7 @@ MISTAKES = {
     "tracing that nobody asked for": put("/Parameters/Tracing/Default", "Active"),
     "a way in that stays open beside the domain": drop("Api.DisableExecuteApiEndpoint"),
     "a console of one partition": put("/Outputs/Dashboard/Value", {"Fn::Sub": "https://${AWS::Region}.console.aws.amazon.com/cloudwatch/home"}),
+    "consoles of two partitions exchanged": put("/Conditions/InChina", SAM["Conditions"]["InGovCloud"]),
     "an ARN of one partition": widen("ReconcileRole", "Token", Resource={"Fn::Sub": "arn:aws:lambda:${AWS::Region}:${AWS::AccountId}:function:${TokenFunction}"}),
     "a parameter that takes anything": drop("/Parameters/GitHubApiUrl/AllowedPattern"),
     "a default that its own values forbid": put("/Parameters/Architecture/Default", "arm"),
