@@ -1,5 +1,6 @@
 """The role of the pipeline: it may deploy the stack, and nothing beside it. AWS itself has not seen it."""
 
+import fnmatch
 import glob
 import json
 import pathlib
@@ -90,9 +91,64 @@ def test_nothing_is_granted_that_no_handler_and_no_command_asks_for(deployer):
 def test_the_policies_fit(deployer):
     for name, each in rules.of_type(deployer, "AWS::IAM::ManagedPolicy").items():
         # The names are filled in: the longest that the parameters take.
-        document = json.dumps(each["Properties"]["PolicyDocument"], separators=(",", ":")).replace("${StackName}", 40 * "s").replace("${NamePrefix}", 32 * "p")
+        document = json.dumps(each["Properties"]["PolicyDocument"], separators=(",", ":")).replace("${StackName}", 36 * "s").replace("${NamePrefix}", 32 * "p")
         document = document.replace("${AWS::Partition}", "aws-us-gov").replace("${AWS::Region}", "ap-southeast-1").replace("${AWS::AccountId}", 12 * "0")
         assert len(document) < LONGEST, f"{name}: {len(document)}"
+
+
+# The resources that have a name in a grant: what names them in the template, and how an ARN ends with it. CloudFormation makes names of the
+# stack's, the logical id and some letters.
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-name.html
+NAMED = {
+    "AWS::Lambda::Function": ("FunctionName", "lambda", "function:{}"),
+    "AWS::Logs::LogGroup": ("LogGroupName", "logs", "log-group:{}:*"),
+    "AWS::CloudWatch::Alarm": ("AlarmName", "cloudwatch", "alarm:{}"),
+    "AWS::CloudWatch::Dashboard": ("DashboardName", "cloudwatch", "dashboard/{}"),
+    "AWS::Events::Rule": ("Name", "events", "rule/{}"),
+    "AWS::DynamoDB::Table": ("TableName", "dynamodb", "table/{}"),
+    "AWS::IAM::Role": ("RoleName", "iam", "role/{}"),
+    "AWS::IAM::ManagedPolicy": ("ManagedPolicyName", "iam", "policy/{}"),
+    "AWS::SecretsManager::Secret": ("Name", "secretsmanager", "secret:{}-AbCdEf"),
+}
+
+
+def arns(resources, stack, prefix):
+    """The service and the end of the ARN of each named resource of that stack."""
+    for logical, each in resources.items():
+        if each["Type"] not in NAMED:
+            continue
+        attribute, service, end = NAMED[each["Type"]]
+        name = each["Properties"].get(attribute, {"Fn::Sub": f"{stack}-{logical}-1A2B3C4D5E6F"})["Fn::Sub"]
+        text = name if isinstance(name, str) else name[0]
+        yield f"{service} {end.format(text.replace('${NamePrefix}', prefix).replace('${Id}', '1a2b3c4d'))}"
+
+
+def patterns(deployer, stack, prefix):
+    """The same of each resource that the deployer may touch."""
+    for _, statement in rules.every_statement(deployer):
+        for each in rules.as_list(statement["Resource"]):
+            if each != "*":
+                _, _, service, _, _, end = re.sub(r"\$\{AWS::\w+\}", "", each["Fn::Sub"]).split(":", 5)
+                yield f"{service} {end.replace('${StackName}', stack).replace('${NamePrefix}', prefix).replace('${RolePath}', '/')}"
+
+
+@pytest.mark.parametrize(("stack", "prefix", "is_reached"), [
+    ("konduktor-github-app", "konduktor", True),
+    # The names that come to mind for a second stack begin with the first one's.
+    ("konduktor-github-app-prod", "konduktor-prod", False),
+    ("konduktor-github-app-webhook", "konduktor-webhook", False),
+])
+def test_the_deployer_reaches_its_own_stack_alone(deployer, stack, prefix, is_reached):
+    resources = template.expand(template.load())["Resources"]
+    granted = list(patterns(deployer, "konduktor-github-app", "konduktor"))
+    reached = {arn: any(fnmatch.fnmatchcase(arn, pattern) for pattern in granted) for arn in arns(resources, stack, prefix)}
+    assert len(reached) > 25
+    assert [arn for arn, is_found in reached.items() if is_found != is_reached] == []
+
+
+def test_the_deployer_reaches_no_policy_of_its_own(deployer):
+    own = [arn for stack in ("konduktor-github-app-deployer", "konduktor-deployer") for arn in arns(deployer["Resources"], stack, "konduktor")]
+    assert [arn for arn in own for pattern in patterns(deployer, "konduktor-github-app", "konduktor") if fnmatch.fnmatchcase(arn, pattern)] == []
 
 
 @pytest.mark.parametrize(("subject", "is_taken"), [
