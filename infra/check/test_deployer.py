@@ -170,15 +170,25 @@ def test_one_repository_and_one_environment_or_branch_may_deploy(deployer, subje
 
 def test_the_workflow_says_what_the_makefile_knows():
     workflow = yaml.safe_load(WORKFLOW.read_text())
-    (job,) = workflow["jobs"].values()
-    assert (workflow["permissions"], job["permissions"]) == ({}, {"contents": "read", "id-token": "write"})
-    assert job["environment"] == "production"
-    commands = "\n".join(step["run"] for step in job["steps"] if "run" in step)
+    build, deploy = workflow["jobs"]["build"], workflow["jobs"]["deploy"]
+    assert workflow["jobs"].keys() == {"build", "deploy"} and deploy["needs"] == "build"
+    # Build scripts of whoever's crates run in the first, and whoever asks for a token in the second gets the deployer's role.
+    assert (workflow["permissions"], build["permissions"], deploy["permissions"]) == ({}, {"contents": "read"}, {"contents": "read", "id-token": "write"})
+    assert "environment" not in build and deploy["environment"] == "production"
+    said = {name: "\n".join(step["run"] for step in job["steps"] if "run" in step) for name, job in workflow["jobs"].items()}
+    assert not re.search(r"cargo|make build", said["deploy"])
+    commands = said["build"] + said["deploy"]
     targets = set(re.findall(r"^([a-z-]+):", (template.ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z-]+)", commands)) <= targets
     for path in re.findall(r"infra/[\w/-]+", commands):
         assert (template.ROOT / path).exists(), path
     assert "secrets." not in WORKFLOW.read_text()
+
+
+@pytest.mark.parametrize("workflow", sorted(WORKFLOW.parent.glob("*.yml")), ids=lambda path: path.name)
+def test_every_action_is_pinned_by_commit(workflow):
+    used = re.findall(r"^\s*-? ?uses: (.*)$", workflow.read_text(), re.MULTILINE)
+    assert used and [each for each in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v[0-9.]+", each)] == []
 
 
 @pytest.mark.real
