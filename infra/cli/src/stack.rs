@@ -8,6 +8,7 @@ use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::Stack as Described;
 use clap::Args;
 use domain::policy::Profile;
+use serde::Deserialize;
 
 use crate::aws::{Account, Call, Session};
 use crate::failure::Failure;
@@ -129,31 +130,27 @@ impl Stack {
     }
 }
 
+/// CloudFormation's states in groups, each with what to do: `infra/deploy` reads the same.
+const STATES: &str = include_str!("../../states.json");
+
+#[derive(Deserialize)]
+struct Kind {
+    states: Vec<String>,
+    next: String,
+}
+
 /// What to do with a stack in this state, where it is not as it should be.
 ///
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html>
 pub(crate) fn after(status: &str, name: &str) -> String {
     let events = format!("`aws cloudformation describe-stack-events --stack-name {name}`");
-    match status {
-        // CloudFormation updates none of these.
-        "CREATE_FAILED" | "ROLLBACK_COMPLETE" | "ROLLBACK_FAILED" | "DELETE_FAILED" => {
-            format!(
-                "it can only be deleted: {events} says what failed; repair that, then `make destroy` and `make deploy`"
-            )
-        }
-        "UPDATE_ROLLBACK_FAILED" | "UPDATE_FAILED" => format!(
-            "{events} says why; repair that, end the going back with `aws cloudformation continue-update-rollback \
-             --stack-name {name}`, then deploy the stack again with `make deploy`"
-        ),
-        "UPDATE_ROLLBACK_COMPLETE" | "IMPORT_ROLLBACK_COMPLETE" => format!(
-            "the last update failed and what was there before is in service: {events} says why, then deploy the stack \
-             again with `make deploy`"
-        ),
-        status if status.ends_with("_IN_PROGRESS") => {
-            format!("it is being changed: wait until it is done ({events}), and try again")
-        }
-        _ => "deploy it (again) with `make deploy`".to_owned(),
-    }
+    let next = next(status).unwrap_or_else(|| "see it in CloudFormation's console".to_owned());
+    next.replace("{events}", &events).replace("{name}", name)
+}
+
+fn next(status: &str) -> Option<String> {
+    let kinds: BTreeMap<String, Kind> = serde_json::from_str(STATES).ok()?;
+    kinds.into_values().find(|kind| kind.states.iter().any(|state| state == status)).map(|kind| kind.next)
 }
 
 async fn describe(name: &str, session: &Session) -> Result<Described, Failure> {
@@ -184,7 +181,9 @@ fn no_stack(name: &str, session: &Session) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::after;
+    use aws_sdk_cloudformation::types::StackStatus;
+
+    use super::{after, next};
 
     #[test]
     fn a_stack_that_cannot_be_updated_is_not_sent_to_a_deploy_that_cannot_work() {
@@ -193,11 +192,24 @@ mod tests {
             let (destroy, deploy) = (next.find("`make destroy`"), next.find("`make deploy`"));
             assert!(destroy.is_some() && destroy < deploy, "{status}: {next}");
         }
-        let next = after("UPDATE_ROLLBACK_FAILED", "acme");
-        assert!(next.contains("continue-update-rollback --stack-name acme"), "{next}");
-        for status in ["DELETE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "REVIEW_IN_PROGRESS"] {
+        for (status, word) in
+            [("UPDATE_ROLLBACK_FAILED", "continue-update-rollback"), ("UPDATE_FAILED", "rollback-stack")]
+        {
+            let next = after(status, "acme");
+            assert!(next.contains(&format!(" {word} --stack-name acme`")), "{status}: {next}");
+        }
+        for status in ["DELETE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"] {
             let next = after(status, "acme");
             assert!(next.contains("wait until") && !next.contains("make"), "{status}: {next}");
         }
+        // Nobody carries the change set out, and a deploy begins anew.
+        let next = after("REVIEW_IN_PROGRESS", "acme");
+        assert!(next.contains("`make deploy`") && !next.contains("wait"), "{next}");
+    }
+
+    #[test]
+    fn every_state_that_cloudformation_has_is_known() {
+        let unknown: Vec<_> = StackStatus::values().iter().filter(|status| next(status).is_none()).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
     }
 }
