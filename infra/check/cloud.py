@@ -26,6 +26,13 @@ import pytest
 import template
 
 FUNCTIONS = ("webhook", "reconcile", "token")
+# The local API Gateway gives names below localhost, which lead here (RFC 6761, 6.3) and which not every system knows.
+LOCALHOST = """
+import socket
+
+known = socket.getaddrinfo
+socket.getaddrinfo = lambda host, *rest, **more: known("127.0.0.1" if str(host).endswith(".localhost") else host, *rest, **more)
+"""
 
 
 def wait_for(what, probe, seconds=20):
@@ -136,8 +143,10 @@ class Stack:
 def checkout(folder, functions):
     """What a deploy needs of this repository: the template and the built functions, `functions` giving each one's."""
     (folder / "infra").mkdir(parents=True)
-    for name in ("template.yaml", "samconfig.toml", "deploy", "dist", "zips.py", "stack-policy.json"):
+    for name in ("template.yaml", "samconfig.toml", "deploy", "dist", "stack.py", "verify.py", "zips.py", "stack-policy.json", "states.json"):
         shutil.copy(template.ROOT / "infra" / name, folder / "infra" / name)
+    (folder / "localhost").mkdir()
+    (folder / "localhost" / "sitecustomize.py").write_text(LOCALHOST)
     # cargo-lambda reads the workspace for its own settings.
     for name in ("Makefile", "Cargo.toml", "Cargo.lock", "functions", "shared", "tests", "infra/cli"):
         (folder / name).symlink_to(template.ROOT / name)
@@ -153,7 +162,8 @@ def checkout(folder, functions):
 def in_terminal(cloud, folder, *words, **variables):
     """A command in a checkout, with the home folder that cargo's toolchain is found from; a variable that is `None` is not set."""
     path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = cloud.environment | {"HOME": os.environ["HOME"], "PATH": path, "CLI": str(cloud.command_line)} | variables
+    environment = cloud.environment | {
+        "HOME": os.environ["HOME"], "PATH": path, "CLI": str(cloud.command_line), "PYTHONPATH": str(folder / "localhost")} | variables
     environment = {name: value for name, value in environment.items() if value is not None}
     return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 

@@ -208,7 +208,7 @@ def test_the_deployer_deploys_and_can_do_nothing_else(cloud, functions, tmp_path
     in_terminal(cloud, folder, sys.executable, "-c", f"from samcli.lib.bootstrap.bootstrap import manage_stack; manage_stack(None, '{template.REGION}')")
     bucket = Stack(cloud, "aws-sam-cli-managed-default").outputs["SourceBucket"]
     cloud.client("s3").delete_bucket_policy(Bucket=bucket)
-    run = lambda stack, **more: in_terminal(cloud, folder, "make", "deploy", STACK=stack, CLI="false", AWS_ACCESS_KEY_ID=key["AccessKeyId"], AWS_SECRET_ACCESS_KEY=key["SecretAccessKey"], **more)
+    run = lambda stack, **more: in_terminal(cloud, folder, "make", "deploy", STACK=stack, AWS_ACCESS_KEY_ID=key["AccessKeyId"], AWS_SECRET_ACCESS_KEY=key["SecretAccessKey"], **{"CLI": "false"} | more)
     (folder / "infra/parameters").mkdir(exist_ok=True)
     (folder / "infra/parameters/piped.toml").write_text('NamePrefix = "piped"\n')
     deployed = run("piped")
@@ -217,6 +217,13 @@ def test_the_deployer_deploys_and_can_do_nothing_else(cloud, functions, tmp_path
     changed = run("piped")
     assert changed.returncode == 0 and "LogRetentionDays: 30 → 90" in changed.stdout, changed.stdout + changed.stderr
     assert run("other").returncode != 0
+    # A secret that it may not read is not taken for one that is empty: what could not be looked at is said, and closes no door.
+    cloud.client("secretsmanager").put_secret_value(SecretId=Stack(cloud, "piped").outputs["AppSecret"], SecretString='{"app_id": 1}')
+    (folder / "infra/parameters/piped.toml").write_text(
+        f'NamePrefix = "piped"\nExecuteApiEndpoint = "off"\nDomainName = "hooks.example.com"\nCertificateArn = "arn:aws:acm:{template.REGION}:000000000000:certificate/1"\n')
+    shut = run("piped", CLI=str(cloud.command_line))
+    assert shut.returncode != 0 and "waits until deliveries reach" in shut.stderr, shut.stdout + shut.stderr
+    assert "Not verified: app-secret could not be looked at" in shut.stdout and "Not verified: reconcile-answers" in shut.stdout, shut.stdout
     denied = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
     stack = Stack(cloud, "piped")
     for call in (

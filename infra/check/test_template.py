@@ -9,10 +9,13 @@ import sys
 import pathlib
 import types
 
+import boto3
 import pytest
 
 import rules
+import stack
 import template
+import verify
 
 
 @pytest.fixture(scope="module")
@@ -92,13 +95,57 @@ def deploy():
 def test_no_more_is_reserved_than_the_account_has_to_give(deploy, account, left, has, wants, is_refused):
     limit = {"ConcurrentExecutions": account, "UnreservedConcurrentExecutions": left}
     functions = types.SimpleNamespace(get_account_settings=lambda: {"AccountLimit": limit})
-    stack = types.SimpleNamespace(is_there=bool(has), parameters={"WebhookConcurrency": str(has)}, aws=types.SimpleNamespace(client=lambda _: functions))
+    there = types.SimpleNamespace(is_there=bool(has), parameters={"WebhookConcurrency": str(has)}, aws=types.SimpleNamespace(client=lambda _: functions))
     if is_refused:
         with pytest.raises(SystemExit, match="Service Quotas"):
-            deploy.refuse_reservations(stack, {"WebhookConcurrency": str(wants), "TokenConcurrency": "0"})
+            deploy.refuse_reservations(there, {"WebhookConcurrency": str(wants), "TokenConcurrency": "0"})
     else:
-        deploy.refuse_reservations(stack, {"WebhookConcurrency": str(wants), "TokenConcurrency": "0"})
+        deploy.refuse_reservations(there, {"WebhookConcurrency": str(wants), "TokenConcurrency": "0"})
 
 
 def test_the_deploy_reads_the_defaults_that_the_template_has(deploy):
     assert deploy.template_defaults() == {name: str(each["Default"]) for name, each in template.load()["Parameters"].items()}
+
+
+def test_every_state_of_a_stack_has_one_way_on():
+    known = sorted(state for kind in stack.STATES.values() for state in kind["states"])
+    assert known == sorted(boto3.client("cloudformation", region_name=template.REGION).meta.service_model.shape_for("StackStatus").enum)
+    assert (stack.kind_of(None), stack.kind_of("REVIEW_IN_PROGRESS")) == ("absent", "absent")
+    # What is deployed over is not waited for, and what is waited for is no success.
+    assert all(("_IN_PROGRESS" in state) == (stack.kind_of(state) == "being changed") for state in known if state != "REVIEW_IN_PROGRESS")
+    assert not any(state.endswith("_FAILED") and stack.STATES[stack.kind_of(state)].get("deploys") for state in known)
+
+
+@pytest.mark.parametrize(("secret", "app"), [
+    ({"verdict": "ok", "seen": "konduktor/1/app is well-formed, App ID 1"}, verify.KNOWN),
+    ({"verdict": "failed", "seen": "konduktor/1/app cannot be used: it is empty", "next": "run `configure`"}, verify.EMPTY),
+    ({"verdict": "failed", "seen": "could not be looked at", "next": "let their role do secretsmanager:GetSecretValue"}, verify.UNKNOWN),
+    ({"verdict": "skipped", "needs": "stack"}, verify.UNKNOWN),
+    (None, verify.UNKNOWN),
+])
+def test_an_app_that_could_not_be_looked_at_is_not_one_that_is_not_configured(secret, app, capsys):
+    found, checks = verify.known({"app-secret": secret} if secret else {})
+    assert (found, bool(checks), "Not verified: app-secret" in capsys.readouterr().out) == (app, app == verify.KNOWN, app == verify.UNKNOWN)
+
+
+@pytest.mark.parametrize(("before", "after", "is_taken_back"), [
+    ("ok", "failed", True), ("unproven", "failed", True), ("failed", "failed", False), ("skipped", "failed", False), ("ok", "unproven", False)])
+def test_what_held_or_may_have_held_is_what_a_deploy_must_not_break(before, after, is_taken_back):
+    findings = lambda verdict: verify.Findings(verify.KNOWN, {"token": {"name": "token", "verdict": verdict}})
+    assert bool(findings(after).red_since(findings(before))) == is_taken_back
+
+
+@pytest.mark.parametrize(("status", "is_protected", "words"), [
+    ("UPDATE_COMPLETE", True, "--no-enable-termination-protection"),
+    ("UPDATE_IN_PROGRESS", False, "wait until it is done"),
+    ("UPDATE_COMPLETE", False, None),
+    ("REVIEW_IN_PROGRESS", False, None),
+    ("DELETE_IN_PROGRESS", False, None),
+])
+def test_a_stack_that_cannot_be_deleted_now_loses_nothing(deploy, status, is_protected, words):
+    there = types.SimpleNamespace(status=status, kind=stack.kind_of(status), is_protected=is_protected, advice=stack.STATES[stack.kind_of(status)]["next"])
+    if words:
+        with pytest.raises(SystemExit, match=words):
+            deploy.refuse_half_an_end(there, None, [])
+    else:
+        deploy.refuse_half_an_end(there, None, [])
