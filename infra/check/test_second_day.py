@@ -135,12 +135,13 @@ def test_a_push_leaves_no_version_behind(desk):
     ("[TokenPolicy.permissions]\ncontents = 'wrote'", "TOKEN_POLICY"),
     ("[TokenPolicy]\nrepositories = []", "TOKEN_POLICY"),
     ('GitHubApiUrl = "http://github.example.com"', "GITHUB_API_URL"),
-    ('HttpsProxy = "http://user:password@proxy.example.com:3128"', "HttpsProxy"),
+    ('HttpsProxy = "http://user:password@proxy.example.com:3128"', "HttpsProxy must be http:// or https://"),
 ])
 def test_parameters_that_would_do_harm_are_refused_before_anything_changes(desk, file, words):
     before = running(desk)
     desk.write(file)
-    assert words in desk.refused("make", "deploy", PATH=without_cargo())
+    said = desk.refused("make", "deploy", PATH=without_cargo())
+    assert words in said and "user:password" not in said
     assert running(desk) == before
 
 

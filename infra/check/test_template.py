@@ -81,6 +81,24 @@ def deploy():
     return deploy
 
 
+@pytest.mark.parametrize(("values", "words"), [
+    ({"HttpsProxy": "http://user:password@proxy.example.com:3128"}, "HttpsProxy must be http:// or https://"),
+    ({"KmsKeyArn": "alias/mine"}, "KmsKeyArn must be the ARN of a KMS key"),
+    ({"RolePath": "apps"}, "RolePath must begin"),
+    ({"HttpsProxy": "http://proxy.example.com:3128", "KmsKeyArn": "", "LogRetentionDays": "90", "TokenPolicy": "{}"}, None),
+])
+def test_a_value_that_does_not_fit_is_refused_without_being_said(deploy, values, words):
+    if words:
+        refused = pytest.raises(SystemExit, deploy.must_fit, values)
+        assert words in str(refused.value) and not any(value in str(refused.value) for value in values.values())
+    else:
+        deploy.must_fit(values)
+
+
+def test_every_default_fits(deploy):
+    deploy.must_fit(deploy.template_defaults())
+
+
 @pytest.mark.parametrize(("account", "left", "has", "wants", "is_refused"), [
     (1000, 1000, 0, 900, False),
     (1000, 1000, 0, 901, True),
