@@ -131,10 +131,10 @@ def test_a_push_leaves_no_version_behind(desk):
     ('ExecuteApiEndpoint = "off"', "nothing would answer"),
     ('Architecture = "arm64"', "make build ARCHITECTURE=arm64"),
     ("TokenConcurrency = 950", "Service Quotas"),
-    ('TokenPolicy = "{broken"', "TOKEN_POLICY"),
+    ('TokenPolicy = "{broken}"', "TOKEN_POLICY"),
     ("[TokenPolicy.permissions]\ncontents = 'wrote'", "TOKEN_POLICY"),
     ("[TokenPolicy]\nrepositories = []", "TOKEN_POLICY"),
-    ('GitHubApiUrl = "http://github.example.com"', "GITHUB_API_URL"),
+    ('GitHubApiUrl = "http://github.example.com"', "GitHubApiUrl must begin with https://"),
     ('HttpsProxy = "http://user:password@proxy.example.com:3128"', "HttpsProxy must be http:// or https://"),
 ])
 def test_parameters_that_would_do_harm_are_refused_before_anything_changes(desk, file, words):
@@ -195,8 +195,7 @@ def test_no_parameter_of_a_running_stack_takes_its_secrets_or_tables_away(desk):
     other = Desk(desk.cloud, desk.folder, "each")
     other.write('NamePrefix = "each"\n')
     other.did("make", "deploy")
-    before, resources = other.deployed().outputs, other.deployed().resources()
-    secrets = desk.cloud.client("secretsmanager")
+    before, resources, secrets = other.deployed().outputs, other.deployed().resources(), desk.cloud.client("secretsmanager")
     values = lambda: [secrets.get_secret_value(SecretId=before[name], VersionStage=stage)["SecretString"]
                       for name, stage in (("WebhookSecret", "AWSCURRENT"), ("AppSecret", "held"))]
     # Beside the current version: what is configured and cannot be verified closes no door.
@@ -261,8 +260,7 @@ def test_what_an_earlier_template_was_deployed_with_stays_but_for_its_defaults(d
     finally:
         source.write_text(new)
     secret = lambda: desk.cloud.client("secretsmanager").get_secret_value(SecretId=stack.outputs["WebhookSecret"])["SecretString"]
-    before = secret()
-    other = Desk(desk.cloud, desk.folder, "earlier", CLI="false")
+    before, other = secret(), Desk(desk.cloud, desk.folder, "earlier", CLI="false")
     said = other.did("make", "deploy")
     assert "ThrottlingRate: 50 → 500" in said and "LogRetentionDays: 90, as it was" in said, said
     kept = other.deployed()
@@ -388,14 +386,14 @@ def test_destroying_detaches_says_what_stays_and_leaves_other_stacks_alone(desk)
     assert len(policies) == 6
     for policy in policies:
         iam.attach_role_policy(RoleName="agents", PolicyArn=policy)
-    iam.attach_user_policy(UserName="somebody", PolicyArn=stack.outputs["OperatorPolicy"])
-    iam.attach_group_policy(GroupName="people", PolicyArn=stack.outputs["OperatorPolicy"])
+    for attach, who in ((iam.attach_user_policy, {"UserName": "somebody"}), (iam.attach_group_policy, {"GroupName": "people"})):
+        attach(PolicyArn=stack.outputs["OperatorPolicy"], **who)
     before = running(desk)
-    bucket = next(each["Name"] for each in desk.cloud.client("s3").list_buckets()["Buckets"] if "samclisourcebucket" in each["Name"])
-    uploads = lambda stack: {(each["Key"], each["VersionId"]) for kind in ("Versions", "DeleteMarkers")
-                             for each in desk.cloud.client("s3").list_object_versions(Bucket=bucket, Prefix=f"stacks/{stack}/").get(kind, [])}
-    others, own = uploads("day2"), uploads("going")
-    assert others and own
+    s3 = desk.cloud.client("s3")
+    bucket = next(each["Name"] for each in s3.list_buckets()["Buckets"] if "samclisourcebucket" in each["Name"])
+    uploads = lambda stack: {(each["Key"], each["VersionId"]) for kind in ("Versions", "DeleteMarkers") for each in s3.list_object_versions(Bucket=bucket, Prefix=f"stacks/{stack}/").get(kind, [])}
+    others = uploads("day2")
+    assert others and uploads("going")
 
     # The last policy that would be detached: nobody loses one before it is found.
     iam.put_user_permissions_boundary(UserName="somebody", PermissionsBoundary=policies[-1])
@@ -409,7 +407,7 @@ def test_destroying_detaches_says_what_stays_and_leaves_other_stacks_alone(desk)
     assert (uploads("day2"), uploads("going")) == (others, set())
     assert running(desk) == before
     # As a destroy that was cut while CloudFormation went on leaves it.
-    desk.cloud.client("s3").put_object(Bucket=bucket, Key="stacks/going/left-behind", Body=b"")
+    s3.put_object(Bucket=bucket, Key="stacks/going/left-behind", Body=b"")
     assert "there is no stack going" in other.refused("make", "destroy")
     assert uploads("going") == set()
 
@@ -490,8 +488,7 @@ def test_a_deploy_that_breaks_something_is_taken_back(configured, what):
 def test_a_deploy_that_was_cut_before_it_looked_is_not_forgotten(configured, tmp_path):
     """The next one finds it broken already, and must not call that in order."""
     desk, _ = configured
-    first = tmp_path / "looked"
-    cut = tmp_path / "cut"
+    first, cut = tmp_path / "looked", tmp_path / "cut"
     cut.write_text(f'#!/bin/sh\nif [ -e {first} ]; then kill -9 $PPID; fi\ntouch {first}\nexec {desk.cloud.command_line} "$@"\n')
     cut.chmod(0o755)
     bootstrap = desk.bootstrap("token")
@@ -541,8 +538,8 @@ def test_a_domain_is_given_first_and_used_later(configured, tmp_path):
 
 def arriving(folder, url):
     """A command line whose verify finds deliveries at that URL and nowhere else: none gets to a name of the local API Gateway from everywhere."""
-    checks = lambda verdict: json.dumps({"checks": [{"name": "app-secret", "verdict": "ok"}, *(
-        {"name": name, "verdict": verdict, "seen": "", "next": ""} for name in ("webhook-config", "deliveries"))]})
+    checks = lambda verdict: json.dumps({"checks": [
+        {"name": name, "verdict": each, "seen": "", "next": ""} for name, each in (("app-secret", "ok"), ("webhook-config", verdict), ("deliveries", verdict))]})
     script = folder / "arriving"
     script.write_text(f"#!/bin/sh\ncase \"$*\" in *\"--webhook-url {url}\"*) echo '{checks('ok')}' ;; *) echo '{checks('failed')}' ;; esac\n")
     script.chmod(0o755)
@@ -595,8 +592,7 @@ def test_a_board_moves_to_another_region(desk):
     moved = Desk(desk.cloud, desk.folder, "moved", CLI="false", AWS_REGION=ELSEWHERE)
     moved.write('NamePrefix = "day2"\nExistingTasksTable = "moved-tasks"\n')
     moved.did("make", "deploy")
-    role = names(desk.cloud, ELSEWHERE)
-    assert sorted(role) == ["day2-reconcile", "day2-token", "day2-webhook"]
+    assert sorted(names(desk.cloud, ELSEWHERE)) == ["day2-reconcile", "day2-token", "day2-webhook"]
     variables = desk.cloud.client("lambda", ELSEWHERE).get_function_configuration(FunctionName="day2-webhook")["Environment"]["Variables"]
     assert variables["TASKS_TABLE"] == "moved-tasks"
     moved.did("make", "destroy")
