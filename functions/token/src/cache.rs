@@ -20,7 +20,7 @@ use crate::gate::{is_of_the_app, remembered_for};
 use crate::scope::Scope;
 use crate::seal::CacheKey;
 use crate::signer::same;
-use crate::store::{Remembered, Row, RowKey};
+use crate::store::{LEASE, Remembered, Row, RowKey};
 
 /// A third of the lease: two renewals may be lost before anybody takes over.
 const RENEWED_EVERY: Duration = Duration::from_secs(1);
@@ -232,9 +232,6 @@ impl App {
             if let Some(remembered) = row.failure(now) {
                 return Err(Refused { failure: remembered.failure(subject, now), served: served() });
             }
-            if let Some(until) = row.revoked_until(now) {
-                return Err(too_many_revokes(until, now).into());
-            }
             if !may_mint {
                 // Before the scope gets a row: what is refused for all scopes leaves none.
                 self.may_mint(subject, wanted.clock).await.map_err(|failure| Refused { failure, served: served() })?;
@@ -254,7 +251,8 @@ impl App {
                 }
             }
             if wanted.clock.left() < LAST_PAUSE {
-                return Err(subject.failure(ErrorType::Busy, None).into());
+                let contested = row.is_contested(now).then(contested);
+                return Err(contested.unwrap_or_else(|| subject.failure(ErrorType::Busy, None)).into());
             }
             tokio::time::sleep(jittered(pause)).await;
             pause = (pause * 2).min(LAST_PAUSE);
@@ -322,7 +320,9 @@ impl App {
 
     async fn mint_and_share(&self, wanted: &Wanted<'_>, owner: &str, seen: &Row) -> Result<Arc<Entry>, Failure> {
         let entry = Arc::new(self.mint(&wanted.subject, wanted.clock).await?);
-        self.keep(wanted, &entry);
+        if !seen.is_contested(wanted.clock.now()) {
+            self.keep(wanted, &entry);
+        }
         // A table that hangs must not take with it what GitHub has given.
         match tokio::time::timeout(wanted.clock.left(), self.share(wanted, owner, &entry, seen)).await {
             Ok(shared) => warn_of(shared),
@@ -333,9 +333,13 @@ impl App {
 
     /// Puts a token into the table before anybody is given it, and nothing that could not be found there: who has it may revoke it, and
     /// then its copy must go.
+    ///
+    /// Whoever revokes again and again gets at nobody's token but its own: while tokens of the scope are contested, each is for whoever minted
+    /// it. Their lease is left to end by itself, so that there is one in its time and the others wait no longer than that for their turn.
     async fn share(&self, wanted: &Wanted<'_>, owner: &str, entry: &Entry, seen: &Row) -> TableResult<()> {
         let pointed = self.store.point(entry, &wanted.key, &wanted.subject.scope.profile).await;
         match pointed {
+            _ if seen.is_contested(wanted.clock.now()) => pointed,
             Ok(()) => self.put(wanted, entry, seen).await,
             Err(error) => {
                 warn_of(self.store.release(&wanted.row(), owner, None).await);
@@ -384,10 +388,9 @@ fn is_of_the_secret(failure: &Failure) -> bool {
     matches!(failure.error_type, ErrorType::InvalidKey | ErrorType::AppNotFound)
 }
 
-fn too_many_revokes(until: Timestamp, now: Timestamp) -> Failure {
-    let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
-    let message = "tokens of this scope are revoked as fast as they are minted";
-    Failure::over_in(ErrorType::RateLimited, message, Duration::from_secs(left.as_secs() + 1))
+fn contested() -> Failure {
+    let message = "tokens of this scope are revoked as fast as they are minted, and others wait for one too";
+    Failure::over_in(ErrorType::RateLimited, message, LEASE.unsigned_abs())
 }
 
 /// The row's token. One that does not open (another key's, tampered with, moved here) is as good as none.

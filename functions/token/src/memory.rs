@@ -99,6 +99,13 @@ impl Memory {
         state.entries.len() < before
     }
 
+    /// Has the token with this hash compared with the table before it is handed out again.
+    pub(crate) fn doubt_token(&self, sha256: &str) {
+        let mut state = self.state();
+        let held = state.entries.values_mut().find(|held| held.entry.sha256() == sha256);
+        held.into_iter().for_each(|held| held.checked_at = Timestamp::MIN);
+    }
+
     pub(crate) fn refused(&self, app: &RowKey, fingerprint: &str, now: Timestamp) -> Option<Remembered> {
         let state = self.state();
         let of = |fingerprint: &str| state.refused.get(&(app.clone(), fingerprint.to_owned())).copied();

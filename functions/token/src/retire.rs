@@ -100,6 +100,8 @@ impl App {
     ) -> Result<Answer, Failure> {
         let sha256 = BASE64_STANDARD.encode(sha256);
         audit.token(&sha256);
+        // Somebody may have revoked it elsewhere; whether the table still has it costs one read, however false the report is.
+        self.memory.doubt_token(&sha256);
         let now = clock.now() + self.signers.offset();
         let dropped = match self.store.pointer(&sha256, Some(profile)).await {
             Ok(Some(key)) => self.store.invalidate(&RowKey::from(&key), &sha256, now).await,

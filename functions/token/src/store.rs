@@ -54,11 +54,8 @@ pub(crate) const LONGEST_FAILURE: SignedDuration = SignedDuration::from_mins(61)
 /// Within this time revokes of one scope are counted together.
 const REVOKES_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 
-/// So many of them are followed by a new token at once, ...
+/// After more of them the scope's tokens are shared no more.
 const FREE_REVOKES: u64 = 5;
-
-/// ... and each further one after this time.
-const AFTER_A_REVOKE: SignedDuration = SignedDuration::from_secs(10);
 
 /// Within this time ...
 pub(crate) const TRIED_WITHIN: SignedDuration = SignedDuration::from_secs(60);
@@ -164,11 +161,11 @@ impl Row {
         at.filter(|at| now.duration_since(*at).abs() <= CREDITED).and_then(|_| self.number("credits"))
     }
 
-    /// Until when there is no new token, because so many were revoked.
-    pub(crate) fn revoked_until(&self, now: Timestamp) -> Option<Timestamp> {
-        let until = self.milliseconds("revoked_at")? + AFTER_A_REVOKE;
-        let many = self.number("revokes").is_some_and(|revokes| revokes > FREE_REVOKES);
-        (many && until > now && until <= now + AFTER_A_REVOKE + APART).then_some(until)
+    /// Whether somebody revokes tokens that others hold too, again and again.
+    pub(crate) fn is_contested(&self, now: Timestamp) -> bool {
+        let lately = |at: Timestamp| at <= now + APART && now.duration_since(at) < REVOKES_WITHIN;
+        self.milliseconds("revoked_at").is_some_and(lately)
+            && self.number("revokes").is_some_and(|revokes| revokes > FREE_REVOKES)
     }
 
     /// The list of installations, and when GitHub gave it.

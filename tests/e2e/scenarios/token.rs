@@ -520,27 +520,72 @@ async fn what_revoking_meets_is_named_and_a_lock_out_holds_for_the_app() {
 }
 
 #[tokio::test]
-async fn who_revokes_again_and_again_does_not_make_github_mint_each_time() {
+async fn who_revokes_again_and_again_neither_makes_github_mint_each_time_nor_takes_others_tokens() {
+    let counter = Counter::open().await;
+    let revoke = |answer: &Value| json!({"action": "revoke", "token": token_of(answer)});
+    let app = counter.environment();
+    let began = std::time::Instant::now();
+    let attack = async {
+        loop {
+            let answer = counter.ask(&app, json!({})).await.unwrap();
+            assert_eq!(counter.ask(&app, revoke(&answer)).await.unwrap()["revoked"], true);
+        }
+    };
+    let honest = async {
+        while counter.minted() < 7 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        let mut tokens = Vec::new();
+        for app in [&app, &counter.environment()] {
+            tokens.push(counter.ask(app, json!({})).await.unwrap());
+        }
+        // The one who revokes gets another turn.
+        let minted = counter.minted();
+        while counter.minted() == minted {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        tokens
+    };
+    let tokens = tokio::select! {
+        tokens = honest => tokens,
+        () = attack => unreachable!(),
+    };
+    for token in &tokens {
+        assert!(!counter.github.scope_of(token_of(token)).unwrap().revoked, "it is nobody else's");
+    }
+    let seconds = usize::try_from(began.elapsed().as_secs()).unwrap();
+    assert!(counter.asked() <= 7 + seconds / 3, "{} mints in {seconds} s", counter.asked());
+    assert_eq!(counter.ask(&app, revoke(&tokens[0])).await.unwrap()["revoked"], true, "its holder can");
+    counter.ask(&app, json!({"permissions": {"contents": "read"}})).await.unwrap();
+
+    // Nobody revoked what others hold for a minute: one token serves all again.
+    counter.pass(61);
+    let (one, other) = (counter.ask_cold(json!({})).await.unwrap(), counter.ask_cold(json!({})).await.unwrap());
+    assert_eq!(token_of(&one), token_of(&other));
+}
+
+#[tokio::test]
+async fn who_has_no_time_for_a_turn_is_told_why_there_is_none() {
+    let counter = Counter::open().await;
+    for _ in 0..7 {
+        let answer = counter.ask_cold(json!({})).await.unwrap();
+        counter.ask_cold(json!({"action": "revoke", "token": token_of(&answer)})).await.unwrap();
+    }
+    let deadline = u64::try_from(counter.now().as_millisecond()).unwrap() + 2000;
+    let failure = counter.ask_until(&counter.environment(), json!({}), deadline).await.unwrap_err();
+    assert_eq!(failure.error_type.name(), "RateLimited");
+    assert!(failure.message.contains("revoked as fast"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn a_token_that_was_revoked_elsewhere_is_handed_out_no_more_once_its_holder_reports_it() {
     let counter = Counter::open().await;
     let app = counter.environment();
-    let mut limited = 0;
-    for _ in 0..25 {
-        match counter.ask(&app, json!({})).await {
-            Ok(answer) => {
-                counter.ask(&app, json!({"action": "revoke", "token": token_of(&answer)})).await.unwrap();
-            }
-            Err(failure) => {
-                assert_eq!(failure.error_type.name(), "RateLimited");
-                assert!(failure.message.contains("revoked as fast"), "{}", failure.message);
-                limited += 1;
-            }
-        }
-    }
-    assert_eq!((counter.asked(), limited), (6, 19));
-    let other = json!({"permissions": {"contents": "read"}});
-    counter.ask(&app, other).await.unwrap();
-    counter.pass(11);
-    counter.ask(&app, json!({})).await.unwrap();
+    let first = counter.ask(&app, json!({})).await.unwrap();
+    counter.ask_cold(json!({"action": "revoke", "token": token_of(&first)})).await.unwrap();
+    assert_eq!(token_of(&counter.ask(&app, json!({})).await.unwrap()), token_of(&first), "for half a minute at most");
+    counter.ask(&app, rejected(token_of(&first))).await.unwrap();
+    assert_ne!(token_of(&counter.ask(&app, json!({})).await.unwrap()), token_of(&first));
 }
 
 #[tokio::test]
