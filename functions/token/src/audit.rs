@@ -9,9 +9,8 @@ use domain::policy::Profile;
 use jiff::Timestamp;
 use lambda_runtime::Context;
 
-use crate::cache::Source;
 use crate::clock::Clock;
-use crate::entry::Entry;
+use crate::entry::{Entry, Source};
 use crate::failure::Failure;
 use crate::scope::Scope;
 

@@ -5,22 +5,20 @@ use std::time::Duration;
 
 use adapters::Result as TableResult;
 use adapters::pause::jittered;
-use adapters::secrets::{AppSecret, Versions};
-use domain::contract::token::{Answer, DEFAULT_TTL_SECONDS, ErrorType, Scope as Ask, Token};
-use domain::policy::{Profile, Target};
+use domain::contract::token::ErrorType;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use crate::App;
-use crate::audit::Audit;
 use crate::clock::Clock;
-use crate::entry::Entry;
-use crate::failure::{Failure, Subject, logged};
-use crate::gate::{is_of_the_app, remembered_for};
-use crate::scope::Scope;
+use crate::directory::Directory;
+use crate::entry::{Entry, Source};
+use crate::failure::{Failure, is_of_the_app, logged, warn_of};
+use crate::gate::Gate;
+use crate::memory::Memory;
+use crate::mint::Mint;
 use crate::seal::CacheKey;
-use crate::signer::same;
-use crate::store::{LEASE, Remembered, Row, RowKey};
+use crate::store::{LEASE, Row, RowKey, Store};
+use crate::subject::Subject;
 
 /// A third of the lease: two renewals may be lost before anybody takes over.
 const RENEWED_EVERY: Duration = Duration::from_secs(1);
@@ -34,14 +32,6 @@ const LAST_PAUSE: Duration = Duration::from_secs(1);
 /// How many calls of a table that answered before may fail until the rest goes without it. One lost call must not make
 /// everybody who waits mint.
 const BORNE_FAILURES: u32 = 2;
-
-/// Where a token came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
-    Memory,
-    Table,
-    GitHub,
-}
 
 /// One scope under one key, for one request.
 struct Wanted<'a> {
@@ -59,9 +49,9 @@ impl Wanted<'_> {
 }
 
 /// Why a scope got no token, and a repository that the installation served before.
-struct Refused {
-    failure: Failure,
-    served: Option<(String, String)>,
+pub(crate) struct Refused {
+    pub(crate) failure: Failure,
+    pub(crate) served: Option<(String, String)>,
 }
 
 impl From<Failure> for Refused {
@@ -70,128 +60,29 @@ impl From<Failure> for Refused {
     }
 }
 
-type Obtained = Result<(Arc<Entry>, Source), Refused>;
+pub(crate) type Obtained = Result<(Arc<Entry>, Source), Refused>;
 
-impl App {
-    /// Answers with a token, under the version of the secret that GitHub accepts.
-    pub(crate) async fn token(
-        &self,
-        ask: &Ask,
-        profile: &Profile,
-        clock: Clock,
-        audit: &mut Audit,
-    ) -> Result<Answer, Failure> {
-        let known = self.versions(clock).await?;
-        let Some(first) = self.signers.first(&known) else {
-            return Err(Failure::new(ErrorType::NotConfigured, "the secret holds no value yet"));
-        };
-        let failure = match self.token_under(first, ask, profile, clock, audit).await {
-            Err(failure) if is_of_the_secret(&failure) => failure,
-            answer => return answer,
-        };
-        // Each other version once: GitHub refuses everything for a while after repeated bad credentials.
-        let refreshed = tokio::time::timeout(clock.left(), self.secret.refresh(clock.now())).await;
-        let refreshed = refreshed.ok().and_then(Result::ok).flatten();
-        for version in refreshed.as_ref().unwrap_or(&known).iter().filter(|version| !same(version, first)) {
-            match self.token_under(version, ask, profile, clock, audit).await {
-                Ok(answer) => {
-                    tracing::warn!("GitHub accepts another version of the App's secret than the one used so far");
-                    self.signers.accept(version);
-                    return Ok(answer);
-                }
-                Err(failure) if is_of_the_secret(&failure) => {}
-                Err(failure) => return Err(failure),
-            }
-        }
-        Err(failure)
+/// The cache, as one execution environment uses it.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    gate: Arc<Gate>,
+    directory: Arc<Directory>,
+    memory: Arc<Memory>,
+    mint: Mint,
+    store: Store,
+}
+
+impl Cache {
+    pub(crate) fn new(gate: Arc<Gate>, memory: Arc<Memory>, store: Store) -> Self {
+        let directory = Arc::new(Directory::new(Arc::clone(&gate), store.clone()));
+        let mint = Mint::new(Arc::clone(&gate), Arc::clone(&directory), store.clone());
+        Self { gate, directory, memory, mint, store }
     }
 
-    pub(crate) async fn versions(&self, clock: Clock) -> Result<Versions<AppSecret>, Failure> {
-        let read = tokio::time::timeout(clock.left(), self.secret.versions(clock.now())).await;
-        match read {
-            Ok(known) => known.map_err(|error| Failure::of_configuration(&error)),
-            Err(_) => Err(Failure::unreadable(self.secret.name())),
-        }
-    }
-
-    async fn token_under(
-        &self,
-        version: &Arc<AppSecret>,
-        ask: &Ask,
-        profile: &Profile,
-        clock: Clock,
-        audit: &mut Audit,
-    ) -> Result<Answer, Failure> {
-        let signer = &*self.signers.signer(version, self.secret.name(), self.github.base_url())?;
-        let asked_for = ask.installation_id.or(signer.installation_id).ok_or_else(|| {
-            let message = "no installation: store its installation_id in the App's secret, or name one in the request";
-            Failure::new(ErrorType::NotConfigured, message)
-        })?;
-        let is_own = signer.installation_id == Some(asked_for);
-        let bound = |installation_id, audit: &mut Audit| {
-            let permissions = self.policy.bound(profile, ask, Target { installation_id, is_own })?;
-            let repositories = ask.repositories.as_ref().map(|repositories| repositories.names().clone());
-            let scope = Scope { profile: profile.clone(), installation_id, is_own, repositories, permissions };
-            audit.scope(&scope);
-            Ok::<_, Failure>(scope)
-        };
-        let mut scope = bound(self.memory.moved(asked_for, clock.now()).unwrap_or(asked_for), audit)?;
-        let mut obtained = self.obtain(Subject { signer, scope: &scope }, ask, clock).await;
-        if let Err(Refused { failure, served: Some(served) }) = &obtained
-            && failure.error_type == ErrorType::InstallationNotFound
-            && let Some(id) = self.rediscover(&Subject { signer, scope: &scope }, served, clock).await
-        {
-            tracing::warn!(old = scope.installation_id.0, new = id.0, "the App was reinstalled; store the new id");
-            let moved = bound(id, audit)?;
-            self.memory.set_moved(scope.installation_id, id, clock.now());
-            scope = moved;
-            obtained = self.obtain(Subject { signer, scope: &scope }, ask, clock).await;
-        }
-        let (entry, source) = obtained.map_err(|refused| refused.failure)?;
-        self.check_owner(&Subject { signer, scope: &scope }, ask, &entry, clock).await?;
-        audit.answered(&entry, source);
-        Ok(Answer::Token(Token {
-            token: entry.token.clone(),
-            expires_at: entry.expires_at,
-            api_url: Some(signer.api_url.clone()),
-            installation_id: scope.installation_id,
-            account: entry.account.clone(),
-            permissions: entry.permissions.clone(),
-            repositories: entry.repositories.clone(),
-            cached: source != Source::GitHub,
-        }))
-    }
-
-    /// Whether the repositories were named with the installation's account, under a name that it has or had: GitHub leads an old
-    /// one to where its repositories are.
-    async fn check_owner(&self, subject: &Subject<'_>, ask: &Ask, entry: &Entry, clock: Clock) -> Result<(), Failure> {
-        let id = subject.scope.installation_id;
-        let Some(repositories) = &ask.repositories else { return Ok(()) };
-        let (Some(owner), Some(name)) = (repositories.owner(), repositories.names().first()) else { return Ok(()) };
-        let is_account = entry.account.as_ref().is_some_and(|account| account.eq_ignore_ascii_case(owner));
-        if is_account || self.memory.is_name_of(id, owner, clock.now()) {
-            return Ok(());
-        }
-        if self.memory.may_ask_for_names(id, clock.now()) {
-            let found = self.installation_of(subject, owner, name, clock).await;
-            match found {
-                Ok(found) if found.id == id => {
-                    self.memory.set_name_of(id, owner, clock.now());
-                    return Ok(());
-                }
-                Ok(_) => {}
-                Err(failure) if failure.error_type == ErrorType::InstallationNotFound => {}
-                Err(failure) => return Err(failure),
-            }
-        }
-        let message = format!("installation {id} is of another account than the repositories were named with");
-        Err(Failure::new(ErrorType::InvalidRequest, message))
-    }
-
-    async fn obtain(&self, subject: Subject<'_>, ask: &Ask, clock: Clock) -> Obtained {
+    /// A token that lives for that long at least.
+    pub(crate) async fn obtain(&self, subject: Subject<'_>, least: SignedDuration, clock: Clock) -> Obtained {
         let key = subject.signer.cache_key(subject.scope);
-        let least = SignedDuration::from_secs(ask.min_ttl_seconds.unwrap_or(DEFAULT_TTL_SECONDS).into());
-        let needed = clock.now() + self.signers.offset() + least;
+        let needed = self.gate.now(clock) + least;
         let wanted = Wanted { subject, key, needed, clock };
         let held = self.memory.get(&key).filter(|held| held.entry.lives_until(needed));
         if let Some(held) = &held
@@ -226,11 +117,11 @@ impl App {
                 let source = self.known(wanted, entry);
                 return Ok((Arc::clone(entry), source));
             }
-            self.memory.drop(&wanted.key);
+            self.memory.forget(&wanted.key);
             let now = wanted.clock.now();
             let served = || self.memory.worked(subject.scope.installation_id).or_else(|| found.as_ref()?.repository());
             if let Some(remembered) = row.failure(now) {
-                return Err(Refused { failure: remembered.failure(subject, now), served: served() });
+                return Err(Refused { failure: subject.remembered(remembered, now), served: served() });
             }
             if !may_mint {
                 // Before the scope gets a row: what is refused for all scopes leaves none.
@@ -280,8 +171,8 @@ impl App {
         let refused = app.ok().and_then(|row| row.refused(subject.signer.fingerprint(), now));
         let refused = refused.or_else(|| installation.ok()?.failure(now));
         match refused {
-            Some(remembered) => Err(remembered.failure(subject, now)),
-            None => self.check_installation(subject, clock).await,
+            Some(remembered) => Err(subject.remembered(remembered, now)),
+            None => self.directory.check_installation(subject, clock).await,
         }
     }
 
@@ -309,9 +200,7 @@ impl App {
         match minted {
             Ok(entry) => Ok((entry, Source::GitHub)),
             Err(failure) => {
-                let until = wanted.clock.now() + remembered_for(&failure);
-                let remembered = Remembered { error_type: failure.error_type, until };
-                let of_the_scope = Some(remembered).filter(|remembered| !is_of_the_app(remembered.error_type));
+                let of_the_scope = (!is_of_the_app(failure.error_type)).then(|| failure.remembered(wanted.clock.now()));
                 warn_of(self.store.release(&wanted.row(), owner, of_the_scope).await);
                 Err(failure)
             }
@@ -319,7 +208,7 @@ impl App {
     }
 
     async fn mint_and_share(&self, wanted: &Wanted<'_>, owner: &str, seen: &Row) -> Result<Arc<Entry>, Failure> {
-        let entry = Arc::new(self.mint(&wanted.subject, wanted.clock).await?);
+        let entry = Arc::new(self.mint.token(&wanted.subject, wanted.clock).await?);
         if !seen.is_contested(wanted.clock.now()) {
             self.keep(wanted, &entry);
         }
@@ -369,7 +258,7 @@ impl App {
     }
 
     async fn without_table(&self, wanted: &Wanted<'_>) -> Obtained {
-        match self.mint(&wanted.subject, wanted.clock).await {
+        match self.mint.token(&wanted.subject, wanted.clock).await {
             Ok(entry) => {
                 let entry = Arc::new(entry);
                 self.keep(wanted, &entry);
@@ -381,11 +270,6 @@ impl App {
             }
         }
     }
-}
-
-/// Whether another version of the secret may do better.
-fn is_of_the_secret(failure: &Failure) -> bool {
-    matches!(failure.error_type, ErrorType::InvalidKey | ErrorType::AppNotFound)
 }
 
 fn contested() -> Failure {
@@ -403,11 +287,4 @@ fn open(wanted: &Wanted<'_>, row: &Row) -> Option<Arc<Entry>> {
         tracing::warn!(cache_key, fingerprint, "an item of the table of tokens does not decrypt; minting anew");
     }
     entry.map(Arc::new)
-}
-
-pub(crate) fn warn_of(result: TableResult<()>) {
-    if let Err(error) = result {
-        let error = logged(&error);
-        tracing::warn!(error, "the table of tokens cannot be written; other environments will mint for themselves");
-    }
 }

@@ -4,7 +4,7 @@
 //! says whose a token for all repositories is: GitHub's answer to a mint does not.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adapters::github;
@@ -12,12 +12,11 @@ use domain::contract::token::ErrorType;
 use domain::ids::InstallationId;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::App;
-use crate::cache::warn_of;
 use crate::clock::Clock;
-use crate::failure::{Failure, Subject};
-use crate::gate::remembered_for;
-use crate::store::{Remembered, Row};
+use crate::failure::{Failure, warn_of};
+use crate::gate::Gate;
+use crate::store::{Row, RowKey, Store};
+use crate::subject::Subject;
 
 /// For how long a list is good for the ids on it: accounts are renamed, rarely.
 const KNOWN_FOR: SignedDuration = SignedDuration::from_hours(1);
@@ -30,12 +29,12 @@ const SOON: Duration = Duration::from_secs(2);
 
 /// The installations as GitHub listed them.
 #[derive(Debug)]
-pub(crate) struct Directory {
+struct Listed {
     accounts: BTreeMap<InstallationId, String>,
     listed_at: Timestamp,
 }
 
-impl Directory {
+impl Listed {
     fn of(row: &Row) -> Option<Self> {
         let (accounts, listed_at) = row.list()?;
         Some(Self { accounts: serde_json::from_str(accounts).ok()?, listed_at })
@@ -49,14 +48,26 @@ impl Directory {
     }
 }
 
-impl App {
+/// The list, as one execution environment knows it.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    gate: Arc<Gate>,
+    store: Store,
+    held: Mutex<Option<(RowKey, Arc<Listed>)>>,
+}
+
+impl Directory {
+    pub(crate) fn new(gate: Arc<Gate>, store: Store) -> Self {
+        Self { gate, store, held: Mutex::default() }
+    }
+
     /// Whether the App has the installation, as far as somebody may have made it up: the one in the secret was not.
     pub(crate) async fn check_installation(&self, subject: &Subject<'_>, clock: Clock) -> Result<(), Failure> {
         if subject.scope.is_own {
             return Ok(());
         }
-        match self.directory(subject, clock).await {
-            Ok(directory) if directory.accounts.contains_key(&subject.scope.installation_id) => Ok(()),
+        match self.listed(subject, clock).await {
+            Ok(listed) if listed.accounts.contains_key(&subject.scope.installation_id) => Ok(()),
             Ok(_) => Err(subject.failure(ErrorType::InstallationNotFound, None)),
             // A list that cannot be had is no reason against what stood on the last one: GitHub will say of the installation itself.
             Err(failure) if failure.error_type == ErrorType::GitHubUnavailable && self.was_listed(subject).await => {
@@ -69,30 +80,30 @@ impl App {
     /// Whether the installation stood on the last list, however old. One that did not may be made up, and gets neither a row nor a mint.
     async fn was_listed(&self, subject: &Subject<'_>) -> bool {
         let id = subject.scope.installation_id;
-        self.known_directory(subject, |directory| directory.accounts.contains_key(&id)).await.is_some()
+        self.known(subject, |listed| listed.accounts.contains_key(&id)).await.is_some()
     }
 
     /// The account of the installation, if it can be had soon: a token that was minted is not to be lost for it. For callers that
     /// were let through to GitHub already.
     pub(crate) async fn account(&self, subject: &Subject<'_>, clock: Clock) -> Option<String> {
-        let directory = match self.telling_directory(subject, clock).await {
-            Some(directory) => directory,
+        let listed = match self.telling(subject, clock).await {
+            Some(listed) => listed,
             None => {
                 let listed = tokio::time::timeout(SOON.min(clock.left()), self.list(subject, clock)).await;
                 self.hold(subject, listed.ok()?.ok()?)
             }
         };
-        directory.accounts.get(&subject.scope.installation_id).filter(|account| !account.is_empty()).cloned()
+        listed.accounts.get(&subject.scope.installation_id).filter(|account| !account.is_empty()).cloned()
     }
 
-    async fn directory(&self, subject: &Subject<'_>, clock: Clock) -> Result<Arc<Directory>, Failure> {
-        if let Some(directory) = self.telling_directory(subject, clock).await {
-            return Ok(directory);
+    async fn listed(&self, subject: &Subject<'_>, clock: Clock) -> Result<Arc<Listed>, Failure> {
+        if let Some(listed) = self.telling(subject, clock).await {
+            return Ok(listed);
         }
-        let listing = self.at_github(subject, clock, async || {
+        let listing = self.gate.at_github(subject, clock, async || {
             // Whoever went ahead may have listed them meanwhile, or found that they cannot be listed.
-            match self.telling_directory(subject, clock).await {
-                Some(directory) => Ok(directory),
+            match self.telling(subject, clock).await {
+                Some(listed) => Ok(listed),
                 None if self.failed_just_now(subject, clock).await => {
                     Err(github::Error::Unavailable("the installations could not be listed just now".into()))
                 }
@@ -102,23 +113,19 @@ impl App {
         listing.await
     }
 
-    async fn telling_directory(&self, subject: &Subject<'_>, clock: Clock) -> Option<Arc<Directory>> {
+    async fn telling(&self, subject: &Subject<'_>, clock: Clock) -> Option<Arc<Listed>> {
         let id = subject.scope.installation_id;
-        self.known_directory(subject, |directory| directory.tells(id, clock.now())).await
+        self.known(subject, |listed| listed.tells(id, clock.now())).await
     }
 
     /// The list in memory, or in the table, if it will do.
-    async fn known_directory(
-        &self,
-        subject: &Subject<'_>,
-        will_do: impl Fn(&Directory) -> bool,
-    ) -> Option<Arc<Directory>> {
+    async fn known(&self, subject: &Subject<'_>, will_do: impl Fn(&Listed) -> bool) -> Option<Arc<Listed>> {
         let key = subject.signer.directory_row();
-        if let Some(directory) = self.memory.directory(&key).filter(|directory| will_do(directory)) {
-            return Some(directory);
+        if let Some(listed) = self.here(&key).filter(|listed| will_do(listed)) {
+            return Some(listed);
         }
         let row = self.store.get(&key).await.ok()?;
-        Directory::of(&row).filter(will_do).map(|directory| self.hold(subject, directory))
+        Listed::of(&row).filter(will_do).map(|listed| self.hold(subject, listed))
     }
 
     async fn failed_just_now(&self, subject: &Subject<'_>, clock: Clock) -> bool {
@@ -126,15 +133,23 @@ impl App {
         row.is_ok_and(|row| row.failure(clock.now()).is_some())
     }
 
-    fn hold(&self, subject: &Subject<'_>, directory: Directory) -> Arc<Directory> {
-        let directory = Arc::new(directory);
-        self.memory.set_directory(subject.signer.directory_row(), &directory);
-        directory
+    fn hold(&self, subject: &Subject<'_>, listed: Listed) -> Arc<Listed> {
+        let listed = Arc::new(listed);
+        *self.held() = Some((subject.signer.directory_row(), Arc::clone(&listed)));
+        listed
     }
 
-    async fn list(&self, subject: &Subject<'_>, clock: Clock) -> Result<Directory, github::Error> {
-        let app = subject.signer.bearer(clock.now(), self.signers.offset());
-        let all = match self.github.installations(&app).await {
+    fn here(&self, key: &RowKey) -> Option<Arc<Listed>> {
+        self.held().as_ref().filter(|(of, _)| of == key).map(|(_, listed)| Arc::clone(listed))
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<(RowKey, Arc<Listed>)>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn list(&self, subject: &Subject<'_>, clock: Clock) -> Result<Listed, github::Error> {
+        let app = self.gate.bearer(subject.signer, clock);
+        let all = match self.gate.github.installations(&app).await {
             Ok(all) => all,
             Err(error) => {
                 self.note_unlisted(subject, &error, clock).await;
@@ -142,19 +157,17 @@ impl App {
             }
         };
         let accounts = all.into_iter().map(|found| (found.id, found.account.name().to_owned())).collect();
-        let directory = Directory { accounts, listed_at: clock.now() };
-        if let Ok(text) = serde_json::to_string(&directory.accounts) {
-            warn_of(self.store.put_list(&subject.signer.directory_row(), &text, directory.listed_at).await);
+        let listed = Listed { accounts, listed_at: clock.now() };
+        if let Ok(text) = serde_json::to_string(&listed.accounts) {
+            warn_of(self.store.put_list(&subject.signer.directory_row(), &text, listed.listed_at).await);
         }
-        Ok(directory)
+        Ok(listed)
     }
 
     /// So that those who wait for the list do not each try in their turn.
     async fn note_unlisted(&self, subject: &Subject<'_>, error: &github::Error, clock: Clock) {
         if let github::Error::Unavailable(_) = error {
-            let failure = subject.failure(ErrorType::GitHubUnavailable, None);
-            let until = clock.now() + remembered_for(&failure);
-            let refusal = Remembered { error_type: failure.error_type, until };
+            let refusal = subject.failure(ErrorType::GitHubUnavailable, None).remembered(clock.now());
             warn_of(self.store.remember(&subject.signer.directory_row(), refusal, clock.now()).await);
         }
     }

@@ -11,6 +11,14 @@ use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+/// Where a token came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    Memory,
+    Table,
+    GitHub,
+}
+
 /// A cached token.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Entry {

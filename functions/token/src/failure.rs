@@ -7,10 +7,10 @@ use adapters::error::chain;
 use adapters::github::{self, Barrier};
 use domain::contract::token::{ErrorType, Invalid, wait};
 use domain::policy::Denied;
+use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::Diagnostic;
 
-use crate::scope::Scope;
-use crate::signer::Signer;
+use crate::store::{LONGEST_FAILURE, Remembered};
 
 /// Why there is no token.
 #[derive(Debug, Clone)]
@@ -68,10 +68,34 @@ impl Failure {
         Self::new(ErrorType::Busy, message)
     }
 
-    /// What GitHub refused.
-    pub(crate) fn from_github(error: github::Error, subject: &Subject<'_>) -> Self {
-        let failure = subject.failure(type_of(&error), error.wait());
-        Self { cause: Some(logged(&error.into())), ..failure }
+    /// What is told to others for a while instead of being asked for again.
+    pub(crate) fn remembered(&self, now: Timestamp) -> Remembered {
+        Remembered { error_type: self.error_type, until: now + self.remembered_for() }
+    }
+
+    fn remembered_for(&self) -> SignedDuration {
+        match self.error_type {
+            ErrorType::InstallationNotFound
+            | ErrorType::InstallationSuspended
+            | ErrorType::PermissionNotGranted
+            | ErrorType::RepositoryNotFound
+            | ErrorType::IpAllowList
+            | ErrorType::SamlEnforced
+            | ErrorType::Blocked
+            | ErrorType::Refused
+            | ErrorType::AppNotFound => SignedDuration::from_secs(60),
+            // A key that was just added is refused for seconds, and repeated refusals get everything refused.
+            ErrorType::InvalidKey => SignedDuration::from_secs(20),
+            ErrorType::RateLimited | ErrorType::LockedOut => {
+                let wait = SignedDuration::try_from(self.retry_after.unwrap_or_default());
+                wait.unwrap_or(LONGEST_FAILURE).min(LONGEST_FAILURE)
+            }
+            // Long enough for those who wait right now: were each to try in its turn, an outage would be a stampede.
+            ErrorType::GitHubUnavailable | ErrorType::ClockSkew | ErrorType::NotConfigured => {
+                SignedDuration::from_secs(2)
+            }
+            ErrorType::InvalidRequest | ErrorType::Busy => SignedDuration::ZERO,
+        }
     }
 }
 
@@ -111,91 +135,16 @@ pub(crate) fn logged(error: &Error) -> String {
     }
 }
 
-/// What GitHub was asked about, for the sentence that says what to do.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Subject<'a> {
-    pub(crate) signer: &'a Signer,
-    pub(crate) scope: &'a Scope,
+/// Whether a refusal is the App's, or its key's, in all its scopes. Then it stands on the App's row, and on no scope's: those are the same
+/// for two versions of the secret that differ in how they name the App, and the good one would be refused what the other one met.
+pub(crate) fn is_of_the_app(error_type: ErrorType) -> bool {
+    matches!(error_type, ErrorType::InvalidKey | ErrorType::AppNotFound | ErrorType::RateLimited | ErrorType::LockedOut)
 }
 
-impl Subject<'_> {
-    /// The failure of a type, whether it happened just now or is remembered.
-    pub(crate) fn failure(&self, error_type: ErrorType, after: Option<Duration>) -> Failure {
-        let (signer, scope) = (self.signer, self.scope);
-        let id = scope.installation_id;
-        let message = match error_type {
-            ErrorType::InvalidKey => format!(
-                "GitHub does not accept the key in the secret {} for the App {}: generate one in the App's settings and \
-                 store it together with its app_id (`konduktor-github-app configure`)",
-                signer.secret_id, signer.issuer
-            ),
-            ErrorType::AppNotFound => format!(
-                "GitHub at {} has no App {}, which stands as {} in the secret {}: store what the App's settings show \
-                 (`konduktor-github-app configure`)",
-                signer.api_url,
-                signer.issuer,
-                signer.issuer_field(),
-                signer.secret_id
-            ),
-            ErrorType::ClockSkew => "the clock differs from GitHub's and correcting for it did not help: check the \
-                clock of this host"
-                .to_owned(),
-            ErrorType::InstallationNotFound => format!(
-                "the App {} has no installation {id}: install the App on the account, or store the id that \
-                 `konduktor-github-app verify` lists",
-                signer.app_id
-            ),
-            ErrorType::InstallationSuspended => format!(
-                "installation {id} is suspended: an owner of the account unsuspends it under Settings, GitHub Apps"
-            ),
-            ErrorType::PermissionNotGranted => format!(
-                "installation {id} does not grant {scope}: grant it in the App's settings, let an owner of the account \
-                 accept, or ask for less"
-            ),
-            ErrorType::RepositoryNotFound => format!(
-                "{} not among the repositories of installation {id}: see that the name is right, or add it in the account's \
-                 settings under GitHub Apps",
-                missing(scope)
-            ),
-            ErrorType::IpAllowList => format!("installation {id}: {}", Barrier::IpAllowList),
-            ErrorType::SamlEnforced => format!("installation {id}: {}", Barrier::Saml),
-            ErrorType::Blocked => format!("installation {id}: {}", Barrier::Blocked),
-            ErrorType::Refused => format!(
-                "GitHub refuses installation {id} a token in words that this function does not know: its log has them, \
-                 under this request's id"
-            ),
-            ErrorType::RateLimited => {
-                return Failure::over_in(error_type, "GitHub asks to wait", after.unwrap_or_default());
-            }
-            ErrorType::LockedOut => {
-                let message = "GitHub refuses everything for a while after too many wrong credentials";
-                return Failure::over_in(error_type, message, after.unwrap_or_default());
-            }
-            ErrorType::GitHubUnavailable => "GitHub did not answer or answered with an error of its own: try again in \
-                some seconds, and see https://www.githubstatus.com"
-                .to_owned(),
-            ErrorType::Busy => {
-                "another environment is getting this token and is not done, or GitHub is asked for many \
-                others: try again in some seconds"
-                    .to_owned()
-            }
-            ErrorType::NotConfigured => format!(
-                "{} is not the address of GitHub's API: set GITHUB_API_URL (the stack's GitHubApiUrl); that of an \
-                 Enterprise Server ends in /api/v3",
-                signer.api_url
-            ),
-            ErrorType::InvalidRequest => error_type.name().to_owned(),
-        };
-        Failure { retry_after: after, ..Failure::new(error_type, message) }
-    }
-}
-
-/// GitHub does not say which of several it is.
-fn missing(scope: &Scope) -> String {
-    let names: Vec<&str> = scope.repositories.iter().flatten().map(String::as_str).collect();
-    match names.as_slice() {
-        [name] => format!("{name} is"),
-        names => format!("of {} at least one is", names.join(", ")),
+pub(crate) fn warn_of(result: adapters::Result<()>) {
+    if let Err(error) = result {
+        let error = logged(&error);
+        tracing::warn!(error, "the table of tokens cannot be written; other environments will mint for themselves");
     }
 }
 

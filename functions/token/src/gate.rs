@@ -7,20 +7,23 @@
 //!
 //! Without the table the way is open: then each environment knows what it met itself.
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use adapters::github;
+use adapters::github::app::AppBearer;
+use adapters::github::{self, Client};
 use adapters::pause::jittered;
 use domain::contract::token::ErrorType;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use crate::App;
-use crate::cache::warn_of;
 use crate::clock::Clock;
-use crate::failure::{Failure, Subject, logged};
+use crate::failure::{Failure, is_of_the_app, logged, warn_of};
 use crate::signer::Signer;
-use crate::store::{LONGEST_FAILURE, Remembered, Row};
+use crate::store::{Remembered, Row, RowKey, Store};
+use crate::subject::Subject;
 
 /// Shorter than a call takes: most who wait do so for the first one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -40,7 +43,39 @@ enum Pass {
     Open,
 }
 
-impl App {
+/// The way, as one execution environment knows it.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) github: Client,
+    store: Store,
+    /// GitHub's clock minus ours.
+    offset_seconds: AtomicI64,
+    /// What holds for an App, or for one key of it, in all its scopes: for when the table cannot be asked.
+    refused: Mutex<HashMap<(RowKey, String), Remembered>>,
+}
+
+impl Gate {
+    pub(crate) fn new(github: Client, store: Store) -> Self {
+        Self { github, store, offset_seconds: AtomicI64::new(0), refused: Mutex::default() }
+    }
+
+    /// The time by GitHub's clock.
+    pub(crate) fn now(&self, clock: Clock) -> Timestamp {
+        clock.now() + self.offset()
+    }
+
+    pub(crate) fn correct(&self, offset: SignedDuration) {
+        self.offset_seconds.store(offset.as_secs(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn bearer<'a>(&self, signer: &'a Signer, clock: Clock) -> AppBearer<'a> {
+        signer.bearer(clock.now(), self.offset())
+    }
+
+    fn offset(&self) -> SignedDuration {
+        SignedDuration::from_secs(self.offset_seconds.load(Ordering::Relaxed))
+    }
+
     /// Makes a call as the App once it may be made, for as long as the invocation lasts, and notes what became of it.
     pub(crate) async fn at_github<T>(
         &self,
@@ -66,7 +101,7 @@ impl App {
             Err(error) => {
                 // Whatever its words, a 401 is about the App's own credentials, and repeated ones get everything refused.
                 let of_the_app = matches!(error, github::Error::Unauthorized(_));
-                let failure = Failure::from_github(error, subject);
+                let failure = subject.refused(error);
                 self.note(subject, pass, &failure, of_the_app, clock.now()).await;
                 Err(failure)
             }
@@ -75,8 +110,8 @@ impl App {
 
     async fn enter(&self, subject: &Subject<'_>, clock: Clock) -> Result<Pass, Failure> {
         let (app, fingerprint) = (subject.signer.app_row(), subject.signer.fingerprint());
-        if let Some(remembered) = self.memory.refused(&app, fingerprint, clock.now()) {
-            return Err(remembered.failure(subject, clock.now()));
+        if let Some(remembered) = self.refused_here(&app, fingerprint, clock.now()) {
+            return Err(subject.remembered(remembered, clock.now()));
         }
         let owner = Uuid::new_v4().to_string();
         let mut pause = FIRST_PAUSE;
@@ -84,7 +119,7 @@ impl App {
             let now = clock.now();
             let Some(row) = warned(self.store.get(&app).await) else { return Ok(Pass::Open) };
             if let Some(remembered) = row.refused(fingerprint, now) {
-                return Err(remembered.failure(subject, now));
+                return Err(subject.remembered(remembered, now));
             }
             if row.has_credit(now) {
                 match warned(self.store.spend(&app, fingerprint, now).await) {
@@ -145,8 +180,8 @@ impl App {
         now: Timestamp,
     ) {
         let app = signer.app_row();
-        let refusal = Remembered { error_type: failure.error_type, until: now + remembered_for(failure) };
-        self.memory.set_refused(&app, fingerprint, refusal);
+        let refusal = failure.remembered(now);
+        self.set_refused_here(&app, fingerprint, refusal);
         warn_of(self.store.close_way(&app, fingerprint, refusal, seen, now).await);
     }
 
@@ -158,43 +193,21 @@ impl App {
             Pass::Credit(_) | Pass::Open => {}
         }
     }
-}
 
-impl Remembered {
-    pub(crate) fn failure(self, subject: &Subject<'_>, now: Timestamp) -> Failure {
-        let left = Duration::try_from(self.until.duration_since(now)).unwrap_or_default();
-        let failure = subject.failure(self.error_type, Some(Duration::from_secs(left.as_secs() + 1)));
-        Failure { cause: Some("remembered from an earlier try".into()), ..failure }
+    fn refused_here(&self, app: &RowKey, fingerprint: &str, now: Timestamp) -> Option<Remembered> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |fingerprint: &str| refused.get(&(app.clone(), fingerprint.to_owned())).copied();
+        [of(""), of(fingerprint)].into_iter().flatten().find(|remembered| remembered.until > now)
     }
-}
 
-/// Whether a refusal is the App's, or its key's, in all its scopes. Then it stands on the App's row, and on no scope's: those are the same
-/// for two versions of the secret that differ in how they name the App, and the good one would be refused what the other one met.
-pub(crate) fn is_of_the_app(error_type: ErrorType) -> bool {
-    matches!(error_type, ErrorType::InvalidKey | ErrorType::AppNotFound | ErrorType::RateLimited | ErrorType::LockedOut)
-}
-
-/// For how long a refusal is told to others instead of being asked for again.
-pub(crate) fn remembered_for(failure: &Failure) -> SignedDuration {
-    match failure.error_type {
-        ErrorType::InstallationNotFound
-        | ErrorType::InstallationSuspended
-        | ErrorType::PermissionNotGranted
-        | ErrorType::RepositoryNotFound
-        | ErrorType::IpAllowList
-        | ErrorType::SamlEnforced
-        | ErrorType::Blocked
-        | ErrorType::Refused
-        | ErrorType::AppNotFound => SignedDuration::from_secs(60),
-        // A key that was just added is refused for seconds, and repeated refusals get everything refused.
-        ErrorType::InvalidKey => SignedDuration::from_secs(20),
-        ErrorType::RateLimited | ErrorType::LockedOut => {
-            let wait = SignedDuration::try_from(failure.retry_after.unwrap_or_default());
-            wait.unwrap_or(LONGEST_FAILURE).min(LONGEST_FAILURE)
+    /// Remembers a refusal of the App, or of one key of it, unless one stands for longer.
+    fn set_refused_here(&self, app: &RowKey, fingerprint: Option<&str>, remembered: Remembered) {
+        let key = (app.clone(), fingerprint.unwrap_or_default().to_owned());
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = refused.entry(key).or_insert(remembered);
+        if known.until < remembered.until {
+            *known = remembered;
         }
-        // Long enough for those who wait right now: were each to try in its turn, an outage would be a stampede.
-        ErrorType::GitHubUnavailable | ErrorType::ClockSkew | ErrorType::NotConfigured => SignedDuration::from_secs(2),
-        ErrorType::InvalidRequest | ErrorType::Busy => SignedDuration::ZERO,
     }
 }
 

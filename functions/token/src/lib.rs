@@ -4,6 +4,7 @@
 //! GitHub under a lease, so that hundreds of environments mint a scope once. Nothing is fetched at init and nothing is
 //! left running when [`handle`] returns: Lambda freezes the process there.
 
+mod accounts;
 mod audit;
 mod cache;
 mod clock;
@@ -18,22 +19,30 @@ mod scope;
 mod seal;
 mod signer;
 mod store;
+mod subject;
+mod tokens;
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use adapters::config::Variables;
 use adapters::github::Client;
-use adapters::secrets::{AppSecret, Secret};
+use adapters::secrets::Secret;
 use domain::contract::token::Request;
 use domain::policy::Profile;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use accounts::Accounts;
 use audit::Audit;
+use cache::Cache;
 use clock::Clock;
+use gate::Gate;
 use memory::Memory;
+use retire::Retire;
 use signer::Signers;
 use store::Store;
+use tokens::Tokens;
 
 pub use audit::RequestContext;
 pub use domain::contract::token::{Answer, ErrorType};
@@ -79,12 +88,8 @@ impl Settings {
 /// Everything an execution environment keeps between invocations.
 #[derive(Debug)]
 pub struct App {
-    secret: Secret<AppSecret>,
-    store: Store,
-    github: Client,
-    policy: Policy,
-    signers: Signers,
-    memory: Memory,
+    tokens: Tokens,
+    retire: Retire,
 }
 
 impl App {
@@ -94,13 +99,16 @@ impl App {
         secrets: aws_sdk_secretsmanager::Client,
         dynamodb: aws_sdk_dynamodb::Client,
     ) -> Self {
+        let secret = Secret::new(secrets, settings.app_secret_id);
+        let signers = Arc::new(Signers::new(secret, settings.github_api_url.clone()));
+        let store = Store::new(dynamodb, settings.tokens_table);
+        let gate = Arc::new(Gate::new(Client::new(settings.github_api_url), store.clone()));
+        let memory = Arc::new(Memory::default());
+        let cache = Cache::new(Arc::clone(&gate), Arc::clone(&memory), store.clone());
+        let accounts = Accounts::new(Arc::clone(&gate));
         Self {
-            secret: Secret::new(secrets, settings.app_secret_id),
-            store: Store::new(dynamodb, settings.tokens_table),
-            github: Client::new(settings.github_api_url),
-            policy: settings.policy,
-            signers: Signers::default(),
-            memory: Memory::default(),
+            tokens: Tokens { signers: Arc::clone(&signers), policy: settings.policy, accounts, cache },
+            retire: Retire { signers, gate, memory, store },
         }
     }
 
@@ -142,9 +150,9 @@ impl App {
     /// Boxed, because the SDK's futures are nested so deeply that the compiler gives up on what awaits them all.
     fn act<'a>(&'a self, request: &'a Request, profile: &'a Profile, clock: Clock, audit: &'a mut Audit) -> Acting<'a> {
         match request {
-            Request::Mint(scope) => Box::pin(self.token(scope, profile, clock, audit)),
-            Request::Revoke(token) => Box::pin(self.revoke(token, clock, audit)),
-            Request::Invalidate(sha256) => Box::pin(self.invalidate(sha256, profile, clock, audit)),
+            Request::Mint(scope) => Box::pin(self.tokens.answer(scope, profile, clock, audit)),
+            Request::Revoke(token) => Box::pin(self.retire.revoke(token, clock, audit)),
+            Request::Invalidate(sha256) => Box::pin(self.retire.invalidate(sha256, profile, clock, audit)),
         }
     }
 }

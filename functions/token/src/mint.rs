@@ -1,20 +1,20 @@
 //! One token from GitHub: asked for, retried where that can help, and compared with the ask.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use adapters::github::{self, AccessTokenRequest, Installation, InstallationToken, RepositorySelection};
+use adapters::github::{self, AccessTokenRequest, InstallationToken, RepositorySelection};
 use domain::contract::token::{ErrorType, Level};
-use domain::ids::InstallationId;
 use jiff::SignedDuration;
 
-use crate::App;
-use crate::cache::warn_of;
 use crate::clock::Clock;
+use crate::directory::Directory;
 use crate::entry::Entry;
-use crate::failure::{Failure, Subject, logged};
-use crate::gate::remembered_for;
+use crate::failure::{Failure, logged, warn_of};
+use crate::gate::Gate;
 use crate::scope::Scope;
-use crate::store::Remembered;
+use crate::store::Store;
+use crate::subject::Subject;
 
 /// The pauses before a second and a third try of a call that GitHub could not serve.
 const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(1000)];
@@ -22,13 +22,26 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis
 /// A clock that is wrong by more is not corrected but repaired: signatures for AWS fail by then anyway.
 const MOST_OFFSET: SignedDuration = SignedDuration::from_hours(24);
 
-impl App {
+/// How tokens are asked for.
+#[derive(Debug)]
+pub(crate) struct Mint {
+    gate: Arc<Gate>,
+    directory: Arc<Directory>,
+    store: Store,
+}
+
+impl Mint {
+    pub(crate) fn new(gate: Arc<Gate>, directory: Arc<Directory>, store: Store) -> Self {
+        Self { gate, directory, store }
+    }
+
     /// Mints a token for exactly this scope.
-    pub(crate) async fn mint(&self, subject: &Subject<'_>, clock: Clock) -> Result<Entry, Failure> {
-        let minted = self.at_github(subject, clock, async || {
+    pub(crate) async fn token(&self, subject: &Subject<'_>, clock: Clock) -> Result<Entry, Failure> {
+        let minted = self.gate.at_github(subject, clock, async || {
             let minted = self.ask_github(subject, clock).await?;
             // GitHub names the account beside repositories that were asked for, and not where all of them were.
-            let account = if minted.repositories.is_none() { self.account(subject, clock).await } else { None };
+            let account =
+                if minted.repositories.is_none() { self.directory.account(subject, clock).await } else { None };
             Ok((minted, account))
         });
         let minted = minted.await;
@@ -40,7 +53,7 @@ impl App {
         if let Err(difference) = compare(scope, &minted) {
             return Err(self.give_back(minted, scope, difference, clock).await);
         }
-        Ok(Entry::minted(minted, account, clock.now() + self.signers.offset()))
+        Ok(Entry::minted(minted, account, self.gate.now(clock)))
     }
 
     /// Remembers what holds for the installation in all its scopes.
@@ -53,9 +66,8 @@ impl App {
             _ => return,
         }
         let now = clock.now();
-        let refusal = Remembered { error_type: failure.error_type, until: now + remembered_for(failure) };
         let row = subject.signer.installation_row(subject.scope.installation_id);
-        warn_of(self.store.remember(&row, refusal, now).await);
+        warn_of(self.store.remember(&row, failure.remembered(now), now).await);
     }
 
     async fn ask_github(&self, subject: &Subject<'_>, clock: Clock) -> Result<InstallationToken, github::Error> {
@@ -69,8 +81,9 @@ impl App {
         let mut pauses = PAUSES.iter();
         let mut corrected = false;
         loop {
-            let app = subject.signer.bearer(clock.now(), self.signers.offset());
-            let error = match self.github.create_installation_access_token(&app, scope.installation_id, &ask).await {
+            let app = self.gate.bearer(subject.signer, clock);
+            let error = match self.gate.github.create_installation_access_token(&app, scope.installation_id, &ask).await
+            {
                 Ok(minted) => return Ok(minted),
                 Err(error) => error,
             };
@@ -82,7 +95,7 @@ impl App {
                     if offset.abs() > MOST_OFFSET {
                         return Err(error);
                     }
-                    self.signers.correct(offset);
+                    self.gate.correct(offset);
                     tracing::warn!(offset_seconds = offset.as_secs(), "the clock differs from GitHub's; corrected");
                 }
                 (github::Error::Unavailable(_), Some(pause)) if clock.left() > *pause => {
@@ -94,44 +107,6 @@ impl App {
         }
     }
 
-    /// Where a repository's installation is now, after a reinstallation gave it a new id.
-    pub(crate) async fn rediscover(
-        &self,
-        subject: &Subject<'_>,
-        (owner, name): &(String, String),
-        clock: Clock,
-    ) -> Option<InstallationId> {
-        match self.installation_of(subject, owner, name, clock).await {
-            // GitHub follows a transferred repository to its new owner, whose installation is none of ours.
-            Ok(found) if !found.account.login.eq_ignore_ascii_case(owner) => {
-                tracing::warn!("the installation is gone, and its repository belongs to another account now");
-                None
-            }
-            Ok(found) if found.id != subject.scope.installation_id => Some(found.id),
-            Ok(_) => None,
-            Err(failure) => {
-                let error = failure.cause;
-                tracing::warn!(error, "the installation is gone, and its account has no other");
-                None
-            }
-        }
-    }
-
-    /// The installation that covers a repository.
-    pub(crate) async fn installation_of(
-        &self,
-        subject: &Subject<'_>,
-        owner: &str,
-        name: &str,
-        clock: Clock,
-    ) -> Result<Installation, Failure> {
-        let search = self.at_github(subject, clock, async || {
-            let app = subject.signer.bearer(clock.now(), self.signers.offset());
-            self.github.repository_installation(&app, owner, name).await
-        });
-        search.await
-    }
-
     /// A token of another scope than asked for must not stay in the world.
     async fn give_back(
         &self,
@@ -140,7 +115,7 @@ impl App {
         difference: &'static str,
         clock: Clock,
     ) -> Failure {
-        let revoked = clock.bound(self.github.revoke_installation_access_token(&minted.token)).await;
+        let revoked = clock.bound(self.gate.github.revoke_installation_access_token(&minted.token)).await;
         if let Err(error) = revoked {
             let error = logged(&error.into());
             tracing::error!(error, "a token of another scope than asked for could not be revoked");

@@ -1,5 +1,7 @@
 //! Taking a token out of service: revoked by its holder, or reported as rejected.
 
+use std::sync::Arc;
+
 use adapters::github;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -7,16 +9,26 @@ use domain::contract::token::{Answer, ErrorType};
 use domain::policy::Profile;
 use secrecy::SecretString;
 
-use crate::App;
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::entry::sha256;
-use crate::failure::{Failure, logged, type_of};
-use crate::gate::is_of_the_app;
+use crate::failure::{Failure, is_of_the_app, logged, type_of};
+use crate::gate::Gate;
+use crate::memory::Memory;
 use crate::seal::CacheKey;
-use crate::store::{Row, RowKey, TRIED_WITHIN};
+use crate::signer::Signers;
+use crate::store::{Row, RowKey, Store, TRIED_WITHIN};
 
-impl App {
+/// What takes tokens out of service.
+#[derive(Debug)]
+pub(crate) struct Retire {
+    pub(crate) signers: Arc<Signers>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) store: Store,
+}
+
+impl Retire {
     /// Revokes a token, at GitHub first: it proves itself, so neither a policy nor a secret has a say in it. Then its copy goes, by
     /// its hash; other environments learn of it within 30 s. Of tokens that are not known here, or no more, GitHub is told a few a
     /// minute: it refuses everything for a while after many bad credentials, and anybody can make those up.
@@ -32,7 +44,7 @@ impl App {
         if let Ok(None) = pointer {
             self.may_try(clock).await?;
         }
-        match clock.bound(self.github.revoke_installation_access_token(token)).await {
+        match clock.bound(self.gate.github.revoke_installation_access_token(token)).await {
             // A token that GitHub does not know any more is as revoked as can be.
             Ok(()) | Err(github::Error::Unauthorized(_)) => {}
             Err(error) => {
@@ -54,7 +66,7 @@ impl App {
     }
 
     async fn may_try(&self, clock: Clock) -> Result<(), Failure> {
-        let row = RowKey::shared("tries", &self.github.base_url());
+        let row = RowKey::shared("tries", &self.gate.github.base_url());
         // Without the table the way to GitHub is open.
         if self.store.may_try(&row, clock.now()).await.unwrap_or(true) {
             return Ok(());
@@ -81,11 +93,11 @@ impl App {
         if !is_of_the_app(failure.error_type) {
             return;
         }
-        let Ok(known) = self.versions(clock).await else { return };
+        let Ok(known) = self.signers.versions(clock).await else { return };
         let Some(version) = self.signers.first(&known) else { return };
-        let signer = self.signers.signer(version, self.secret.name(), self.github.base_url());
+        let signer = self.signers.signer(version);
         if let Ok(signer) = signer {
-            self.close_way(&signer, None, failure, &Row::default(), clock.now()).await;
+            self.gate.close_way(&signer, None, failure, &Row::default(), clock.now()).await;
         }
     }
 
@@ -102,7 +114,7 @@ impl App {
         audit.token(&sha256);
         // Somebody may have revoked it elsewhere; whether the table still has it costs one read, however false the report is.
         self.memory.doubt_token(&sha256);
-        let now = clock.now() + self.signers.offset();
+        let now = self.gate.now(clock);
         let dropped = match self.store.pointer(&sha256, Some(profile)).await {
             Ok(Some(key)) => self.store.invalidate(&RowKey::from(&key), &sha256, now).await,
             Ok(None) => Ok(false),

@@ -1,15 +1,15 @@
 //! The App's identity out of its secret, and which version of the secret GitHub accepts.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use adapters::github::app::{AppBearer, AppKey, KeyError};
-use adapters::secrets::AppSecret;
+use adapters::secrets::{AppSecret, Secret, Versions};
 use domain::contract::token::ErrorType;
 use domain::ids::{InstallationId, Issuer};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
 
+use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::scope::Scope;
 use crate::seal::{CacheKey, Seal};
@@ -78,11 +78,12 @@ impl Signer {
     }
 }
 
-/// The signers in use, and GitHub's clock as far as it differs.
-#[derive(Debug, Default)]
+/// The secret with the App's key, and the signers in use.
+#[derive(Debug)]
 pub(crate) struct Signers {
+    secret: Secret<AppSecret>,
+    api_url: String,
     state: Mutex<State>,
-    offset_seconds: AtomicI64,
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +95,25 @@ struct State {
 }
 
 impl Signers {
+    pub(crate) fn new(secret: Secret<AppSecret>, api_url: String) -> Self {
+        Self { secret, api_url, state: Mutex::default() }
+    }
+
+    /// The versions that are in service.
+    pub(crate) async fn versions(&self, clock: Clock) -> Result<Versions<AppSecret>, Failure> {
+        let read = tokio::time::timeout(clock.left(), self.secret.versions(clock.now())).await;
+        match read {
+            Ok(known) => known.map_err(|error| Failure::of_configuration(&error)),
+            Err(_) => Err(Failure::unreadable(self.secret.name())),
+        }
+    }
+
+    /// The versions anew, unless that was just done or fails.
+    pub(crate) async fn refreshed(&self, clock: Clock) -> Option<Versions<AppSecret>> {
+        let refreshed = tokio::time::timeout(clock.left(), self.secret.refresh(clock.now())).await;
+        refreshed.ok().and_then(Result::ok).flatten()
+    }
+
     /// The version to begin with: the one that worked last if it is still there, else the newest.
     pub(crate) fn first<'a>(&self, versions: &'a [Arc<AppSecret>]) -> Option<&'a Arc<AppSecret>> {
         let accepted = self.state().accepted.clone();
@@ -105,33 +125,22 @@ impl Signers {
         self.state().accepted = Some(Arc::clone(version));
     }
 
-    pub(crate) fn signer(
-        &self,
-        version: &Arc<AppSecret>,
-        secret_id: &str,
-        api_url: &str,
-    ) -> Result<Arc<Signer>, Failure> {
+    pub(crate) fn signer(&self, version: &Arc<AppSecret>) -> Result<Arc<Signer>, Failure> {
+        let secret_id = self.secret.name();
         let mut state = self.state();
         if let Some((_, signer)) = state.parsed.iter().find(|(known, _)| Arc::ptr_eq(known, version)) {
             return Ok(Arc::clone(signer));
         }
         let signer = match state.parsed.iter().position(|(known, _)| same(known, version)) {
             Some(at) => state.parsed.swap_remove(at).1,
-            None => Arc::new(Signer::new(version, secret_id, api_url).map_err(|error| invalid_key(error, secret_id))?),
+            None => {
+                Arc::new(Signer::new(version, secret_id, &self.api_url).map_err(|error| invalid_key(error, secret_id))?)
+            }
         };
         // Current and previous; an older key has no business in memory.
         state.parsed.truncate(1);
         state.parsed.push((Arc::clone(version), Arc::clone(&signer)));
         Ok(signer)
-    }
-
-    /// GitHub's clock minus ours.
-    pub(crate) fn offset(&self) -> SignedDuration {
-        SignedDuration::from_secs(self.offset_seconds.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn correct(&self, offset: SignedDuration) {
-        self.offset_seconds.store(offset.as_secs(), Ordering::Relaxed);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -5,11 +5,11 @@
 //! type), `failure_until` (N, milliseconds), `invalidated_at` (N, seconds), `revoked_at` (N, milliseconds), `revokes` (N), `ttl`
 //! (N, seconds). Besides these
 //! - `token#SHA-256`: where the copy of a token is, `points_to` and `profile`, so that it is found whatever its scope;
-//! - `app#…`: the App's way to GitHub ([`crate::gate`]): `failure`, `refused_keys` (M, fingerprint to milliseconds), `credits` and
+//! - `app#…`: the App's way to GitHub: `failure`, `refused_keys` (M, fingerprint to milliseconds), `credits` and
 //!   `credited_at`, a lease;
 //! - `installation#…`: a refusal that holds for one installation;
-//! - `installations#…`: the App's installations ([`crate::directory`]): `accounts` (S, JSON) and `listed_at`, a failure to list them;
-//! - `tries#…`: how many unknown tokens were to be revoked lately ([`crate::retire`]): `tries` and `tried_at`.
+//! - `installations#…`: the App's installations: `accounts` (S, JSON) and `listed_at`, a failure to list them;
+//! - `tries#…`: how many unknown tokens were to be revoked lately: `tries` and `tried_at`.
 //!
 //! Only what is sealed is believed: the others order the writers, and nobody gets a wider token by changing them. A time that lies
 //! further ahead than its writer could have meant, of a fast clock or a stranger, is none.
@@ -80,7 +80,7 @@ const LEASED: &[&str] = &["lease_owner", "lease_until"];
 
 const FAILED: &[&str] = &["failure", "failure_until"];
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Store {
     table: Table,
 }
