@@ -14,6 +14,7 @@ mod github_client;
 mod help;
 mod holds;
 mod hostile;
+mod house;
 mod kills;
 mod lifecycle;
 mod load;
