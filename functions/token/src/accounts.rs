@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use adapters::github::Installation;
 use domain::contract::token::{ErrorType, Repositories};
-use domain::ids::InstallationId;
+use domain::ids::{AccountId, InstallationId};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::Clock;
+use crate::directory::Directory;
 use crate::entry::Entry;
 use crate::failure::Failure;
 use crate::gate::Gate;
@@ -24,6 +25,7 @@ const BETWEEN_NAMES: SignedDuration = SignedDuration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Accounts {
     gate: Arc<Gate>,
+    directory: Arc<Directory>,
     state: Mutex<State>,
 }
 
@@ -38,8 +40,8 @@ struct State {
 }
 
 impl Accounts {
-    pub(crate) fn new(gate: Arc<Gate>) -> Self {
-        Self { gate, state: Mutex::default() }
+    pub(crate) fn new(gate: Arc<Gate>, directory: Arc<Directory>) -> Self {
+        Self { gate, directory, state: Mutex::default() }
     }
 
     /// Whether the repositories were named with the installation's account, under a name that it has or had: GitHub leads an old
@@ -74,27 +76,18 @@ impl Accounts {
         Err(Failure::new(ErrorType::InvalidRequest, message))
     }
 
-    /// Where a repository's installation is now, after a reinstallation gave it a new id.
+    /// Where the account's installation is now, after a reinstallation gave it a new id.
     pub(crate) async fn rediscover(
         &self,
         subject: &Subject<'_>,
-        (owner, name): &(String, String),
+        account: AccountId,
         clock: Clock,
     ) -> Option<InstallationId> {
-        match self.installation_of(subject, owner, name, clock).await {
-            // GitHub follows a transferred repository to its new owner, whose installation is none of ours.
-            Ok(found) if !found.account.login.eq_ignore_ascii_case(owner) => {
-                tracing::warn!("the installation is gone, and its repository belongs to another account now");
-                None
-            }
-            Ok(found) if found.id != subject.scope.installation_id => Some(found.id),
-            Ok(_) => None,
-            Err(failure) => {
-                let error = failure.cause;
-                tracing::warn!(error, "the installation is gone, and its account has no other");
-                None
-            }
+        let found = self.directory.installation_on(account, subject, clock).await;
+        if found.is_none() {
+            tracing::warn!("the installation is gone, and its account has no other");
         }
+        found
     }
 
     /// The installation that covers a repository.
@@ -105,7 +98,7 @@ impl Accounts {
         name: &str,
         clock: Clock,
     ) -> Result<Installation, Failure> {
-        let search = self.gate.at_github(subject, clock, async || {
+        let search = self.gate.at_github(subject, clock, async |_| {
             let app = self.gate.bearer(subject.signer, clock);
             self.gate.github.repository_installation(&app, owner, name).await
         });

@@ -6,6 +6,7 @@ use std::time::Duration;
 use adapters::Result as TableResult;
 use adapters::pause::jittered;
 use domain::contract::token::ErrorType;
+use domain::ids::AccountId;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
@@ -48,10 +49,10 @@ impl Wanted<'_> {
     }
 }
 
-/// Why a scope got no token, and a repository that the installation served before.
+/// Why a scope got no token, and the account that the installation was on when there was one.
 pub(crate) struct Refused {
     pub(crate) failure: Failure,
-    pub(crate) served: Option<(String, String)>,
+    pub(crate) served: Option<AccountId>,
 }
 
 impl From<Failure> for Refused {
@@ -73,8 +74,7 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    pub(crate) fn new(gate: Arc<Gate>, memory: Arc<Memory>, store: Store) -> Self {
-        let directory = Arc::new(Directory::new(Arc::clone(&gate), store.clone()));
+    pub(crate) fn new(gate: Arc<Gate>, directory: Arc<Directory>, memory: Arc<Memory>, store: Store) -> Self {
         let mint = Mint::new(Arc::clone(&gate), Arc::clone(&directory), store.clone());
         Self { gate, directory, memory, mint, store }
     }
@@ -119,7 +119,7 @@ impl Cache {
             }
             self.memory.forget(&wanted.key);
             let now = wanted.clock.now();
-            let served = || self.memory.worked(subject.scope.installation_id).or_else(|| found.as_ref()?.repository());
+            let served = || self.memory.worked(subject.scope.installation_id).or_else(|| found.as_ref()?.account_id);
             if let Some(remembered) = row.failure(now) {
                 return Err(Refused { failure: subject.remembered(remembered, now), served: served() });
             }

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use adapters::github;
 use domain::contract::token::ErrorType;
-use domain::ids::InstallationId;
+use domain::ids::{AccountId, InstallationId};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::Clock;
+use crate::entry::Account;
 use crate::failure::{Failure, warn_of};
 use crate::gate::Gate;
 use crate::store::{Row, RowKey, Store};
@@ -24,13 +25,16 @@ const KNOWN_FOR: SignedDuration = SignedDuration::from_hours(1);
 /// For how long it is good for the ids that are not on it: the App may have been installed meanwhile.
 const UNKNOWN_FOR: SignedDuration = SignedDuration::from_secs(60);
 
+/// For how long it is good for accounts that had an installation and have none: they are about to install the App again.
+const BETWEEN_LOOKS: SignedDuration = SignedDuration::from_secs(5);
+
 /// How long the account of a token that was minted is waited for.
 const SOON: Duration = Duration::from_secs(2);
 
 /// The installations as GitHub listed them.
 #[derive(Debug)]
 struct Listed {
-    accounts: BTreeMap<InstallationId, String>,
+    accounts: BTreeMap<InstallationId, Account>,
     listed_at: Timestamp,
 }
 
@@ -40,10 +44,14 @@ impl Listed {
         Some(Self { accounts: serde_json::from_str(accounts).ok()?, listed_at })
     }
 
-    /// Whether it can still tell about an installation. A list of the future is none.
+    /// Whether it can still tell about an installation.
     fn tells(&self, id: InstallationId, now: Timestamp) -> bool {
+        self.is_younger_than(if self.accounts.contains_key(&id) { KNOWN_FOR } else { UNKNOWN_FOR }, now)
+    }
+
+    /// A list of the future is none.
+    fn is_younger_than(&self, good_for: SignedDuration, now: Timestamp) -> bool {
         let age = now.duration_since(self.listed_at);
-        let good_for = if self.accounts.contains_key(&id) { KNOWN_FOR } else { UNKNOWN_FOR };
         age < good_for && age > -UNKNOWN_FOR
     }
 }
@@ -66,76 +74,90 @@ impl Directory {
         if subject.scope.is_own {
             return Ok(());
         }
-        match self.listed(subject, clock).await {
-            Ok(listed) if listed.accounts.contains_key(&subject.scope.installation_id) => Ok(()),
+        let id = subject.scope.installation_id;
+        match self.listed(subject, clock, |listed| listed.tells(id, clock.now())).await {
+            Ok(listed) if listed.accounts.contains_key(&id) => Ok(()),
             Ok(_) => Err(subject.failure(ErrorType::InstallationNotFound, None)),
-            // A list that cannot be had is no reason against what stood on the last one: GitHub will say of the installation itself.
-            Err(failure) if failure.error_type == ErrorType::GitHubUnavailable && self.was_listed(subject).await => {
-                Ok(())
+            // A list that cannot be had is no reason against what stood on the last one, however old: GitHub will say of the installation
+            // itself. One that did not stand there may be made up, and gets neither a row nor a mint.
+            Err(failure) if failure.error_type == ErrorType::GitHubUnavailable => {
+                let last = self.here(&subject.signer.directory_row());
+                last.filter(|last| last.accounts.contains_key(&id)).map(drop).ok_or(failure)
             }
             Err(failure) => Err(failure),
         }
     }
 
-    /// Whether the installation stood on the last list, however old. One that did not may be made up, and gets neither a row nor a mint.
-    async fn was_listed(&self, subject: &Subject<'_>) -> bool {
-        let id = subject.scope.installation_id;
-        self.known(subject, |listed| listed.accounts.contains_key(&id)).await.is_some()
+    /// The installation that an account has in place of the one that is gone. It is looked for at GitHub once in a while: whoever asks for
+    /// what is not installed any more must not use the App's limit up.
+    pub(crate) async fn installation_on(
+        &self,
+        account: AccountId,
+        subject: &Subject<'_>,
+        clock: Clock,
+    ) -> Option<InstallationId> {
+        let gone = subject.scope.installation_id;
+        let other = |listed: &Listed| {
+            let mut on = listed.accounts.iter().filter(|(id, on)| **id != gone && on.id == Some(account));
+            on.next().map(|(id, _)| *id)
+        };
+        let will_do = |listed: &Listed| {
+            let good_for = if other(listed).is_some() { UNKNOWN_FOR } else { BETWEEN_LOOKS };
+            listed.is_younger_than(good_for, clock.now())
+        };
+        other(&*self.listed(subject, clock, will_do).await.ok()?)
     }
 
     /// The account of the installation, if it can be had soon: a token that was minted is not to be lost for it. For callers that
     /// were let through to GitHub already.
-    pub(crate) async fn account(&self, subject: &Subject<'_>, clock: Clock) -> Option<String> {
-        let listed = match self.telling(subject, clock).await {
-            Some(listed) => listed,
-            None => {
-                let listed = tokio::time::timeout(SOON.min(clock.left()), self.list(subject, clock)).await;
-                self.hold(subject, listed.ok()?.ok()?)
-            }
+    pub(crate) async fn account(&self, subject: &Subject<'_>, clock: Clock) -> Option<Account> {
+        let id = subject.scope.installation_id;
+        let listed = match self.known(subject, |listed| listed.tells(id, clock.now())).await {
+            Ok(listed) => listed,
+            Err(_) => tokio::time::timeout(SOON.min(clock.left()), self.list(subject, clock)).await.ok()?.ok()?,
         };
-        listed.accounts.get(&subject.scope.installation_id).filter(|account| !account.is_empty()).cloned()
+        listed.accounts.get(&id).filter(|account| !account.name.is_empty()).cloned()
     }
 
-    async fn listed(&self, subject: &Subject<'_>, clock: Clock) -> Result<Arc<Listed>, Failure> {
-        if let Some(listed) = self.telling(subject, clock).await {
-            return Ok(listed);
-        }
-        let listing = self.gate.at_github(subject, clock, async || {
+    /// A list that will do, from here, from the table or from GitHub.
+    async fn listed(
+        &self,
+        subject: &Subject<'_>,
+        clock: Clock,
+        will_do: impl Fn(&Listed) -> bool,
+    ) -> Result<Arc<Listed>, Failure> {
+        let row = match self.known(subject, &will_do).await {
+            Ok(listed) => return Ok(listed),
+            Err(row) => row,
+        };
+        let listing = self.gate.at_github(subject, clock, async |waited| {
             // Whoever went ahead may have listed them meanwhile, or found that they cannot be listed.
-            match self.telling(subject, clock).await {
-                Some(listed) => Ok(listed),
-                None if self.failed_just_now(subject, clock).await => {
-                    Err(github::Error::Unavailable("the installations could not be listed just now".into()))
-                }
-                None => Ok(self.hold(subject, self.list(subject, clock).await?)),
+            let row = match if waited { self.known(subject, &will_do).await } else { Err(row) } {
+                Ok(listed) => return Ok(listed),
+                Err(row) => row,
+            };
+            if row.failure(clock.now()).is_some() {
+                return Err(github::Error::Unavailable("the installations could not be listed just now".into()));
             }
+            self.list(subject, clock).await
         });
         listing.await
     }
 
-    async fn telling(&self, subject: &Subject<'_>, clock: Clock) -> Option<Arc<Listed>> {
-        let id = subject.scope.installation_id;
-        self.known(subject, |listed| listed.tells(id, clock.now())).await
-    }
-
-    /// The list in memory, or in the table, if it will do.
-    async fn known(&self, subject: &Subject<'_>, will_do: impl Fn(&Listed) -> bool) -> Option<Arc<Listed>> {
+    /// The list here, or in the table, if it will do; else the row that was read.
+    async fn known(&self, subject: &Subject<'_>, will_do: impl Fn(&Listed) -> bool) -> Result<Arc<Listed>, Row> {
         let key = subject.signer.directory_row();
         if let Some(listed) = self.here(&key).filter(|listed| will_do(listed)) {
-            return Some(listed);
+            return Ok(listed);
         }
-        let row = self.store.get(&key).await.ok()?;
-        Listed::of(&row).filter(will_do).map(|listed| self.hold(subject, listed))
+        let row = self.store.get(&key).await.unwrap_or_default();
+        let listed = Listed::of(&row).map(|listed| self.hold(key, listed));
+        listed.filter(|listed| will_do(listed)).ok_or(row)
     }
 
-    async fn failed_just_now(&self, subject: &Subject<'_>, clock: Clock) -> bool {
-        let row = self.store.get(&subject.signer.directory_row()).await;
-        row.is_ok_and(|row| row.failure(clock.now()).is_some())
-    }
-
-    fn hold(&self, subject: &Subject<'_>, listed: Listed) -> Arc<Listed> {
+    fn hold(&self, key: RowKey, listed: Listed) -> Arc<Listed> {
         let listed = Arc::new(listed);
-        *self.held() = Some((subject.signer.directory_row(), Arc::clone(&listed)));
+        *self.held() = Some((key, Arc::clone(&listed)));
         listed
     }
 
@@ -147,7 +169,7 @@ impl Directory {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn list(&self, subject: &Subject<'_>, clock: Clock) -> Result<Listed, github::Error> {
+    async fn list(&self, subject: &Subject<'_>, clock: Clock) -> Result<Arc<Listed>, github::Error> {
         let app = self.gate.bearer(subject.signer, clock);
         let all = match self.gate.github.installations(&app).await {
             Ok(all) => all,
@@ -156,8 +178,8 @@ impl Directory {
                 return Err(error);
             }
         };
-        let accounts = all.into_iter().map(|found| (found.id, found.account.name().to_owned())).collect();
-        let listed = Listed { accounts, listed_at: clock.now() };
+        let accounts = all.into_iter().map(|found| (found.id, Account::from(&found.account))).collect();
+        let listed = self.hold(subject.signer.directory_row(), Listed { accounts, listed_at: clock.now() });
         if let Ok(text) = serde_json::to_string(&listed.accounts) {
             warn_of(self.store.put_list(&subject.signer.directory_row(), &text, listed.listed_at).await);
         }

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use adapters::github::InstallationToken;
+use adapters::github::{self, InstallationToken};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use domain::ids::AccountId;
 use jiff::Timestamp;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Where a token came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +21,9 @@ pub(crate) enum Source {
 }
 
 /// A cached token.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Entry {
+    #[serde(serialize_with = "expose")]
     pub(crate) token: SecretString,
     pub(crate) expires_at: Timestamp,
     pub(crate) minted_at: Timestamp,
@@ -31,24 +33,41 @@ pub(crate) struct Entry {
     /// The account of the installation, as GitHub spells it. Known if repositories were asked for, else if the App's
     /// installations could be listed.
     pub(crate) account: Option<String>,
+    /// By which the account is known again whatever it is called. Tokens of before have none.
+    #[serde(default)]
+    pub(crate) account_id: Option<AccountId>,
 }
 
-#[derive(Serialize)]
-struct Plain<'a> {
-    token: &'a str,
-    expires_at: Timestamp,
-    minted_at: Timestamp,
-    permissions: &'a BTreeMap<String, String>,
-    repositories: &'a Option<Vec<String>>,
-    account: &'a Option<String>,
+fn expose<S: Serializer>(token: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(token.expose_secret())
+}
+
+/// Whose an installation is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Account {
+    /// As GitHub spells it.
+    pub(crate) name: String,
+    pub(crate) id: Option<AccountId>,
+}
+
+impl From<&github::Account> for Account {
+    fn from(account: &github::Account) -> Self {
+        Self { name: account.name().to_owned(), id: account.id }
+    }
 }
 
 impl Entry {
-    pub(crate) fn minted(answer: InstallationToken, account: Option<String>, minted_at: Timestamp) -> Self {
+    pub(crate) fn minted(answer: InstallationToken, account: Option<Account>, minted_at: Timestamp) -> Self {
         let repositories = answer.repositories.as_deref();
-        let owner = repositories.and_then(|all| Some(all.first()?.full_name.owner().to_owned()));
+        let first = repositories.and_then(<[_]>::first);
+        let owner = first.map(|first| Account {
+            name: first.full_name.owner().to_owned(),
+            id: first.owner.as_ref().and_then(|owner| owner.id),
+        });
+        let account = owner.or(account);
         Self {
-            account: owner.or(account),
+            account_id: account.as_ref().and_then(|account| account.id),
+            account: account.map(|account| account.name),
             repositories: repositories.map(|all| all.iter().map(|repository| repository.name.clone()).collect()),
             token: answer.token,
             expires_at: answer.expires_at,
@@ -68,23 +87,10 @@ impl Entry {
         sha256(&self.token)
     }
 
-    /// `owner/name` of a repository it opens.
-    pub(crate) fn repository(&self) -> Option<(String, String)> {
-        Some((self.account.clone()?, self.repositories.as_ref()?.first()?.clone()))
-    }
-
     pub(crate) fn to_json(&self) -> serde_json::Result<Zeroizing<Vec<u8>>> {
         // Room for all of it: a buffer that grows leaves copies of the token behind.
         let mut json = Zeroizing::new(Vec::with_capacity(64 * 1024));
-        let plain = Plain {
-            token: self.token.expose_secret(),
-            expires_at: self.expires_at,
-            minted_at: self.minted_at,
-            permissions: &self.permissions,
-            repositories: &self.repositories,
-            account: &self.account,
-        };
-        serde_json::to_writer(&mut *json, &plain).map(|()| json)
+        serde_json::to_writer(&mut *json, self).map(|()| json)
     }
 
     pub(crate) fn from_json(json: &[u8]) -> Option<Self> {

@@ -76,15 +76,16 @@ impl Gate {
         SignedDuration::from_secs(self.offset_seconds.load(Ordering::Relaxed))
     }
 
-    /// Makes a call as the App once it may be made, for as long as the invocation lasts, and notes what became of it.
+    /// Makes a call as the App once it may be made, for as long as the invocation lasts, and notes what became of it. The call is told
+    /// whether it had to wait: then somebody else went ahead, and may have found what it asks for.
     pub(crate) async fn at_github<T>(
         &self,
         subject: &Subject<'_>,
         clock: Clock,
-        call: impl AsyncFnOnce() -> Result<T, github::Error>,
+        call: impl AsyncFnOnce(bool) -> Result<T, github::Error>,
     ) -> Result<T, Failure> {
-        let pass = self.enter(subject, clock).await?;
-        let call = clock.bound(call());
+        let (pass, waited) = self.enter(subject, clock).await?;
+        let call = clock.bound(call(waited));
         let answer = match &pass {
             Pass::Lease(owner, _) => tokio::select! {
                 biased;
@@ -108,37 +109,37 @@ impl Gate {
         }
     }
 
-    async fn enter(&self, subject: &Subject<'_>, clock: Clock) -> Result<Pass, Failure> {
+    async fn enter(&self, subject: &Subject<'_>, clock: Clock) -> Result<(Pass, bool), Failure> {
         let (app, fingerprint) = (subject.signer.app_row(), subject.signer.fingerprint());
         if let Some(remembered) = self.refused_here(&app, fingerprint, clock.now()) {
             return Err(subject.remembered(remembered, clock.now()));
         }
         let owner = Uuid::new_v4().to_string();
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut waited) = (FIRST_PAUSE, false);
         loop {
             let now = clock.now();
-            let Some(row) = warned(self.store.get(&app).await) else { return Ok(Pass::Open) };
+            let Some(row) = warned(self.store.get(&app).await) else { return Ok((Pass::Open, waited)) };
             if let Some(remembered) = row.refused(fingerprint, now) {
                 return Err(subject.remembered(remembered, now));
             }
             if row.has_credit(now) {
                 match warned(self.store.spend(&app, fingerprint, now).await) {
-                    Some(true) => return Ok(Pass::Credit(row)),
+                    Some(true) => return Ok((Pass::Credit(row), waited)),
                     Some(false) => {}
-                    None => return Ok(Pass::Open),
+                    None => return Ok((Pass::Open, waited)),
                 }
             } else if !row.is_leased(now) || row.is_owned_by(&owner) {
                 match warned(self.store.take_way(&app, &owner, fingerprint, now).await) {
-                    Some(true) => return Ok(Pass::Lease(owner, row)),
+                    Some(true) => return Ok((Pass::Lease(owner, row), waited)),
                     Some(false) => {}
-                    None => return Ok(Pass::Open),
+                    None => return Ok((Pass::Open, waited)),
                 }
             }
             if clock.left() < LAST_PAUSE {
                 return Err(subject.failure(ErrorType::Busy, None));
             }
             tokio::time::sleep(jittered(pause)).await;
-            pause = (pause * 2).min(LAST_PAUSE);
+            (pause, waited) = ((pause * 2).min(LAST_PAUSE), true);
         }
     }
 

@@ -37,6 +37,7 @@ use accounts::Accounts;
 use audit::Audit;
 use cache::Cache;
 use clock::Clock;
+use directory::Directory;
 use gate::Gate;
 use memory::Memory;
 use retire::Retire;
@@ -104,8 +105,9 @@ impl App {
         let store = Store::new(dynamodb, settings.tokens_table);
         let gate = Arc::new(Gate::new(Client::new(settings.github_api_url), store.clone()));
         let memory = Arc::new(Memory::default());
-        let cache = Cache::new(Arc::clone(&gate), Arc::clone(&memory), store.clone());
-        let accounts = Accounts::new(Arc::clone(&gate));
+        let directory = Arc::new(Directory::new(Arc::clone(&gate), store.clone()));
+        let cache = Cache::new(Arc::clone(&gate), Arc::clone(&directory), Arc::clone(&memory), store.clone());
+        let accounts = Accounts::new(Arc::clone(&gate), directory);
         Self {
             tokens: Tokens { signers: Arc::clone(&signers), policy: settings.policy, accounts, cache },
             retire: Retire { signers, gate, memory, store },

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use domain::ids::InstallationId;
+use domain::ids::{AccountId, InstallationId};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::entry::Entry;
@@ -23,8 +23,8 @@ pub(crate) struct Memory {
 #[derive(Debug, Default)]
 struct State {
     entries: HashMap<CacheKey, Held>,
-    /// Installation to the `owner`, `name` of a repository that a token of it opened.
-    worked: HashMap<InstallationId, (String, String)>,
+    /// Installation to the account that it was on when there was a token of it.
+    worked: HashMap<InstallationId, AccountId>,
 }
 
 #[derive(Debug, Clone)]
@@ -46,8 +46,8 @@ impl Memory {
 
     pub(crate) fn keep(&self, key: CacheKey, installation_id: InstallationId, entry: &Arc<Entry>, now: Timestamp) {
         let mut state = self.state();
-        if let Some(repository) = entry.repository() {
-            state.worked.insert(installation_id, repository);
+        if let Some(account) = entry.account_id {
+            state.worked.insert(installation_id, account);
         }
         if state.entries.len() >= MOST_ENTRIES && !state.entries.contains_key(&key) {
             let soonest = state.entries.iter().min_by_key(|(_, held)| held.entry.expires_at).map(|(key, _)| *key);
@@ -60,8 +60,8 @@ impl Memory {
         self.state().entries.remove(key);
     }
 
-    pub(crate) fn worked(&self, installation_id: InstallationId) -> Option<(String, String)> {
-        self.state().worked.get(&installation_id).cloned()
+    pub(crate) fn worked(&self, installation_id: InstallationId) -> Option<AccountId> {
+        self.state().worked.get(&installation_id).copied()
     }
 
     /// Drops the token with this hash, whatever its scope.

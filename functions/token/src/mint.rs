@@ -37,7 +37,7 @@ impl Mint {
 
     /// Mints a token for exactly this scope.
     pub(crate) async fn token(&self, subject: &Subject<'_>, clock: Clock) -> Result<Entry, Failure> {
-        let minted = self.gate.at_github(subject, clock, async || {
+        let minted = self.gate.at_github(subject, clock, async |_| {
             let minted = self.ask_github(subject, clock).await?;
             // GitHub names the account beside repositories that were asked for, and not where all of them were.
             let account =

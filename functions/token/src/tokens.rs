@@ -85,7 +85,7 @@ impl Tokens {
         let mut obtained = self.cache.obtain(Subject { signer, scope: &scope }, least, clock).await;
         if let Err(Refused { failure, served: Some(served) }) = &obtained
             && failure.error_type == ErrorType::InstallationNotFound
-            && let Some(id) = self.accounts.rediscover(&Subject { signer, scope: &scope }, served, clock).await
+            && let Some(id) = self.accounts.rediscover(&Subject { signer, scope: &scope }, *served, clock).await
         {
             tracing::warn!(old = scope.installation_id.0, new = id.0, "the App was reinstalled; store the new id");
             let moved = bound(id, audit)?;

@@ -80,6 +80,10 @@ number! {
     InstallationId
 }
 number! {
+    /// GitHub's id of a user, an organization or an enterprise. It outlives renames, and no other account ever gets it.
+    AccountId
+}
+number! {
     /// GitHub's id of the App.
     AppId
 }

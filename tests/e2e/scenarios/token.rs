@@ -631,6 +631,7 @@ async fn after_a_reinstallation_the_new_installation_is_found_by_its_repository(
     let ask = json!({"repositories": ["app"], "permissions": {"contents": "read"}});
     assert_eq!(counter.refusal(&app, ask.clone()).await.0, "InstallationNotFound");
     let new = counter.github.install("acme", fake_github::Selection::All);
+    counter.pass(6);
     let found = counter.ask(&app, ask).await.unwrap();
     assert_eq!(found["installation_id"], new);
     assert_eq!(counter.github.scope_of(token_of(&found)).unwrap().installation, new);
@@ -649,8 +650,34 @@ async fn a_new_installation_is_bounded_by_the_policy_as_the_old_one_was() {
     let ask = json!({"repositories": ["app"], "permissions": {"contents": "read"}});
     assert_eq!(counter.refusal(&app, ask.clone()).await.0, "InstallationNotFound");
     counter.github.install("acme", fake_github::Selection::All);
+    counter.pass(6);
     let (error_type, message) = counter.refusal(&app, ask).await;
     assert_eq!(error_type, "PermissionNotGranted", "{message}");
+}
+
+#[tokio::test]
+async fn an_account_that_was_renamed_and_installed_the_app_anew_is_found_and_no_other_of_its_old_name() {
+    for first in [json!({}), json!({"repositories": ["app"]})] {
+        let counter = Counter::open().await;
+        let app = counter.environment();
+        counter.ask(&app, first.clone()).await.unwrap();
+        counter.github.rename_account("acme", "zenith");
+        counter.github.uninstall(counter.installation);
+        counter.github.create_repository("acme/app", true);
+        let stranger = counter.github.install("acme", fake_github::Selection::All);
+        let ask = json!({"permissions": {"contents": "read"}});
+        assert_eq!(counter.refusal(&app, ask.clone()).await.0, "InstallationNotFound", "{first}");
+        counter.github.clear_requests();
+        for _ in 0..10 {
+            counter.refusal(&app, ask.clone()).await;
+        }
+        assert_eq!(counter.github.requests().len(), 0, "it is looked for once in 5 s");
+
+        let new = counter.github.install("zenith", fake_github::Selection::All);
+        counter.pass(6);
+        let found = counter.ask(&app, ask).await.unwrap();
+        assert!(stranger != new && found["installation_id"] == new && found["account"] == "zenith", "{found}");
+    }
 }
 
 #[tokio::test]
@@ -671,11 +698,18 @@ async fn made_up_installations_cost_a_few_calls_and_no_rows() {
     let policy = json!({"profiles": {"agents": {"installations": "all"}}}).to_string();
     let cold = || counter.environment_with(Policy::parse(&policy).unwrap());
     let rows = |counter: &Counter| counter.dynamodb.scan("Tokens").len();
+    let reads = |counter: &Counter| {
+        let list =
+            |call: &&local_aws::Call| call.operation == "GetItem" && call.body.to_string().contains("installations#");
+        counter.dynamodb.calls().iter().filter(list).count()
+    };
     for n in 0..30 {
+        let before = reads(&counter);
         let ask = json!({"installation_id": 900_000 + n, "repositories": ["acme/app"]});
         let (error_type, message) = counter.refusal(&cold(), ask).await;
         assert_eq!(error_type, "InstallationNotFound");
         assert!(message.contains(&format!("no installation {}", 900_000 + n)), "{message}");
+        assert_eq!(reads(&counter) - before, 1, "the list is read once in an invocation");
     }
     assert_eq!(counter.github.requests().len(), 1, "the App's installations were listed once");
     assert!(rows(&counter) <= 2, "a row for the list, and one for the App's way to GitHub");

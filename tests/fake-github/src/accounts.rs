@@ -48,6 +48,12 @@ impl Accounts {
         self.0.get_mut(&login.to_lowercase())
     }
 
+    pub(super) fn rename(&mut self, from: &str, to: &str) {
+        if let Some(account) = self.0.remove(&from.to_lowercase()) {
+            self.insert(Account { login: to.to_owned(), ..account });
+        }
+    }
+
     pub(super) fn insert(&mut self, account: Account) {
         self.0.insert(account.login.to_lowercase(), account);
     }

@@ -191,8 +191,9 @@ impl GitHub {
         state.repositories.rename(id, to);
     }
 
-    /// Renames an account: its repositories' old names redirect, and its installation stays.
+    /// Renames an account: its id and its installation stay, and its repositories' old names redirect.
     pub fn rename_account(&self, from: &str, to: &str) {
+        self.state().accounts.rename(from, to);
         let names = self.state().repositories.names();
         for name in names {
             if let Some(rest) = name.strip_prefix(&format!("{}/", from.to_lowercase())) {

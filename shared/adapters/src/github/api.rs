@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use domain::ids::{AppId, ClientId, DeliveryGuid, HookDeliveryId, InstallationId, RepositoryId, RepositoryName};
+use domain::ids::{
+    AccountId, AppId, ClientId, DeliveryGuid, HookDeliveryId, InstallationId, RepositoryId, RepositoryName,
+};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
@@ -59,6 +61,9 @@ pub struct Repository {
     pub name: String,
     /// `owner/name`.
     pub full_name: RepositoryName,
+    /// Whose it is.
+    #[serde(default)]
+    pub owner: Option<Account>,
     /// Whether it takes a token to read it.
     #[serde(default)]
     pub private: bool,
@@ -76,6 +81,9 @@ pub struct InstallationRepositories {
 /// The account that an App is installed on.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Account {
+    /// GitHub always says it; a stand-in may not.
+    #[serde(default)]
+    pub id: Option<AccountId>,
     /// The login of a user or an organization. An enterprise has none, and no repositories of its own either.
     #[serde(default)]
     pub login: String,
