@@ -6,11 +6,12 @@ the fake GitHub of `tests/`. MiniStack's API Gateway goes by a name below `local
 
 import json
 import subprocess
+import time
 
 import pytest
 
 import template
-from cloud import Operator, checkout
+from cloud import Operator, checkout, wait_for
 
 pytestmark = pytest.mark.real
 
@@ -138,3 +139,23 @@ def test_the_callers_policy_and_the_alias_decide_which_scope_is_had(configured, 
             else:
                 assert answer["errorType"] in ("PermissionNotGranted", "InstallationNotFound"), f"{said}: {answer}"
                 assert name == "stranger" or f"the profile {profile}" in answer["errorMessage"], f"{said}: {answer}"
+
+
+def test_an_asynchronous_call_is_asked_once(stack):
+    """MiniStack goes by `$LATEST`'s configuration, whichever alias is called: that each alias has one is shown by `rules.py` alone."""
+    functions, name = stack.cloud.client("lambda"), stack.outputs["TokenFunction"]
+    refused = lambda: stack.logged("token").count('"outcome":"refused"')
+
+    def asked():
+        before = refused()
+        functions.invoke(FunctionName=f"{name}:agents", InvocationType="Event", Payload=b'{"repositories": []}')
+        wait_for("the call", lambda: refused() > before)
+        # It repeats after a second where it does.
+        time.sleep(3)
+        return refused() - before
+
+    assert asked() == 1
+    config = functions.get_function_event_invoke_config(FunctionName=name, Qualifier="$LATEST")
+    functions.put_function_event_invoke_config(FunctionName=name, Qualifier="$LATEST", MaximumRetryAttempts=1)
+    assert asked() == 2, "without the configuration it would be repeated here"
+    functions.put_function_event_invoke_config(FunctionName=name, Qualifier="$LATEST", MaximumRetryAttempts=config["MaximumRetryAttempts"])
