@@ -329,16 +329,41 @@ def every_alias_of_the_token_function_is_a_profile(template):
         yield "TokenFunction: an asynchronous call is repeated"
 
 
+# What people attached to roles of their own. Another description makes CloudFormation replace a policy by one that is attached to nobody:
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-iam-managedpolicy.html
+ATTACHED = {
+    "ClientPolicy": "For agents - may ask the Konduktor token function for installation tokens.",
+    "PusherPolicy": "For agents that push - may ask the Konduktor token function for installation tokens of the profile pushers.",
+    "BoardPolicy": "For people - may work the board of the Konduktor GitHub App.",
+    "InspectPolicy": "For people - may see what the Konduktor GitHub App does and why, its logs included, and change nothing.",
+    "AgentPolicy": "For agents that also work the board - may ask for installation tokens, read cards and move them.",
+    "OperatorPolicy": "For people - may configure and inspect the Konduktor GitHub App and work the board.",
+}
+
+
+@rule
+def attached_policies_stay_the_same_ones(template):
+    for name, description in ATTACHED.items():
+        inner = properties(template, name)
+        if inner.get("Description") != description:
+            yield f"{name}: another description makes another policy, attached to nobody"
+        if inner.keys() & {"Path", "ManagedPolicyName"}:
+            yield f"{name}: a path or name makes another policy, attached to nobody"
+
+
 @rule
 def the_token_functions_variables_fit(template):
-    """Lambda takes 4 KB for all of them together."""
+    """Lambda takes 4 KB for all of them together. It counts bytes, and MaxLength counts characters."""
     def longest(value):
         if isinstance(value, str):
-            return len(value)
+            return len(value.encode())
         if "Fn::If" in value:
             return longest(value["Fn::If"][1])
         # Names and ARNs that AWS makes of our names are below 200.
-        return int(template["Parameters"].get(value.get("Ref"), {"MaxLength": 200}).get("MaxLength", 4096))
+        parameter = template["Parameters"].get(value.get("Ref"), {"MaxLength": 200})
+        outside = re.sub(r"\\.|\[(?!\^)[^]]*\]", "", parameter.get("AllowedPattern", ""))
+        takes_all = "." in outside or "[^" in outside
+        return int(parameter.get("MaxLength", 4096)) * (4 if takes_all else 1)
 
     variables = properties(template, "TokenFunction")["Environment"]["Variables"]
     size = sum(len(name) + longest(value) for name, value in variables.items())
