@@ -136,7 +136,8 @@ async fn get(
             });
         }
     };
-    if let Some(other) = answer.token.api_url.as_deref().filter(|other| *other != api_url) {
+    let is_other = |other: &&str| check_api_url(other).as_deref() != Ok(api_url);
+    if let Some(other) = answer.token.api_url.as_deref().filter(is_other) {
         return Err(Failure::new(format!(
             "the token function serves the GitHub at {other} and not that at {api_url}: name its own with \
              --github-api-url, or another function with --function"

@@ -65,9 +65,9 @@ impl Variables {
 /// # Errors
 /// A sentence that says what the URL should look like.
 pub fn check_api_url(url: &str) -> Result<String, String> {
-    let url = url.trim().trim_end_matches('/');
-    check_https(url).map_err(|reason| format!("{reason}, as in {DEFAULT_GITHUB_API_URL}"))?;
-    Ok(url.to_owned())
+    let url = https(url.trim()).map_err(|reason| format!("{reason}, as in {DEFAULT_GITHUB_API_URL}"))?;
+    // Hosts are compared, and are the same in any case and with the port that is meant anyway.
+    Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 /// Whether what is sent there can be read on the way: it has to be HTTPS, but for loopback, whose names are those of
@@ -76,6 +76,10 @@ pub fn check_api_url(url: &str) -> Result<String, String> {
 /// # Errors
 /// A clause that says what the URL has to be.
 pub fn check_https(url: &str) -> Result<(), String> {
+    https(url).map(drop)
+}
+
+fn https(url: &str) -> Result<reqwest::Url, String> {
     let parsed = reqwest::Url::parse(url).map_err(|error| format!("{url} is not a URL ({error})"))?;
     let host = parsed.host_str().unwrap_or_default();
     let loopback = matches!(host, "127.0.0.1" | "localhost" | "[::1]") || host.ends_with(".localhost");
@@ -83,15 +87,15 @@ pub fn check_https(url: &str) -> Result<(), String> {
         return Err("it must not name a user or a password: a URL is shown and logged".to_owned());
     }
     match parsed.scheme() {
-        "https" => Ok(()),
-        "http" if loopback => Ok(()),
+        "https" => Ok(parsed),
+        "http" if loopback => Ok(parsed),
         _ => Err(format!("{url} must begin with https://")),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::check_https;
+    use super::{check_api_url, check_https};
 
     #[test]
     fn a_url_that_is_shown_names_no_user_and_no_password() {
@@ -100,6 +104,18 @@ mod tests {
         {
             let reason = check_https(url).unwrap_err();
             assert!(reason.contains("a password") && !reason.contains("pa55"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn one_api_has_one_spelling() {
+        for (url, expected) in [
+            (" https://API.GitHub.com/ ", "https://api.github.com"),
+            ("HTTPS://GHE.Acme.example:443/api/v3/", "https://ghe.acme.example/api/v3"),
+            ("https://ghe.acme.example:8443/api/v3", "https://ghe.acme.example:8443/api/v3"),
+            ("http://127.0.0.1:4000", "http://127.0.0.1:4000"),
+        ] {
+            assert_eq!(check_api_url(url).as_deref(), Ok(expected));
         }
     }
 }
