@@ -136,7 +136,7 @@ impl Run<'_> {
         if self.served().await?.serves(Some(installation)) {
             Ok(installation)
         } else {
-            Err(Failure::Refused(format!("{installation}: {NOT_SERVED}")))
+            Err(Failure::Refused(format!("{installation}: {}", not_served(self.served().await?))))
         }
     }
 
@@ -196,7 +196,11 @@ impl Run<'_> {
         let mut moves = Vec::new();
         if !self.is_served(served, installation).await {
             moves = self.elsewhere(installation, true, &mut lane.answers).await;
-            self.set_aside(lane.answers.drain(..).chain(lane.resyncs.extract_if(.., is_of_a_repository))).await;
+            self.set_aside(
+                not_served(served),
+                lane.answers.drain(..).chain(lane.resyncs.extract_if(.., is_of_a_repository)),
+            )
+            .await;
             // The installation itself keeps its turn: once it is served, its list brings everything back.
             if installation.is_some() {
                 return moves;
@@ -226,9 +230,9 @@ impl Run<'_> {
     }
 
     /// Leaves what is not served alone, ever longer and at last for good: a list that was wrong for a while ends no debt.
-    async fn set_aside(&self, items: impl Iterator<Item = Item>) {
+    async fn set_aside(&self, because: &str, items: impl Iterator<Item = Item>) {
         for item in items {
-            let next = item.schedule().refused(Refusal::Gone, NOT_SERVED, self.now()).unwrap_or_default();
+            let next = item.schedule().refused(Refusal::Gone, because, self.now()).unwrap_or_default();
             self.write_schedule(&item, &next).await;
         }
     }
@@ -331,4 +335,8 @@ fn shard_of(key: &ItemKey) -> u64 {
 
 fn as_claim(due: Due) -> (ItemKey, Claim) {
     (due.key.clone(), Claim::IfDue(due))
+}
+
+fn not_served(served: &Served) -> &'static str {
+    if served.is_nobody() { Served::NOBODY } else { NOT_SERVED }
 }

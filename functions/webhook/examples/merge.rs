@@ -39,7 +39,7 @@ fn main() {
 fn once(body: &[u8], signature: &[u8], task: &Task) {
     let signature = Signature::parse(signature).unwrap();
     assert!(signature.verifies(&SecretString::from(SECRET), body));
-    match read(body, Some("pull_request"), Some("application/json"), |_| true).unwrap() {
+    match read(body, Some("pull_request"), Some("application/json"), &domain::served::Served::default()).unwrap() {
         Event::PullRequest { facts, .. } => decide(*facts, task),
         other => panic!("{other:?}"),
     }

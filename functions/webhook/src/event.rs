@@ -8,6 +8,7 @@ use adapters::github::pull_request::{Head, Repository, User};
 use domain::ids::{InstallationId, PullRequestNumber};
 use domain::pull_request::{Snapshot, State};
 use domain::report::{Facts, Source};
+use domain::served::Served;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -113,12 +114,7 @@ struct Base {
 ///
 /// # Errors
 /// A sentence for the reader of GitHub's "Recent deliveries" that says what to change.
-pub fn read(
-    body: &[u8],
-    name: Option<&str>,
-    content_type: Option<&str>,
-    serves: impl Fn(Option<InstallationId>) -> bool,
-) -> Result<Event, String> {
+pub fn read(body: &[u8], name: Option<&str>, content_type: Option<&str>, served: &Served) -> Result<Event, String> {
     if content_type.is_some_and(|kind| kind.trim_start().starts_with("application/x-www-form-urlencoded")) {
         return Err("the webhook sends a form; choose the content type application/json in the App's settings".into());
     }
@@ -141,8 +137,9 @@ pub fn read(
         return Ok(ignored(Some(action), reason));
     }
     let installation = shape.installation.map(|installation| installation.id);
-    if !serves(installation) {
+    if !served.serves(installation) {
         let reason = match installation {
+            _ if served.is_nobody() => Served::NOBODY.to_owned(),
             Some(id) => format!("installation {id} is not one of those that this board serves"),
             None => "the delivery names no installation, and this board serves only some".to_owned(),
         };

@@ -107,8 +107,7 @@ pub async fn handle(app: &App, delivery: UnverifiedDelivery, invocation: &Invoca
         Err(refusal) => (refused(refusal), None),
         Ok(delivery) => {
             let served = Served::only(delivery.current().installations.clone());
-            let serves = |installation| served.serves(installation);
-            let event = event::read(delivery.body(), event.as_deref(), content_type.as_deref(), serves);
+            let event = event::read(delivery.body(), event.as_deref(), content_type.as_deref(), &served);
             let (answered, ()) =
                 tokio::join!(answer(app, event, id.clone(), now), tell_reconcile(app, delivery.current(), &served));
             answered

@@ -118,7 +118,8 @@ async fn all(report: &mut Report, stack: &Given<Stack>, arguments: &Arguments, a
     let app = app.as_ref();
     report.check("clock", async { app::clock(app?) }).await;
     report.check("app-permissions", async { app::permissions(app?) }).await;
-    let served = webhook_secret.ok().and_then(|secret| secret.installations.as_deref());
+    // One that is empty was named as such.
+    let served = webhook_secret.ok().and_then(|secret| secret.installations.as_deref()).filter(|ids| !ids.is_empty());
     let installations = async { app::installation(app?, app_secret?, served).await };
     let installations = report.learn("installation", installations).await;
     let installations = installations.as_deref();

@@ -19,6 +19,10 @@ pub struct Served {
 }
 
 impl Served {
+    /// What a list without an installation comes to, for people.
+    pub const NOBODY: &str = "the webhook secret's list of installations is empty, so this board serves nobody: `konduktor-github-app \
+                              configure` puts the installation there that is configured";
+
     /// Those of a list; every one without a list.
     pub fn only(installations: Option<impl IntoIterator<Item = InstallationId>>) -> Self {
         Self { installations: installations.map(|ids| ids.into_iter().collect()) }
@@ -27,6 +31,11 @@ impl Served {
     /// The key of its item in the table of pull requests.
     pub fn key() -> ItemKey {
         ItemKey { partition: "installations".to_owned(), item: "served".to_owned() }
+    }
+
+    /// Whether the list is there and empty.
+    pub fn is_nobody(&self) -> bool {
+        self.installations.as_ref().is_some_and(BTreeSet::is_empty)
     }
 
     /// Whether events and pull requests of this installation count. One that names no installation counts only where all do.

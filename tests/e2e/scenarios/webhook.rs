@@ -392,6 +392,14 @@ async fn reconcile_is_told_that_all_installations_are_served_where_the_secret_ha
 }
 
 #[tokio::test]
+async fn a_list_without_an_installation_serves_nobody_and_the_answer_says_so() {
+    let desk = Desk::with_secret(&json!({"webhook_secret": WEBHOOK_SECRET, "installations": []})).await;
+    let answer = desk.deliver(&opened("Fix login", 1)).await;
+    assert_eq!((answer.status, &answer.json["outcome"]), (200, &json!("ignored")));
+    assert!(answer.json["reason"].as_str().unwrap().contains("list of installations is empty"), "{answer:?}");
+}
+
+#[tokio::test]
 async fn the_log_has_one_summary_a_delivery_and_no_secret_or_body() {
     let stack = serving().await;
     stack.create_task(TASK, "Fix login", "pr_submitted");

@@ -131,7 +131,7 @@ fn on_github(evidence: &Evidence, pull_request: &PullRequestEvidence, now: Times
     }
     match &evidence.served {
         Served::Yes => {}
-        Served::No => lines.push(("served", "no, the webhook's secret lists other installations".to_owned())),
+        Served::No => lines.push(("served", "no, the webhook's secret does not list its installation".to_owned())),
         Served::NotConfigured(reason) => lines.push(("served", format!("no, the webhook is not configured: {reason}"))),
         Served::Unread(reason) => lines.push(("served", format!("not known: {reason}"))),
     }

@@ -20,13 +20,20 @@ pub(super) async fn webhook_secret(stack: &Stack) -> Found<WebhookSecret> {
     let next = format!("`{NAME} configure --rotate webhook-secret` makes one and tells GitHub");
     let secret = Secret::new(&stack.session, &stack.webhook_secret);
     let value: WebhookSecret = parsed(&secret, &next).await?;
-    let served = value.installations.as_deref().map(|ids| format!(", serves the installations {}", list(ids)));
+    let served = value.installations.as_deref().map(|ids| match ids {
+        [] => ", serves nobody".to_owned(),
+        ids => format!(", serves the installations {}", list(ids)),
+    });
     Ok((format!("{} is well-formed{}", secret.id(), served.unwrap_or_default()), value))
 }
 
 /// Whether the webhook knows whose events to take: strangers may install an App. It is told with the App.
 pub(super) fn served(secret: &WebhookSecret) -> Result<String, Failed> {
     match secret.installations.as_deref() {
+        Some([]) => Err(Failed::new(
+            "the webhook secret's list of installations is empty: events of nobody are taken",
+            format!("`{NAME} configure` puts the one there that is configured"),
+        )),
         Some(ids) => Ok(list(ids)),
         None => Err(Failed::new(
             "the webhook secret lists no installations: events of whoever installs the App are taken",

@@ -494,6 +494,9 @@ async fn an_installation_that_is_not_served_moves_nothing_and_is_resynced_once_i
     }
     assert!(!world.github.requests().iter().any(|request| request.path.contains("/pulls/")));
     assert_eq!(world.read("aaaaaaa1")["status"], "pr_submitted");
+    world.board.serve(&domain::served::Served::only(Some([]))).await.unwrap();
+    let refused = world.reconcile(json!({"resync": REPOSITORY, "installation_id": world.installation})).await;
+    assert!(format!("{refused:?}").contains("list of installations is empty"), "{refused:?}");
     world.board.serve(&only(world.installation)).await.unwrap();
     let app = world.another_app();
     for _ in 0..4 {

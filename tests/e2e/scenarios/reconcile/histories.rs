@@ -92,7 +92,8 @@ impl Played<World> {
     /// A delivery whose tables fail is answered 500, and GitHub does not repeat it.
     async fn deliver(&self, event: &Event) {
         let body = event.payload.to_string();
-        let read = webhook::event::read(body.as_bytes(), Some(&event.name), None, |_| true).expect("a readable event");
+        let read = webhook::event::read(body.as_bytes(), Some(&event.name), None, &domain::served::Served::default())
+            .expect("a readable event");
         let webhook::event::Event::PullRequest { facts, .. } = read else { panic!("not a pull request's event") };
         let _answered = self.world.board.apply(Report::facts(*facts), self.world.now).await;
     }

@@ -163,7 +163,8 @@ impl World {
     /// Delivers an event to the webhook, past its signature.
     pub(crate) async fn deliver(&self, event: &github::Event) {
         let body = event.payload.to_string();
-        let read = webhook::event::read(body.as_bytes(), Some(&event.name), None, |_| true).expect("a readable event");
+        let read = webhook::event::read(body.as_bytes(), Some(&event.name), None, &domain::served::Served::default())
+            .expect("a readable event");
         let webhook::event::Event::PullRequest { facts, .. } = read else { panic!("not a pull request's event") };
         self.board.apply(domain::report::Report::facts(*facts), self.now).await.expect("the webhook can write");
     }
