@@ -109,8 +109,9 @@ impl<'a> Secret<'a> {
                 _ => return Err(self.failure("secretsmanager:GetSecretValue", &error)),
             },
         };
-        // The AWS CLI stores bytes where it was given a file of them; the functions read those too.
-        let bytes = found.secret_binary.and_then(|bytes| String::from_utf8(bytes.into_inner()).ok());
+        // The AWS CLI stores bytes where it was given a file of them; the functions read those too. What is no text is not the same as
+        // nothing: it is said to be wrong wherever it is read.
+        let bytes = found.secret_binary.map(|bytes| String::from_utf8_lossy(bytes.as_ref()).into_owned());
         let value = SecretString::from(found.secret_string.or(bytes).unwrap_or_default());
         Ok(Some((value, found.version_id.unwrap_or_default())))
     }

@@ -210,6 +210,23 @@ async fn a_secret_that_cannot_work_is_named_for_what_it_is() {
 }
 
 #[tokio::test]
+async fn a_secret_of_bytes_is_read_as_the_text_that_it_is_and_named_where_it_is_none() {
+    let counter = Counter::open().await;
+    let text = app_secret(&counter.github, counter.installation).to_string();
+    // Twice, so that no earlier version is left that would work.
+    counter.secrets.put(APP_SECRET_ID, &json!({})).await;
+    counter.secrets.put_bytes(APP_SECRET_ID, text.as_bytes()).await;
+    counter.ask_cold(json!({})).await.unwrap();
+    // As PowerShell writes a file.
+    let utf16: Vec<u8> = [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    for _ in 0..2 {
+        counter.secrets.put_bytes(APP_SECRET_ID, &utf16).await;
+    }
+    let (error_type, message) = counter.refusal(&counter.environment(), json!({})).await;
+    assert!(error_type == "NotConfigured" && message.contains("it is binary"), "{message}");
+}
+
+#[tokio::test]
 async fn a_function_without_configuration_names_every_missing_variable_to_its_caller() {
     let stack = Stack::start().await;
     stack.lambda.add(Function::new("bare", binary("token")));
@@ -623,7 +640,7 @@ async fn reports_about_fresh_unknown_or_just_dropped_tokens_change_nothing() {
 }
 
 #[tokio::test]
-async fn after_a_reinstallation_the_new_installation_is_found_by_its_repository() {
+async fn after_a_reinstallation_the_new_installation_is_found_by_its_account() {
     let counter = Counter::open().await;
     let app = counter.environment();
     counter.ask(&app, json!({"repositories": ["app"]})).await.unwrap();

@@ -342,10 +342,15 @@ async fn the_webhooks_secret_has_to_be_one_and_to_have_reached_github() {
             &["--rotate webhook-secret"],
         );
     }
-    stack
-        .secrets
-        .put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": WEBHOOK_SECRET, "installations": [stack.installation]}))
-        .await;
+    stack.secrets.put_bytes(WEBHOOK_SECRET_ID, b"\xff\xfe{\0}\0").await;
+    verify(&operator, &[]).await.assert_only(
+        "webhook-secret",
+        &["webhook-secret-at-github", "served-installations"],
+        "not the JSON object",
+        &["--rotate webhook-secret"],
+    );
+    let good = json!({"webhook_secret": WEBHOOK_SECRET, "installations": [stack.installation]});
+    stack.secrets.put_bytes(WEBHOOK_SECRET_ID, good.to_string().as_bytes()).await;
     verify(&operator, &[]).await.assert_all_hold();
 
     // As a rotation leaves it that ended between writing the secret and telling GitHub.
@@ -520,6 +525,9 @@ async fn the_webhook_has_to_know_whose_events_to_take() {
     stack.secrets.put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": WEBHOOK_SECRET})).await;
     let found = verify(&operator, &[]).await;
     found.assert_only("served-installations", &[], "lists no installations", &["`konduktor-github-app configure`"]);
+    stack.secrets.put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": WEBHOOK_SECRET, "installations": []})).await;
+    let found = verify(&operator, &[]).await;
+    found.assert_only("served-installations", &[], "events of nobody", &["`konduktor-github-app configure`"]);
 }
 
 #[tokio::test]
