@@ -45,7 +45,7 @@ const RENEWAL_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Younger tokens answer 401 for some seconds by themselves; so a report about one says nothing.
 const FRESH: SignedDuration = SignedDuration::from_secs(30);
 
-/// Expired items stay for a week: they say which repository an installation served before it was reinstalled.
+/// Expired items stay for a week: they say whose an installation was before the App was installed anew.
 const KEPT: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// No remembered refusal is believed for longer: GitHub's own limits end within an hour.
