@@ -309,6 +309,20 @@ async fn during_a_rotation_the_key_that_github_knows_is_used() {
 }
 
 #[tokio::test]
+async fn environments_of_two_keys_do_not_take_each_others_copies_away() {
+    let counter = Counter::open().await;
+    counter.github.add_key(AppKey::second());
+    let first = app_secret(&counter.github, counter.installation);
+    let mut second = first.clone();
+    second["private_key"] = json!(AppKey::second().pem);
+    for secret in [&first, &second, &first, &second] {
+        counter.secrets.put(APP_SECRET_ID, secret).await;
+        counter.ask_cold(json!({})).await.unwrap();
+    }
+    assert_eq!(counter.minted(), 2);
+}
+
+#[tokio::test]
 async fn an_owner_is_taken_when_it_is_the_installations() {
     let counter = Counter::open().await;
     let app = counter.environment();
@@ -553,7 +567,8 @@ async fn who_revokes_again_and_again_neither_makes_github_mint_each_time_nor_tak
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         let mut tokens = Vec::new();
-        for app in [&app, &counter.environment()] {
+        let other = counter.environment();
+        for app in [&app, &other, &other] {
             tokens.push(counter.ask(app, json!({})).await.unwrap());
         }
         // The one who revokes gets another turn.
@@ -567,6 +582,7 @@ async fn who_revokes_again_and_again_neither_makes_github_mint_each_time_nor_tak
         tokens = honest => tokens,
         () = attack => unreachable!(),
     };
+    assert_eq!(tokens.iter().map(token_of).collect::<BTreeSet<_>>().len(), 3, "none is shared, by memory either");
     for token in &tokens {
         assert!(!counter.github.scope_of(token_of(token)).unwrap().revoked, "it is nobody else's");
     }

@@ -445,12 +445,14 @@ async fn who_waits_in_vain_is_told_for_whom() {
     };
     let app = counter.environment();
     let deadline = u64::try_from(counter.now().as_millisecond()).unwrap() + 3000;
+    counter.dynamodb.clear_calls();
     let refused = tokio::select! {
         refused = counter.ask_until(&app, ask, deadline) => refused.unwrap_err(),
         () = held => unreachable!(),
     };
     assert_eq!(refused.error_type.name(), "Busy");
     assert!(refused.message.contains("another environment is getting this token"), "{}", refused.message);
+    assert!(counter.dynamodb.calls().iter().all(|call| call.operation == "GetItem"), "who waits reads");
     assert_eq!(counter.asked(), 1);
 }
 
