@@ -25,7 +25,7 @@ use crate::aws::Account;
 use crate::clock;
 use crate::failure::Failure;
 use crate::local_page::{self, Place, escape, page};
-use crate::output;
+use crate::output::Progress;
 use crate::stack::{self, Stack};
 use crate::subject::Subject;
 use crate::task::{self, Tasks};
@@ -70,7 +70,8 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
     // What keeps it from being read is better told here than on the page.
     tasks.all().await?;
     let (listener, place) = Place::take(arguments.port, LOOK).await?;
-    output::write(format!("The board is on this page: {}\nCtrl-C ends it.\n", place.url()))?;
+    Progress::ForPeople.say(&format!("The board is on this page: {}", place.url()));
+    Progress::ForPeople.say("Ctrl-C ends it.");
     let (looks, asked) = unbounded_channel();
     let router = Router::new()
         .route("/{path}", get(board))

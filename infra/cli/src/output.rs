@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 
 use adapters::config::Variables;
 use secrecy::zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::text::{is_directional, printable};
+use crate::text::{fitting, is_directional, printable};
 
 /// Where a terminal does not say how big it is.
 const USUAL_SIZE: (usize, usize) = (80, 24);
@@ -43,9 +44,7 @@ impl Terminal {
         if !stdout.is_terminal() {
             return None;
         }
-        let size = rustix::termios::tcgetwinsize(&stdout).ok();
-        let size = size.map(|size| (usize::from(size.ws_col), usize::from(size.ws_row)));
-        let (columns, rows) = size.filter(|(columns, rows)| *columns > 0 && *rows > 0).unwrap_or(USUAL_SIZE);
+        let (columns, rows) = size(&stdout);
         let mut variables = Variables::default();
         let dumb = variables.optional("TERM").is_some_and(|terminal| terminal == "dumb");
         let colours = !dumb && variables.optional("NO_COLOR").is_none();
@@ -63,6 +62,17 @@ impl Terminal {
     }
 }
 
+fn size(terminal: impl AsFd) -> (usize, usize) {
+    let size = rustix::termios::tcgetwinsize(terminal).ok();
+    let size = size.map(|size| (usize::from(size.ws_col), usize::from(size.ws_row)));
+    size.filter(|(columns, rows)| *columns > 0 && *rows > 0).unwrap_or(USUAL_SIZE)
+}
+
+/// How wide a line may be that goes there; into a pipe it stays one, for whoever searches it.
+fn columns(stream: impl IsTerminal + AsFd) -> Option<usize> {
+    stream.is_terminal().then(|| size(stream).0)
+}
+
 /// Where a command that takes a while tells what it is doing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Progress {
@@ -77,9 +87,14 @@ impl Progress {
         if json { Self::BesideJson } else { Self::ForPeople }
     }
 
-    /// One line. Other people's text in it cannot write to the terminal. A reader who has gone stops nothing.
+    /// One line, and more of them at a terminal that is too narrow for it. Other people's text in it cannot write to the terminal.
+    /// A reader who has gone stops nothing.
     pub(crate) fn say(self, line: &str) {
-        self.write(&format!("{}\n", printable(line)));
+        let columns = match self {
+            Self::ForPeople => columns(io::stdout()),
+            Self::BesideJson => columns(io::stderr()),
+        };
+        self.write(&fitting(&printable(line), columns));
     }
 
     /// The beginning of a line that a person ends.

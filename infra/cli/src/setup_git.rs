@@ -8,11 +8,12 @@ use std::process::{Command, Stdio};
 use adapters::config::{DEFAULT_GITHUB_API_URL, Variables};
 use clap::Args;
 
+use crate::NAME;
 use crate::aws::Account;
 use crate::credential::api_url;
 use crate::failure::Failure;
 use crate::github_app::web_host;
-use crate::{NAME, output};
+use crate::output::Progress;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -78,7 +79,8 @@ pub(crate) fn run(arguments: &Arguments, account: &Account) -> Result<(), Failur
             }
         }
     }
-    output::write(text)
+    text.lines().for_each(|line| Progress::ForPeople.say(line));
+    Ok(())
 }
 
 /// The helpers of a host with ours as the last and only one, or without it. The empty one before it makes git forget the others.

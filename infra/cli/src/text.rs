@@ -7,6 +7,9 @@ use unicode_width::UnicodeWidthStr;
 /// Text is not wrapped into less than this.
 const NARROWEST: usize = 16;
 
+/// How far the rest of a line stands to the right of its beginning.
+const SET_IN: usize = 2;
+
 /// Other people's text on one line: without what would move the cursor, recolour the terminal or reverse the reading.
 pub(crate) fn printable(text: &str) -> String {
     let harmless = |c: char| if c.is_control() || is_directional(c) { ' ' } else { c };
@@ -82,6 +85,25 @@ pub(crate) fn wrapped(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
+/// A line as it is where it fits, and else broken at spaces, with what follows set in. A word stays whole, however long it is: an
+/// address or a path that is broken cannot be clicked or copied.
+pub(crate) fn fitting(line: &str, columns: Option<usize>) -> String {
+    let Some(columns) = columns.filter(|columns| width(line) > *columns) else { return format!("{line}\n") };
+    let indent = line.len() - line.trim_start().len();
+    let (mut text, mut used) = (" ".repeat(indent), indent);
+    for word in line.split_whitespace() {
+        let behind = usize::from(used > indent);
+        if behind > 0 && used + behind + width(word) > columns {
+            text.push_str(&format!("\n{}{word}", " ".repeat(indent + SET_IN)));
+            used = indent + SET_IN + width(word);
+        } else {
+            text.push_str(&format!("{}{word}", " ".repeat(behind)));
+            used += behind + width(word);
+        }
+    }
+    text + "\n"
+}
+
 /// Text behind its beginning, and whatever does not fit into the columns below it. Without columns, as into a pipe, it stays one line.
 pub(crate) fn hanging(beginning: &str, text: &str, columns: Option<usize>) -> String {
     let indent = width(beginning);
@@ -104,6 +126,16 @@ mod tests {
         let narrow = "why   it conflicts with its\n      base since 12 was merged\n";
         assert_eq!(hanging("why   ", text, Some(30)), narrow);
         assert_eq!(hanging("why   ", text, Some(10)), format!("why   {text}\n"));
+    }
+
+    #[test]
+    fn a_line_that_is_too_wide_goes_on_below_and_an_address_stays_whole() {
+        assert_eq!(fitting("short  as it was", Some(20)), "short  as it was\n");
+        assert_eq!(fitting("long as a pipe takes it", None), "long as a pipe takes it\n");
+        assert_eq!(
+            fitting("  see it here: http://127.0.0.1:9000/abc and go on", Some(20)),
+            "  see it here:\n    http://127.0.0.1:9000/abc\n    and go on\n"
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub fn run(mut command: Command, columns: u16) -> String {
 /// command succeeded and all that the screen showed.
 ///
 /// # Panics
-/// If a question does not appear within 60 s, or the command cannot be started.
+/// If a question does not appear, or the command cannot be started.
 pub fn converse(command: Command, answers: &[(&str, &str)]) -> (bool, String) {
     converse_on(160, command, answers)
 }
@@ -39,54 +39,101 @@ pub fn converse(command: Command, answers: &[(&str, &str)]) -> (bool, String) {
 ///
 /// # Panics
 /// As [`converse`].
-pub fn converse_on(columns: u16, mut command: Command, answers: &[(&str, &str)]) -> (bool, String) {
-    let (screen, program) = pair(columns);
-    let copy = || program.try_clone().expect("a terminal can be shared");
-    command.stdin(copy()).stdout(copy()).stderr(copy());
-    let mut child = command.spawn().expect("the command starts");
-    drop(command);
-    drop(program);
-    let mut keyboard = screen.try_clone().expect("a terminal can be shared");
-    let (sender, shown) = mpsc::channel();
-    let reader = std::thread::spawn(move || {
-        let (mut screen, mut buffer) = (screen, [0; 4096]);
-        // An error is the end: the last program has closed the terminal.
-        while let Ok(length @ 1..) = screen.read(&mut buffer) {
-            let _ = sender.send(buffer[..length].to_vec());
-        }
-    });
-    let (mut screen, mut seen) = (Vec::new(), 0);
+pub fn converse_on(columns: u16, command: Command, answers: &[(&str, &str)]) -> (bool, String) {
+    let mut terminal = Terminal::start(columns, command);
     for (question, answer) in answers {
-        loop {
-            let text = String::from_utf8_lossy(&screen[seen..]);
-            if let Some(at) = text.find(question) {
-                seen += at + question.len();
-                break;
+        terminal.sees(question);
+        terminal.types(answer);
+    }
+    terminal.ends()
+}
+
+/// A command at a terminal, under way; it is killed when dropped.
+pub struct Terminal {
+    keyboard: File,
+    shown: mpsc::Receiver<Vec<u8>>,
+    screen: Vec<u8>,
+    /// How much of the screen was read by whoever sits there.
+    seen: usize,
+    child: Child,
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}
+
+impl Terminal {
+    /// # Panics
+    /// If there is no pseudo-terminal, or the command cannot be started.
+    pub fn start(columns: u16, mut command: Command) -> Self {
+        let (screen, program) = pair(columns);
+        let copy = || program.try_clone().expect("a terminal can be shared");
+        let child = command.stdin(copy()).stdout(copy()).stderr(copy()).spawn().expect("the command starts");
+        // While anything else holds the command's end, the screen does not end.
+        drop((command, program));
+        let keyboard = screen.try_clone().expect("a terminal can be shared");
+        let (sender, shown) = mpsc::channel();
+        std::thread::spawn(move || {
+            let (mut screen, mut buffer) = (screen, [0; 4096]);
+            // An error is the end: the last program has closed the terminal.
+            while let Ok(length @ 1..) = screen.read(&mut buffer) {
+                let _ = sender.send(buffer[..length].to_vec());
             }
-            match shown.recv_timeout(Duration::from_secs(60)) {
-                Ok(more) => screen.extend(more),
-                Err(_) => {
-                    let _ = child.kill();
-                    panic!("{question:?} was not asked: {}", String::from_utf8_lossy(&screen));
-                }
+        });
+        Self { keyboard, shown, screen: Vec::new(), seen: 0, child }
+    }
+
+    /// Waits until these words appear below what was seen before, and gives what stands between.
+    ///
+    /// # Panics
+    /// If they do not appear while nothing else does for 60 s.
+    pub fn sees(&mut self, words: &str) -> String {
+        loop {
+            let text = String::from_utf8_lossy(&self.screen[self.seen..]);
+            if let Some(at) = text.find(words) {
+                self.seen += at + words.len();
+                return text[..at].replace("\r\n", "\n");
+            }
+            match self.shown.recv_timeout(Duration::from_secs(60)) {
+                Ok(more) => self.screen.extend(more),
+                Err(_) => panic!("{words:?} did not appear: {}", self.screen()),
             }
         }
+    }
+
+    /// # Panics
+    /// If the terminal is gone.
+    pub fn types(&mut self, line: &str) {
         // Echo is switched off a moment after a hidden question.
         std::thread::sleep(Duration::from_millis(100));
-        keyboard.write_all(format!("{answer}\n").as_bytes()).expect("the terminal takes what is typed");
+        self.keyboard.write_all(format!("{line}\n").as_bytes()).expect("the terminal takes what is typed");
     }
-    let succeeded = child.wait().expect("a child can be waited for").success();
-    reader.join().expect("the screen is read to its end");
-    screen.extend(shown.into_iter().flatten());
-    (succeeded, String::from_utf8_lossy(&screen).replace("\r\n", "\n"))
+
+    /// Waits for the command's end; gives whether it succeeded and all that the screen showed.
+    ///
+    /// # Panics
+    /// If the command cannot be waited for.
+    pub fn ends(mut self) -> (bool, String) {
+        let succeeded = self.child.wait().expect("a child can be waited for").success();
+        self.screen.extend(self.shown.iter().flatten());
+        (succeeded, self.screen())
+    }
+
+    fn screen(&self) -> String {
+        String::from_utf8_lossy(&self.screen).replace("\r\n", "\n")
+    }
 }
 
 fn pair(columns: u16) -> (File, OwnedFd) {
-    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
+    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a pseudo-terminal");
     grantpt(&screen).expect("the terminal is ours");
     unlockpt(&screen).expect("the terminal can be opened");
     let name = ptsname(&screen, Vec::new()).expect("the terminal has a name");
-    let program = open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("the terminal opens");
+    // A program that another test starts just now would keep the terminal open.
+    let program =
+        open(&name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).expect("the terminal opens");
     let size = Winsize { ws_row: 50, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     tcsetwinsize(&program, size).expect("the terminal has a size");
     (File::from(screen), program)

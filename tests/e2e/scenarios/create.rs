@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use fake_github::{self as github, FaultKind, Selection};
+use local_aws::lambda::binary;
 use local_aws::{Fault, Rule};
 use reqwest::header::{COOKIE, HOST, HeaderMap, LOCATION, SET_COOKIE};
 use serde_json::{Value, json};
 use stack::{ACCOUNT, APP_SECRET_ID, GENERATED_SECRET, STACK, Stack, WEBHOOK_SECRET_ID};
 
-use crate::harness::agent::Ended;
+use crate::harness::agent::{CLI, Ended};
 use crate::harness::operator::Operator;
 use crate::scenarios::configure::value;
 
@@ -47,32 +48,32 @@ async fn is_kept(stack: &Stack) -> bool {
 const SUBMITS: &str = "<script>document.forms[0].submit()</script>";
 
 /// Somebody at a browser, which keeps the cookie it is given.
-struct Browser {
+pub struct Browser {
     http: reqwest::Client,
     cookie: Option<String>,
 }
 
 /// A page as it arrived.
 #[derive(Debug)]
-struct Shown {
+pub struct Shown {
     status: u16,
     headers: HeaderMap,
     html: String,
 }
 
 /// A form as its button sends it.
-struct Form {
+pub struct Form {
     action: String,
     manifest: String,
 }
 
 impl Browser {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).tls_certs_only([]).no_proxy();
         Self { http: http.build().unwrap(), cookie: None }
     }
 
-    async fn open(&mut self, url: &str) -> Shown {
+    pub async fn open(&mut self, url: &str) -> Shown {
         self.open_as(url, None).await
     }
 
@@ -106,7 +107,7 @@ impl Browser {
     }
 
     /// Presses the button, and GitHub's on the page that comes; gives where GitHub sends the browser then.
-    async fn press(&self, form: &Form) -> String {
+    pub async fn press(&self, form: &Form) -> String {
         let fields = [("manifest", form.manifest.as_str()), ("name", "konduktor-ours")];
         let fields = reqwest::Url::parse_with_params("http://form", fields).unwrap();
         let post = self.http.post(&form.action).header("content-type", "application/x-www-form-urlencoded");
@@ -125,7 +126,7 @@ impl Browser {
 }
 
 impl Shown {
-    fn form(&self) -> Form {
+    pub fn form(&self) -> Form {
         assert_eq!(self.status, 200, "{self:?}");
         let attribute = |before: &str| {
             let rest = self.html.split_once(before).unwrap_or_else(|| panic!("no {before}: {}", self.html)).1;
@@ -425,14 +426,15 @@ async fn a_key_that_cannot_be_stored_is_told_what_to_do_about() {
 }
 
 /// A command that opens a browser, so that it can be found which URL.
-fn with_xdg_open(operator: &mut Operator<'_>) {
+pub fn with_xdg_open(operator: &mut Operator<'_>) {
     let script = operator.file("bin/xdg-open", "#!/bin/sh\nprintf %s \"$1\" > \"$HOME/opened\"\n");
     std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", script.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let commands = binary(CLI).parent().unwrap().display().to_string();
+    let path = format!("{}:{commands}:{}", script.parent().unwrap().display(), std::env::var("PATH").unwrap());
     operator.set("PATH", &path);
 }
 
-async fn opened(operator: &Operator<'_>) -> String {
+pub async fn opened(operator: &Operator<'_>) -> String {
     let file = operator.path("opened");
     for _ in 0..600 {
         if let Ok(url) = std::fs::read_to_string(&file)

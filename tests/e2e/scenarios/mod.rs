@@ -29,6 +29,7 @@ mod setup_git;
 mod signature;
 mod task_command;
 mod task_wait;
+mod three_ways;
 mod token;
 mod token_cache;
 mod verify;

@@ -10,10 +10,19 @@ use fake_github::NewPullRequest;
 use stack::{REPOSITORY, Stack};
 
 use crate::page::Page;
-use crate::show::{self, fitted, text};
+use crate::show::{self, say, say_beside, text};
 
 const TASK: &str = "4d9d444d0198c5c27f00aabbccddeeff";
 const OTHER: &str = "b7c1e2f30198c5c27f00aabbccddeeff";
+
+const NEXT: [(&str, &str); 3] = [
+    ("make run", "the same board, kept up, with a prompt: merge 1, conflict 2, lose, tick"),
+    ("make install", "the command konduktor-github-app: task list, board, pr, explain"),
+    ("make build && make deploy", "on AWS"),
+];
+
+/// What stands before each line of the board.
+const BOARD: &str = "    | ";
 
 /// Shows every step with the functions' executables of the caller's choice, and stops at the first that does not hold.
 ///
@@ -25,17 +34,19 @@ pub(super) async fn run(binary: impl Fn(&str) -> PathBuf) -> Result<(), String> 
     say(&format!("  webhook    {}", stack.front.url()));
     say(&format!("  GitHub     {}", stack.github.url()));
     let page = Page::serve(&stack).await?;
-    say(&format!("  board      {} (while this runs)", page.url));
+    say_beside("  board      ", &page.url);
 
     stack.create_task(TASK, "Fix login timeout", "pr_submitted");
     show_board(&stack);
 
-    say("\n1. A pull request is named after the task, and GitHub is asked whether it merges.");
+    println!();
+    say("1. A pull request is named after the task, and GitHub is asked whether it merges.");
     let opened = open(&stack, "Fix login timeout [kid: #4d9d444d]");
     deliver(&stack, &opened, "linked").await?;
     conflict_becomes(&stack, &json!(false)).await?;
 
-    say("\n2. Another one is merged into the same base. GitHub does not say so, but now there is a conflict.");
+    println!();
+    say("2. Another one is merged into the same base. GitHub does not say so, but now there is a conflict.");
     let another = open(&stack, "Rewrite the readme");
     let merged = stack.github.merge(REPOSITORY, another.number());
     deliver(&stack, &merged, "ignored").await?;
@@ -43,23 +54,27 @@ pub(super) async fn run(binary: impl Fn(&str) -> PathBuf) -> Result<(), String> 
     let culprit = &stack.read(TASK)["conflict_caused_by"];
     expect("the culprit is named", culprit, &merged.payload["pull_request"]["html_url"])?;
 
-    say("\n3. The agent brings its branch up to date.");
+    println!();
+    say("3. The agent brings its branch up to date.");
     deliver(&stack, &stack.github.push_rebased(REPOSITORY, opened.number()), "unchanged").await?;
     conflict_becomes(&stack, &json!(false)).await?;
 
-    say("\n4. The pull request is merged. GitHub says so, signed, and the task moves.");
+    println!();
+    say("4. The pull request is merged. GitHub says so, signed, and the task moves.");
     let merged = stack.github.merge(REPOSITORY, opened.number());
     deliver(&stack, &merged, "moved").await?;
     show_board(&stack);
     expect("the task is done", &stack.read(TASK)["status"], &json!("done"))?;
 
-    say("\n5. Somebody else says so, with a signature of his own. Nothing moves.");
+    println!();
+    say("5. Somebody else says so, with a signature of his own. Nothing moves.");
     let status = forge(&stack, &merged.payload).await?;
     say(&format!("  POST pull_request (forged) → {status}"));
     show_board(&stack);
     expect("a forged signature is refused", &json!(status), &json!(401))?;
 
-    say("\n6. A merge whose webhook never came. The next resync finds it.");
+    println!();
+    say("6. A merge whose webhook never came. The next resync finds it.");
     stack.create_task(OTHER, "Add a changelog", "pr_submitted");
     let lost = open(&stack, "Add a changelog [kid: #b7c1e2f3]");
     stack.github.merge(REPOSITORY, lost.number());
@@ -73,7 +88,8 @@ pub(super) async fn run(binary: impl Fn(&str) -> PathBuf) -> Result<(), String> 
     show_board(&stack);
     expect("the task is done", &stack.read(OTHER)["status"], &json!("done"))?;
 
-    say("\n7. An agent asks for a token and clones the private repository with it.");
+    println!();
+    say("7. An agent asks for a token and clones the private repository with it.");
     let ask = json!({"repositories": ["app"], "permissions": {"contents": "read"}});
     say(&format!("  invoke token {ask}"));
     let minted =
@@ -85,10 +101,11 @@ pub(super) async fn run(binary: impl Fn(&str) -> PathBuf) -> Result<(), String> 
     say_json(&shown);
     clone(&stack, token).await?;
     stack.github.assert_nothing_unexpected();
-    say("\nEvery step held. Next:");
-    say("  make run                    the same board, kept up, with a prompt: merge 1, conflict 2, lose, tick");
-    say("  make install                the command konduktor-github-app: task list, board, pr, explain");
-    say("  make build && make deploy   on AWS");
+    println!();
+    say("Every step held. Next:");
+    for (command, what) in NEXT {
+        say_beside(&format!("  {command:<27} "), what);
+    }
     Ok(())
 }
 
@@ -152,15 +169,11 @@ async fn clone(stack: &Stack, token: &str) -> Result<(), String> {
 }
 
 fn show_board(stack: &Stack) {
-    show::board(&show::cards(stack)).iter().for_each(|line| say(&format!("    | {line}")));
+    show::board(&show::cards(stack), show::widest() - BOARD.len()).iter().for_each(|line| println!("{BOARD}{line}"));
 }
 
 fn expect(step: &str, seen: &Value, wanted: &Value) -> Result<(), String> {
     if seen == wanted { Ok(()) } else { Err(format!("{step}: expected {wanted}, saw {seen}")) }
-}
-
-fn say(line: &str) {
-    println!("{}", fitted(line));
 }
 
 /// What was answered, as it was, for those who ask for it.

@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use fake_github::{Event, NewPullRequest};
+use local_aws::lambda::binary;
 use serde_json::{Value, json};
 use stack::{REPOSITORY, Stack};
 use tokio::sync::mpsc;
 
 use crate::page::Page;
 use crate::quoted;
-use crate::show::{self, Cards, text};
+use crate::show::{self, Cards, say, say_beside, text};
 
 /// The front door's port, so that a tunnel or a second terminal can be told once.
 const PORT: u16 = 9000;
@@ -29,15 +30,16 @@ const SEEDED: [(&str, &str, &str); 3] = [
     ("0c5a91d70198c5c27f00aabbccddeeff", "Write the guide", "to_do"),
 ];
 
-const HELP: &str = "\
-  open TITLE   a pull request; with [kid: #0c5a91d7] in its title it is that task's
-  push N       its branch is brought up to date with main
-  merge N      it is merged, and its card moves
-  conflict N   something else is merged that touches the same file
-  lose         the next delivery is never made
-  tick         a quarter of an hour passes: everything is read again
-  board        the cards
-  quit";
+const HELP: [(&str, &str); 8] = [
+    ("open TITLE", "a pull request; with [kid: #0c5a91d7] in its title it is that task's"),
+    ("push N", "its branch is brought up to date with main"),
+    ("merge N", "it is merged, and its card moves"),
+    ("conflict N", "something else is merged that touches the same file"),
+    ("lose", "the next delivery is never made"),
+    ("tick", "a quarter of an hour passes: everything is read again"),
+    ("board", "the cards"),
+    ("quit", "ends it"),
+];
 
 /// Runs until it is told to stop.
 pub(super) async fn run(arguments: &[String]) -> ExitCode {
@@ -62,14 +64,30 @@ pub(super) async fn run(arguments: &[String]) -> ExitCode {
         Ok(page) => page,
         Err(reason) => return stop(&reason),
     };
-    println!("The local stack is up at {}. The board on a page, as it changes:", stack.front.url());
-    println!("  {}", page.url);
-    println!("In another terminal:");
-    println!("  . {VARIABLES} && konduktor-github-app task list    (verify, explain, pr, token)\n");
-    show::board(&show::cards(&stack)).iter().for_each(|line| println!("{line}"));
-    println!("\n{HELP}\n");
+    say(&format!("The local stack is up. Its webhook is at {}.", stack.front.url()));
+    say("The board on a page, as it changes:");
+    say(&format!("  {}", page.url));
+    say("From another terminal in this folder, and verify, explain 4d9d444d, task show as well:");
+    say(&format!("  . {VARIABLES} && konduktor-github-app task list"));
+    say("The board now:");
+    println!();
+    show_board(&stack);
+    println!();
+    say("Type what happens next, such as merge 1:");
+    help();
+    println!();
     converse(&stack).await;
     ExitCode::SUCCESS
+}
+
+fn show_board(stack: &Stack) {
+    show::board(&show::cards(stack), show::widest() - 2).iter().for_each(|line| println!("  {line}"));
+}
+
+fn help() {
+    for (word, what) in HELP {
+        say_beside(&format!("  {word:<12} "), what);
+    }
 }
 
 fn stop(line: &str) -> ExitCode {
@@ -98,11 +116,16 @@ fn titled(id: &str, title: &str) -> NewPullRequest {
 
 /// The file holds the keys of a made-up App; what it is set up with is what makes the command line work at once.
 fn write_variables(stack: &Stack) -> std::io::Result<()> {
-    let lines = stack.environment().into_iter().map(|(name, value)| format!("export {name}={}\n", quoted(&value)));
+    let mut lines: String =
+        stack.environment().into_iter().map(|(name, value)| format!("export {name}={}\n", quoted(&value))).collect();
+    // Nothing is installed by `make run`: the command lies where it was built.
+    if let Some(folder) = binary("konduktor-github-app").parent() {
+        lines.push_str(&format!("export PATH={}:\"$PATH\"\n", quoted(&folder.display().to_string())));
+    }
     if let Some(folder) = Path::new(VARIABLES).parent() {
         std::fs::create_dir_all(folder)?;
     }
-    std::fs::write(VARIABLES, lines.collect::<String>())
+    std::fs::write(VARIABLES, lines)
 }
 
 /// Shows what changes as it happens, and does what is typed. Without anybody to type it goes on until Ctrl-C.
@@ -145,7 +168,7 @@ fn prompt() {
 /// Says what changed since it was last looked at.
 fn tell(stack: &Stack, seen: &mut Cards) {
     let now = show::cards(stack);
-    show::changes(seen, &now).iter().for_each(|line| println!("  {line}"));
+    show::changes(seen, &now).iter().for_each(|line| say(&format!("  {line}")));
     *seen = now;
 }
 
@@ -165,11 +188,11 @@ async fn obey(stack: &Stack, line: &str, seen: &mut Cards) {
         }
         "push" | "merge" | "conflict" => {
             let Some(number) = open_number(stack, rest) else {
-                println!("  say which open pull request: {word} N, of {}", open_numbers(stack).join(", "));
+                say(&format!("  say which open pull request: {word} N, of {}", open_numbers(stack).join(", ")));
                 return;
             };
             if word == "merge" && github.truth(REPOSITORY, number).conflict {
-                println!("  #{number} conflicts, GitHub does not merge it: push {number}");
+                say(&format!("  #{number} conflicts, GitHub does not merge it: push {number}"));
                 return;
             }
             match word {
@@ -180,18 +203,18 @@ async fn obey(stack: &Stack, line: &str, seen: &mut Cards) {
         }
         "lose" => {
             github.lose_next();
-            println!("  the next delivery is lost; after it, tick");
+            say("  the next delivery is lost; after it, tick");
         }
         "tick" => match stack.lambda.invoke("reconcile", json!({"resync": "all"})).await {
-            Ok(_) => println!("  a quarter of an hour passed, and everything was read again"),
-            Err(error) => println!("  reconcile failed: {error}"),
+            Ok(_) => say("  a quarter of an hour passed, and everything was read again"),
+            Err(error) => say(&format!("  reconcile failed: {error}")),
         },
         "board" => {
-            show::board(&show::cards(stack)).iter().for_each(|line| println!("  {line}"));
+            show_board(stack);
             return;
         }
         _ => {
-            println!("{HELP}");
+            help();
             return;
         }
     }
@@ -205,7 +228,7 @@ async fn collide(stack: &Stack, number: u64) {
         NewPullRequest { head_branch: "collision".to_owned(), paths, ..NewPullRequest::titled("Touch the same file") };
     let opened = stack.github.open_pull_request(REPOSITORY, new);
     stack.github.deliver(&opened).await;
-    println!("  #{} touches the same file, and is merged", opened.number());
+    say(&format!("  #{} touches the same file, and is merged", opened.number()));
     deliver(stack, &stack.github.merge(REPOSITORY, opened.number())).await;
 }
 
@@ -217,7 +240,7 @@ async fn settle(stack: &Stack, seen: &mut Cards) {
         tokio::time::sleep(Duration::from_millis(250)).await;
         let before = seen.clone();
         tell(stack, seen);
-        let unknown = show::board(seen).iter().any(|line| line.contains("not known yet"));
+        let unknown = show::board(seen, usize::MAX).iter().any(|line| line.contains("not known yet"));
         quiet = if before == *seen && !unknown { quiet + 1 } else { 0 };
     }
 }
@@ -228,9 +251,9 @@ async fn deliver(stack: &Stack, event: &Event) {
     match stack.github.deliver_unless_lost(event).await {
         Some(record) => {
             let answer: Value = serde_json::from_str(&record.body).unwrap_or_default();
-            println!("  {said} → {} {}", record.status, text(&answer["outcome"]));
+            say(&format!("  {said} → {} {}", record.status, text(&answer["outcome"])));
         }
-        None => println!("  {said}: nobody was told"),
+        None => say(&format!("  {said}: nobody was told")),
     }
 }
 
@@ -257,7 +280,7 @@ fn short(function: &str, line: &str) -> Option<String> {
             let message =
                 [&line["message"], &fields["message"]].into_iter().find_map(Value::as_str).unwrap_or_default();
             let error = [&line["error"], &fields["error"]].into_iter().find_map(Value::as_str).unwrap_or_default();
-            Some(show::fitted(format!("{function:>9} | {} {message} {error}", text(&line["level"])).trim_end()))
+            Some(show::fitting(format!("{function:>9} | {} {message} {error}", text(&line["level"])).trim_end()))
         }
         Ok(_) => None,
         // What is no JSON was not written on purpose.

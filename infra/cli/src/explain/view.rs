@@ -14,7 +14,7 @@ use super::verdict::{Concerned, Verdict};
 use crate::failure::Failure;
 use crate::history;
 use crate::output::{Style, Terminal};
-use crate::text::{hanging, printable, when};
+use crate::text::{fitting, hanging, printable, when};
 
 /// Lines of a section: what it is, and its value.
 type Lines = Vec<(&'static str, String)>;
@@ -44,8 +44,10 @@ pub(super) fn sections(
     for (name, lines) in sections {
         let _ = writeln!(text, "{}", paint(name));
         for (name, value) in lines {
-            let beginning = if name.is_empty() { "  ".to_owned() } else { format!("  {name:<10} ") };
-            text.push_str(&hanging(&beginning, &printable(&value), columns));
+            text.push_str(&match name {
+                "" => fitting(&format!("  {}", printable(&value)), columns),
+                _ => hanging(&format!("  {name:<10} "), &printable(&value), columns),
+            });
         }
         text.push('\n');
     }

@@ -8,7 +8,7 @@ use super::List;
 use super::table::Card;
 use crate::history;
 use crate::output::{Style, Terminal};
-use crate::text::{beginning, hanging, printable, when, width, wrapped};
+use crate::text::{beginning, fitting, hanging, printable, when, width, wrapped};
 
 /// A column narrower than this wraps every other word: then fewer columns stand side by side.
 const NARROWEST: usize = 20;
@@ -181,7 +181,7 @@ pub(super) fn card(card: &Card, tag: &str, columns: Option<usize>, now: Timestam
         .map(|(name, value)| hanging(&format!("{name:<FACT$}"), &printable(&value), columns))
         .collect();
     let timeline = history::timeline(task, now);
-    let timeline: String = timeline.iter().map(|line| hanging("  ", &printable(line), columns)).collect();
+    let timeline: String = timeline.iter().map(|line| fitting(&format!("  {}", printable(line)), columns)).collect();
     let history = if timeline.is_empty() { "" } else { "\nhistory\n" };
     format!("{}\n{facts}{history}{timeline}", hanging("", &title(card), columns))
 }
