@@ -19,6 +19,9 @@ use crate::scenarios::create::{CREATE, DESCRIPTION, PAGE, WAITING, deployed, ins
 /// Whether the page is wider than the window, so that one has to scroll sideways.
 const WIDER: &str = "return document.documentElement.scrollWidth > document.documentElement.clientWidth";
 
+/// On how many heights the columns begin.
+const ROWS: &str = "return new Set([...document.querySelectorAll('section')].map((column) => column.offsetTop)).size";
+
 /// The heading of a page that has been read to its end.
 const HEADING: &str = "return document.readyState === 'complete' ? document.querySelector('h1')?.textContent : null";
 
@@ -120,6 +123,13 @@ impl Chromium {
     /// What a script returns.
     async fn run(&self, script: &str) -> Value {
         self.post("execute/sync", json!({"script": script, "args": []})).await
+    }
+
+    /// Presses a key, by its code of WebDriver's (<https://www.w3.org/TR/webdriver2/#keyboard-actions>), and gives what has the focus then.
+    async fn press(&self, key: char) -> String {
+        let strokes = ["keyDown", "keyUp"].map(|kind| json!({"type": kind, "value": key}));
+        self.post("actions", json!({"actions": [{"type": "key", "id": "keyboard", "actions": strokes}]})).await;
+        self.run("return document.activeElement.innerText").await.as_str().unwrap_or_default().to_owned()
     }
 
     /// A window's inner size, which the window itself cannot be made as small as, and the colours that a person prefers.
@@ -257,13 +267,9 @@ async fn the_board_changes_in_chromium_as_its_cards_do() {
     let mut running = looker.start(&["board"]);
     let url = running.shows(board::PAGE).await;
     let chromium = Chromium::start().await;
-    for (width, height) in [(3840, 2160), (320, 640), (1280, 900)] {
-        chromium.looks(width, height, "light").await;
-        chromium.post("url", json!({"url": url})).await;
-        chromium.shows("Board").await;
-        chromium.picture(&format!("board-{width}")).await;
-        assert_eq!(chromium.run(WIDER).await, false, "{width}");
-    }
+    chromium.looks(1280, 900, "light").await;
+    chromium.post("url", json!({"url": url})).await;
+    chromium.shows("Board").await;
     // The keyboard is where it was after the page has changed around it.
     let focus = format!("document.getElementById('card-{}').focus()", board::TASK);
     chromium.post("execute/sync", json!({"script": focus, "args": []})).await;
@@ -285,6 +291,36 @@ async fn the_board_changes_in_chromium_as_its_cards_do() {
     assert_eq!(chromium.run(WIDER).await, false);
     let complaints = chromium.post("se/log", json!({"type": "browser"})).await;
     assert_eq!(complaints, json!([]));
+}
+
+const TAB: char = '\u{e004}';
+const ENTER: char = '\u{e007}';
+
+#[tokio::test]
+#[ignore = "needs Chromium: make browser"]
+async fn the_board_is_read_with_the_keyboard_alone_in_chromium() {
+    let stack = board::filled(1_000).await;
+    let looker = board::looker(&stack);
+    let mut running = looker.start(&["board"]);
+    let url = running.shows(board::PAGE).await;
+    let chromium = Chromium::start().await;
+    chromium.post("url", json!({"url": url})).await;
+    chromium.shows("Board").await;
+    assert_eq!(chromium.press(TAB).await, "Deliveries and checks");
+    // A column is one key for each column away, and not one for each card.
+    for column in ["idea (334)", "to_do (333)", "in_progress (333)", "pr_submitted (1)"] {
+        assert_eq!(chromium.press(TAB).await, column);
+    }
+    chromium.press(ENTER).await;
+    assert_eq!(chromium.press(TAB).await, board::TITLE, "the first card of that column");
+    let outline = "return getComputedStyle(document.activeElement).outlineStyle";
+    assert_eq!(chromium.run(outline).await, "solid", "it is seen where the keyboard is");
+    chromium.picture("board-keyboard").await;
+    chromium.press(ENTER).await;
+    chromium.shows(board::TITLE).await;
+    assert_eq!(chromium.press(TAB).await, "Back to the board");
+    chromium.press(ENTER).await;
+    chromium.shows("Board").await;
 }
 
 /// The least contrast of text and what is behind it, over everything that is written on the page
@@ -314,7 +350,7 @@ return Math.min(...contrasts);";
 #[tokio::test]
 #[ignore = "needs Chromium: make browser"]
 async fn the_board_can_be_read_at_every_width_in_light_and_dark_in_chromium() {
-    let stack = board::filled(30).await;
+    let stack = board::filled(1_000).await;
     board::deliver(&stack).await;
     let inspector = board::inspector(&stack);
     let mut running = inspector.start(&["board"]);
@@ -322,8 +358,9 @@ async fn the_board_can_be_read_at_every_width_in_light_and_dark_in_chromium() {
     let chromium = Chromium::start().await;
     let card = format!("{url}/{}", board::TASK);
     let state = format!("{url}/state");
-    for (scheme, width) in [("light", 320), ("light", 1280), ("dark", 320), ("dark", 1280)] {
-        chromium.looks(width, 900, scheme).await;
+    let sizes = [(320, 640), (1280, 900), (3840, 2160)];
+    for (scheme, (width, height)) in ["light", "dark"].into_iter().flat_map(|scheme| sizes.map(|size| (scheme, size))) {
+        chromium.looks(width, height, scheme).await;
         for (name, page, heading) in
             [("board", &url, "Board"), ("card", &card, board::TITLE), ("state", &state, "Deliveries and checks")]
         {
@@ -331,6 +368,9 @@ async fn the_board_can_be_read_at_every_width_in_light_and_dark_in_chromium() {
             chromium.shows(heading).await;
             chromium.picture(&format!("{name}-{scheme}-{width}")).await;
             assert_eq!(chromium.run(WIDER).await, false, "{name} {scheme} {width}");
+            if name == "board" {
+                assert_eq!(chromium.run(ROWS).await, if width < 1000 { 6 } else { 1 }, "rows of columns at {width}");
+            }
             let contrast = chromium.run(LEAST_CONTRAST).await.as_f64().unwrap();
             assert!(contrast >= 4.5, "{name} {scheme} {width}: {contrast}");
         }

@@ -12,18 +12,23 @@ use crate::task::Card;
 
 pub(super) const LOOK: Look = Look { style: STYLE, script: Some(SCRIPT) };
 
-/// One column beside the other as far as there is room. A card that is not on the screen is not laid out: with a thousand of them
+/// One column beside the other as far as there is room: all six of a board at 1280 px, or the last one would stand below the longest. Letters
+/// grow with a screen of which nobody sits nearer than to a small one. A card that is not on the screen is not laid out: with a thousand of them
 /// scrolling stutters else.
 const STYLE: &str = "\
-:root { color-scheme: light dark; font: 16px/1.45 system-ui, sans-serif; --line: #8885; --faint: #57606a; --bad: #b3261e; --good: #1a7f37; --warn: #9a6700; --card: #fff; --page: #f3f4f6; --link: #0b57d0 }
+:root { color-scheme: light dark; font: clamp(16px, .6vw, 24px)/1.45 system-ui, sans-serif; --line: #8885; --faint: #57606a; --bad: #b3261e; --good: #1a7f37; --warn: #9a6700; --card: #fff; --page: #f3f4f6; --link: #0b57d0 }
 @media (prefers-color-scheme: dark) { :root { --faint: #a3acb6; --bad: #ff9089; --good: #3fb950; --warn: #d29922; --card: #1d2127; --page: #111418; --link: #9ec2ff } }
 * { box-sizing: border-box }
 body { margin: 0; padding: 1rem clamp(.75rem, 2vw, 2.5rem); background: var(--page) }
 h1 { font-size: 1.4rem; margin: 0 0 .5rem; overflow-wrap: anywhere }
 h2 { font-size: 1rem; margin: .25rem 0 .5rem }
+.page h2 { margin-top: 1.25rem }
+.page h2:first-child { margin-top: 0 }
 a { color: var(--link) }
 a:focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
-#board { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 14rem), 1fr)); align-items: start }
+nav { display: flex; flex-wrap: wrap; gap: .1rem 1rem; margin: .25rem 0 .5rem }
+section:focus { outline: none }
+#board { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 11.5rem), 1fr)); align-items: start }
 ul, ol { list-style: none; margin: 0; padding: 0 }
 .cards > li, .page { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .75rem; margin-bottom: .6rem; overflow-wrap: anywhere }
 .cards > li { content-visibility: auto; contain-intrinsic-size: auto 6rem }
@@ -48,14 +53,15 @@ td.refused { border-left: .4rem solid var(--warn) } td.broke { border-left: .4re
 
 /// Fetches the page again while somebody looks, and puts in place the columns that changed, with the focus where it was.
 const SCRIPT: &str = "\
-const board = document.getElementById('board');
+const [board, ways] = ['board', 'columns'].map((id) => document.getElementById(id));
 const look = async () => {
   if (document.hidden) return;
   const said = document.getElementById('said');
   try {
     const answer = await fetch(location.href);
     if (!answer.ok) throw new Error('HTTP ' + answer.status);
-    const next = new DOMParser().parseFromString(await answer.text(), 'text/html').getElementById('board');
+    const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+    const next = page.getElementById('board');
     const focus = document.activeElement && document.activeElement.id;
     const known = new Map([...board.children].map((column) => [column.id, column]));
     const columns = [...next.children].map((column) => {
@@ -65,6 +71,7 @@ const look = async () => {
     const changed = columns.filter((column) => !column.isConnected);
     if (changed.length > 0 || columns.length !== board.children.length) {
       board.replaceChildren(...columns);
+      ways.replaceChildren(...page.getElementById('columns').children);
       if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
       said.textContent = 'Changed: ' + changed.map((column) => column.querySelector('h2').textContent).join(', ');
     } else if (said.textContent.startsWith('Not read')) said.textContent = '';
@@ -87,19 +94,31 @@ pub(super) fn board(mut cards: Vec<Card>, unreadable: usize, path: &str) -> Stri
         0 => String::new(),
         count => format!("<p>{count} items of the table are no tasks and were left out.</p>\n"),
     };
+    let ways: String = columns.iter().map(|((_, name), cards)| way(name, cards.len())).collect();
     let columns: String = columns.iter().map(|((_, name), cards)| column(name, cards, path)).collect();
     format!(
-        "<p><a href=\"/{path}/state\">Deliveries and checks</a></p>\n<p id=\"said\" class=\"faint\" role=\"status\"></p>\n\
-         {left_out}<main id=\"board\">\n{columns}</main>"
+        "<p><a href=\"/{path}/state\">Deliveries and checks</a></p>\n\
+         <nav id=\"columns\" aria-label=\"Columns\">\n{ways}</nav>\n\
+         <p id=\"said\" class=\"faint\" role=\"status\"></p>\n{left_out}<main id=\"board\">\n{columns}</main>"
     )
+}
+
+/// The way to a column for who has a keyboard, or a screen on which the columns stand one below the other.
+fn way(name: &str, cards: usize) -> String {
+    let id = escape(name);
+    format!("<a id=\"way-{id}\" href=\"#column-{id}\">{} ({cards})</a>\n", shown(name))
+}
+
+fn shown(name: &str) -> String {
+    if name.is_empty() { "no status".to_owned() } else { escape(name) }
 }
 
 fn column(name: &str, cards: &[&Card], path: &str) -> String {
     let id = escape(name);
-    let shown = if name.is_empty() { "no status".to_owned() } else { escape(name) };
+    let shown = shown(name);
     let cards_html: String = cards.iter().map(|card| short(card, path)).collect();
     format!(
-        "<section id=\"column-{id}\" aria-labelledby=\"name-{id}\"><h2 id=\"name-{id}\">{shown} ({})</h2>\n\
+        "<section id=\"column-{id}\" tabindex=\"-1\" aria-labelledby=\"name-{id}\"><h2 id=\"name-{id}\">{shown} ({})</h2>\n\
          <ul class=\"cards\">\n{cards_html}</ul></section>\n",
         cards.len()
     )
