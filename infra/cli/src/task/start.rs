@@ -18,7 +18,7 @@ const LONGEST_SLUG: usize = 40;
 /// A task that another agent has taken, or that is further, is refused.
 #[derive(Debug, Args)]
 pub(crate) struct Start {
-    /// Its id or the first 8 digits of it or more, or its tag
+    /// Its id or the first 8 digits of it or more, its tag, or the URL of its pull request
     #[arg(value_name = subject::NAME, value_parser = subject::parse)]
     task: Subject,
     /// Print the task's id, its tag and the branch as JSON
