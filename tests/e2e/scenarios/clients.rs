@@ -98,6 +98,12 @@ async fn gh_opens_a_pull_request_that_moves_its_card_and_shows_it() {
             .unwrap();
     assert_eq!(shown, json!({"title": title, "state": "OPEN", "url": url.trim()}));
     assert!(gh(&["pr", "list", "--repo", REPOSITORY]).await.contains(title));
+    // In the clone gh finds both out by itself: the repository by its remote, the pull request by the branch. Without --json Debian's gh also
+    // asks for projects of the old kind, which GitHub has no more.
+    let remote = agent.git("app", &["remote", "set-url", "origin", "http://github.localhost/acme/app.git"]).await;
+    assert!(remote.ok, "{remote:?}");
+    let bare: Value = serde_json::from_str(&gh(&["pr", "view", "--json", "title,state,url"]).await).unwrap();
+    assert_eq!(bare, shown);
     until("the card knows its pull request", || {
         stack.read(TASK)["pull_requests"].as_object().is_some_and(|all| all.len() == 1)
     })
