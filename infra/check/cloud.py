@@ -184,14 +184,14 @@ class GitHub:
 
 
 class Operator:
-    """A terminal of somebody who has the operator policy."""
+    """A terminal of somebody who has one of the stack's policies, the operator's unless it is said."""
 
-    def __init__(self, stack, binaries, home):
+    def __init__(self, stack, binaries, home, policy="OperatorPolicy"):
         self.stack, self.binaries, self.home = stack, binaries, home
         iam = stack.cloud.client("iam")
-        name = f"operator-of-{stack.name}"
+        name = f"{policy}-of-{stack.name}"
         iam.create_user(UserName=name)
-        iam.attach_user_policy(UserName=name, PolicyArn=stack.outputs["OperatorPolicy"])
+        iam.attach_user_policy(UserName=name, PolicyArn=stack.outputs[policy])
         key = iam.create_access_key(UserName=name)["AccessKey"]
         ours = {name: stack.cloud.environment[name] for name in ("PATH", "AWS_ENDPOINT_URL", "AWS_EC2_METADATA_DISABLED")}
         self.environment = ours | {
@@ -199,10 +199,13 @@ class Operator:
             "AWS_REGION": template.REGION, "HOME": str(home), "TERM": "xterm", "GIT_CONFIG_NOSYSTEM": "1",
         }
 
+    def start(self, *words):
+        return pexpect.spawn(str(self.binaries / "konduktor-github-app"), [*words, "--stack", self.stack.name],
+                             cwd=str(self.home), env=self.environment, encoding="utf-8", timeout=120, dimensions=(60, 200))
+
     def run(self, *words, answers=()):
         """What the terminal shows; `answers` are typed, each once its question has appeared."""
-        screen = pexpect.spawn(str(self.binaries / "konduktor-github-app"), [*words, "--stack", self.stack.name],
-                               cwd=str(self.home), env=self.environment, encoding="utf-8", timeout=120, dimensions=(60, 200))
+        screen = self.start(*words)
         shown = ""
         for question, answer in answers:
             screen.expect_exact(question)

@@ -7,7 +7,9 @@ the fake GitHub of `tests/`. MiniStack's API Gateway goes by a name below `local
 import json
 import subprocess
 import time
+import urllib.request
 
+import pexpect
 import pytest
 
 import template
@@ -83,6 +85,24 @@ def test_verify_finds_everything_in_order(configured, operator, github):
 def test_configure_may_be_run_again(configured, operator, github):
     again = operator.run("configure", "--app-id", str(github.app["app_id"]), "--pem", "app.pem")
     assert "are stored already" in again and "GitHub App configured." in again
+
+
+@pytest.mark.parametrize(("policy", "deliveries", "checks"), [
+    ("BoardPolicy", "They cannot be shown: these AWS credentials may not use the log group", "✗ webhook-function failed"),
+    ("InspectPolicy", '<td class="idle">pong</td>', "✓ webhook-function ok"),
+])
+def test_the_board_shows_what_its_policy_lets_it_read(configured, operator, stack, binaries, tmp_path, policy, deliveries, checks):
+    operator.run("task", "create", "Look at the board")
+    somebody = Operator(stack, binaries, tmp_path, policy)
+    screen = somebody.start("board")
+    screen.expect(r"The board is on this page: (http://\S+)")
+    page = screen.match.group(1)
+    read = lambda path: urllib.request.urlopen(page + path, timeout=60).read().decode()
+    assert "Look at the board" in read("")
+    state = read("/state")
+    assert deliveries in state and checks in state, state
+    screen.sendintr()
+    screen.expect(pexpect.EOF)
 
 
 READ, WRITE, ALL = {"permissions": {"contents": "read"}}, {"permissions": {"contents": "write"}}, {}
