@@ -36,7 +36,7 @@ fn what_is_typed_at_the_prompt_happens_and_is_told() {
                 ("> ", "conflict 2"),
                 ("b7c1e2f3 Add a changelog: #2 open, conflicts since #3 was merged", "merge #2"),
                 ("#2 conflicts, GitHub does not merge it: push 2", "push 2"),
-                ("b7c1e2f3 Add a changelog: #2 open, merges", "merge 1"),
+                ("b7c1e2f3 Add a changelog: #2 open, merges", "merge https://github.com/acme/app/pull/1"),
                 ("4d9d444d Fix login timeout: moved pr_submitted → done", "open Write it [kid: #0c5a91d7]"),
                 ("0c5a91d7 Write the guide: #4 open, merges", "lose"),
                 ("the next delivery is lost", "merge 2"),

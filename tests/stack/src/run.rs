@@ -264,7 +264,8 @@ fn open_numbers(stack: &Stack) -> Vec<String> {
 }
 
 fn open_number(stack: &Stack, text: &str) -> Option<u64> {
-    let text = text.trim().trim_start_matches('#');
+    // `1`, `#1`, `acme/app#1` or the page's address.
+    let text = text.trim().rsplit(['#', '/']).next()?;
     open_numbers(stack).iter().any(|number| number == text).then(|| text.parse().ok())?
 }
 

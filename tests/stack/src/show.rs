@@ -85,7 +85,6 @@ pub(crate) fn say_beside(beginning: &str, text: &str) {
 }
 
 /// A word stays whole: an address can be clicked and copied.
-
 fn beside(beginning: &str, text: &str, set_in: usize, widest: usize) -> String {
     let line = format!("{beginning}{text}");
     if line.width() <= widest {
