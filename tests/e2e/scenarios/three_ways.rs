@@ -137,7 +137,8 @@ async fn an_evaluators_first_look() {
         let mut person = Person::sits_down("an evaluator", columns, shell());
         person.types("make run");
         let shown = person.reads("> ");
-        let url = shown.lines().map(str::trim).find(|line| line.starts_with("http://127.0.0.1:")).unwrap().to_owned();
+        let below = shown.split_once("The board on a page, as it changes:\n").unwrap().1;
+        let url = below.lines().next().unwrap().trim().to_owned();
         let http = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
         let page = async || http.get(&url).send().await.unwrap().text().await.unwrap();
         assert!(shown.contains("4d9d444d  Fix login timeout") && page().await.contains("pr_submitted (2)"), "{shown}");

@@ -64,10 +64,10 @@ pub(super) async fn run(arguments: &[String]) -> ExitCode {
         Ok(page) => page,
         Err(reason) => return stop(&reason),
     };
-    say(&format!("The local stack is up. Its webhook is at {}.", stack.front.url()));
+    say(&format!("The local stack is up, its webhook at {}", stack.front.url()));
     say("The board on a page, as it changes:");
     say(&format!("  {}", page.url));
-    say("From another terminal in this folder, and verify, explain 4d9d444d, task show as well:");
+    say("From another terminal in this folder, and verify, explain, board as well:");
     say(&format!("  . {VARIABLES} && konduktor-github-app task list"));
     say("The board now:");
     println!();
