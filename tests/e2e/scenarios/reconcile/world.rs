@@ -16,6 +16,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use domain::ids::InstallationId;
+use domain::served::Served;
 use fake_github::{self as github, GitHub, NewPullRequest, Selection};
 use jiff::{SignedDuration, Timestamp};
 use local_aws::lambda::access_key_id;
@@ -118,6 +119,8 @@ impl World {
         });
         let (lambda, serving) = serve(Arc::clone(&tokens)).await;
         let board = Board::new(services.dynamodb.sdk(&access_key_id("webhook")), "Tasks", "PullRequests");
+        // The webhook does so with its first signed delivery.
+        board.serve(&Served::default()).await.expect("the webhook can write");
         let app = app(&services, &lambda);
         Self { services, app, board, tokens, repository_id, installation, now, began, lambda, serving }
     }
