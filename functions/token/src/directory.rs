@@ -1,7 +1,8 @@
 //! The App's installations and their accounts, listed once for all environments.
 //!
 //! An id that is not on the list is refused without a call and without a row of its own, however many are made up. The list also
-//! says whose a token for all repositories is: GitHub's answer to a mint does not.
+//! says whose a token for all repositories is: GitHub's answer to a mint does not. And it leads from an installation that is gone to
+//! the one that its account has now, so it is sealed like a token: who may write the table must not lead it elsewhere.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,11 +12,13 @@ use adapters::github;
 use domain::contract::token::ErrorType;
 use domain::ids::{AccountId, InstallationId};
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::entry::Account;
 use crate::failure::{Failure, warn_of};
 use crate::gate::Gate;
+use crate::seal::{CacheKey, Seal, Sealed};
 use crate::store::{Row, RowKey, Store};
 use crate::subject::Subject;
 
@@ -32,16 +35,22 @@ const BETWEEN_LOOKS: SignedDuration = SignedDuration::from_secs(5);
 const SOON: Duration = Duration::from_secs(2);
 
 /// The installations as GitHub listed them.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Listed {
     accounts: BTreeMap<InstallationId, Account>,
     listed_at: Timestamp,
 }
 
 impl Listed {
-    fn of(row: &Row) -> Option<Self> {
-        let (accounts, listed_at) = row.list()?;
-        Some(Self { accounts: serde_json::from_str(accounts).ok()?, listed_at })
+    /// What does not open, of an earlier version or of somebody else, is no list.
+    fn open(row: &Row, key: &RowKey, seal: &Seal) -> Option<Self> {
+        let plain = seal.open(&CacheKey::of_row(key.as_str()), &row.sealed()?)?;
+        serde_json::from_slice(&plain).ok()
+    }
+
+    fn seal(&self, key: &RowKey, seal: &Seal) -> Option<Sealed> {
+        let plain = serde_json::to_vec(self).ok()?;
+        seal.seal(&CacheKey::of_row(key.as_str()), &plain).ok()
     }
 
     /// Whether it can still tell about an installation.
@@ -151,7 +160,7 @@ impl Directory {
             return Ok(listed);
         }
         let row = self.store.get(&key).await.unwrap_or_default();
-        let listed = Listed::of(&row).map(|listed| self.hold(key, listed));
+        let listed = Listed::open(&row, &key, &subject.signer.seal).map(|listed| self.hold(key, listed));
         listed.filter(|listed| will_do(listed)).ok_or(row)
     }
 
@@ -179,9 +188,10 @@ impl Directory {
             }
         };
         let accounts = all.into_iter().map(|found| (found.id, Account::from(&found.account))).collect();
-        let listed = self.hold(subject.signer.directory_row(), Listed { accounts, listed_at: clock.now() });
-        if let Ok(text) = serde_json::to_string(&listed.accounts) {
-            warn_of(self.store.put_list(&subject.signer.directory_row(), &text, listed.listed_at).await);
+        let key = subject.signer.directory_row();
+        let listed = self.hold(key.clone(), Listed { accounts, listed_at: clock.now() });
+        if let Some(sealed) = listed.seal(&key, &subject.signer.seal) {
+            warn_of(self.store.put_list(&key, sealed, listed.listed_at).await);
         }
         Ok(listed)
     }

@@ -50,6 +50,13 @@ impl CacheKey {
         Self(key)
     }
 
+    /// What binds a thing to the row that is called so.
+    pub(crate) fn of_row(name: &str) -> Self {
+        let mut key = [0; 32];
+        key.copy_from_slice(digest(&SHA256, name.as_bytes()).as_ref());
+        Self(key)
+    }
+
     /// The key of a row by its text, as [`CacheKey::hex`] wrote it.
     pub(crate) fn from_hex(text: &str) -> Option<Self> {
         hex::decode(text).ok()?.try_into().ok().map(Self)

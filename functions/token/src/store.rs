@@ -8,7 +8,7 @@
 //! - `app#…`: the App's way to GitHub: `failure`, `refused_keys` (M, fingerprint to milliseconds), `credits` and
 //!   `credited_at`, a lease;
 //! - `installation#…`: a refusal that holds for one installation;
-//! - `installations#…`: the App's installations: `accounts` (S, JSON) and `listed_at`, a failure to list them;
+//! - `installations#…`: the App's installations, in `ciphertext` and `nonce`, and a failure to list them;
 //! - `tries#…`: how many unknown tokens were to be revoked lately: `tries` and `tried_at`.
 //!
 //! Only what is sealed is believed: the others order the writers, and nobody gets a wider token by changing them. A time that lies
@@ -98,6 +98,10 @@ impl RowKey {
     fn of_token(sha256: &str) -> Self {
         Self(format!("token#{sha256}"))
     }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl From<&CacheKey> for RowKey {
@@ -166,11 +170,6 @@ impl Row {
         let lately = |at: Timestamp| at <= now + APART && now.duration_since(at) < REVOKES_WITHIN;
         self.milliseconds("revoked_at").is_some_and(lately)
             && self.number("revokes").is_some_and(|revokes| revokes > FREE_REVOKES)
-    }
-
-    /// The list of installations, and when GitHub gave it.
-    pub(crate) fn list(&self) -> Option<(&str, Timestamp)> {
-        Some((self.text("accounts")?, self.milliseconds("listed_at")?))
     }
 
     /// Distinguishes one stored token from the next, and whatever else was put there.
@@ -441,15 +440,17 @@ impl Store {
     }
 
     /// Keeps the list of the App's installations, if there is room for it.
-    pub(crate) async fn put_list(&self, key: &RowKey, accounts: &str, listed_at: Timestamp) -> Result<()> {
-        if accounts.len() > LONGEST_LIST {
+    pub(crate) async fn put_list(&self, key: &RowKey, list: Sealed, listed_at: Timestamp) -> Result<()> {
+        if list.ciphertext.len() > LONGEST_LIST {
             return Ok(());
         }
-        let change = Expression::setting([
-            ("accounts", text(accounts)),
-            ("listed_at", milliseconds(listed_at)),
+        let mut change = Expression::setting([
+            ("ciphertext", AttributeValue::B(Blob::new(list.ciphertext))),
+            ("nonce", AttributeValue::B(Blob::new(list.nonce))),
             ("ttl", seconds(listed_at + KEPT)),
         ]);
+        // Of an earlier version, which anybody who may write the table could make up.
+        change.remove(&["accounts", "listed_at"]);
         self.update(key, change).await.map(drop)
     }
 

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use stack::{APP_SECRET_ID, Stack, app_secret};
-use token::Policy;
+use token::{App, ErrorType, Policy};
 
 use crate::harness::counter::{Counter, PERMISSIONS, REPOSITORIES, rejected, token_of};
 
@@ -556,9 +556,19 @@ async fn who_revokes_again_and_again_neither_makes_github_mint_each_time_nor_tak
     let revoke = |answer: &Value| json!({"action": "revoke", "token": token_of(answer)});
     let app = counter.environment();
     let began = std::time::Instant::now();
+    // Turns are drawn: who has lost some of them is told to come again, and does.
+    let persistently = async |app: &App| {
+        for _ in 0..10 {
+            match counter.ask(app, json!({})).await {
+                Err(failure) if failure.error_type == ErrorType::RateLimited => {}
+                answer => return answer.unwrap(),
+            }
+        }
+        panic!("ten times in vain");
+    };
     let attack = async {
         loop {
-            let answer = counter.ask(&app, json!({})).await.unwrap();
+            let answer = persistently(&app).await;
             assert_eq!(counter.ask(&app, revoke(&answer)).await.unwrap()["revoked"], true);
         }
     };
@@ -569,7 +579,7 @@ async fn who_revokes_again_and_again_neither_makes_github_mint_each_time_nor_tak
         let mut tokens = Vec::new();
         let other = counter.environment();
         for app in [&app, &other, &other] {
-            tokens.push(counter.ask(app, json!({})).await.unwrap());
+            tokens.push(persistently(app).await);
         }
         // The one who revokes gets another turn.
         let minted = counter.minted();
@@ -710,6 +720,30 @@ async fn an_account_that_was_renamed_and_installed_the_app_anew_is_found_and_no_
         counter.pass(6);
         let found = counter.ask(&app, ask).await.unwrap();
         assert!(stranger != new && found["installation_id"] == new && found["account"] == "zenith", "{found}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_installations_that_somebody_wrote_into_the_table_is_none() {
+    let counter = Counter::open().await;
+    let policy = json!({"profiles": {"agents": {"installations": "all"}}}).to_string();
+    let environment = || counter.environment_with(Policy::parse(&policy).unwrap());
+    counter.ask(&environment(), json!({})).await.unwrap();
+    let rows = counter.dynamodb.scan("Tokens");
+    let is_list = |row: &&Value| row["cache_key"].as_str().unwrap().starts_with("installations#");
+    let list = rows.iter().find(is_list).expect("the list is shared");
+    assert!(!list.to_string().contains("acme"), "{list}");
+    let plain = json!({"4711": {"name": "acme", "id": 1}}).to_string();
+    let forged = json!({"cache_key": list["cache_key"], "accounts": plain, "listed_at": 4_102_444_800_000_u64});
+    let sealed = rows.iter().find(|row| !is_list(row) && row.get("ciphertext").is_some()).unwrap();
+    let moved = json!({"cache_key": list["cache_key"], "ciphertext": sealed["ciphertext"], "nonce": sealed["nonce"]});
+    for planted in [forged, moved] {
+        counter.dynamodb.put("Tokens", &planted);
+        counter.github.clear_requests();
+        let refusal = counter.refusal(&environment(), json!({"installation_id": 4711})).await;
+        assert_eq!(refusal.0, "InstallationNotFound");
+        let minted = counter.github.requests().iter().any(|request| request.path.contains("access_tokens"));
+        assert!(!minted, "{planted}");
     }
 }
 
