@@ -66,6 +66,8 @@ def webhook_answers(url):
         status, body = error.code, error.read()
     except (OSError, http.client.HTTPException) as error:
         return found(name, "unproven", f"no answer from {url}: {error}")
+    if status == 429:
+        return found(name, "unproven", f"{url} answers 429: others use the stage's throttle up")
     if status == 401 and b'"refused"' in body:
         return found(name, "ok", f"401 {UNSIGNED}")
     return found(name, "failed", f"{status} {UNSIGNED} at {url}, and not 401: {body[:200].decode(errors='replace')}", f"{LOOK}, or see where that name leads")
