@@ -57,8 +57,7 @@ impl Run<'_> {
 
     /// What is due of a shard, or of all of them.
     pub(crate) async fn due(&self, shard: Option<u64>) -> Result<(), Failure> {
-        let served = self.served().await?;
-        self.list_served(served).await?;
+        self.list_served().await?;
         let now = self.now().as_second();
         let mut open = self.due_in(DUE, now, LOOKED_AT).await?;
         open.retain(|due| shard.is_none_or(|shard| shard_of(&due.key) == shard));
@@ -142,10 +141,9 @@ impl Run<'_> {
 
     /// First the installations, then the one that the default turns out to be, then all repositories.
     pub(crate) async fn resync_all(&self) -> Result<(), Failure> {
-        let served = self.served().await?;
         // The table may have been lost since: what an operator asks for is not left to what this environment remembers.
         self.app.known().clear();
-        self.list_served(served).await?;
+        self.list_served().await?;
         let now = self.now().as_second();
         for (installations, due_by) in [(true, i64::MAX), (true, now), (false, i64::MAX)] {
             let mut listed = self.due_in(DUE, due_by, LISTED_FOR_ALL).await?;
@@ -262,10 +260,11 @@ impl Run<'_> {
     }
 
     /// Makes sure that the repositories of every installation that is named are listed, and those of the token function's own one.
-    async fn list_served(&self, served: &Served) -> Result<(), Failure> {
+    async fn list_served(&self) -> Result<(), Failure> {
+        // First: what keeps the App's own one from being asked is noted there.
         self.ensure_listed(None).await?;
         scan::ensure_due(self).await?;
-        for installation in served.installations.iter().flatten() {
+        for installation in self.served().await?.installations.iter().flatten() {
             self.ensure_listed(Some(*installation)).await?;
         }
         Ok(())

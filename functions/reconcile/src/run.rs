@@ -286,7 +286,7 @@ impl<'a> Run<'a> {
     pub(crate) async fn served(&self) -> Result<&Served, Failure> {
         let read = async || match self.app.board.served().await.map_err(|error| self.table_failed(error))? {
             Some(served) => Ok(served),
-            None => Ok(Served::only(Some(self.token(None).await.ok().map(|held| held.installation_id)))),
+            None => Ok(Served::only(Some([self.token(None).await?.installation_id]))),
         };
         self.served.get_or_try_init(read).await
     }

@@ -55,10 +55,11 @@ pub(crate) fn note(
     after.history.drain(..too_many);
 }
 
-/// Whether a task learned nothing but that an answer still holds.
+/// Whether a task learned nothing but that an answer still holds, or how it is to be written.
 fn same_but_for_the_time(before: &Task, after: &Task) -> bool {
     let mut same = after.clone();
     same.conflict_checked_at = before.conflict_checked_at;
+    same.is_spoilt = before.is_spoilt;
     for (key, linked) in &mut same.pull_requests {
         linked.checked_at = before.pull_requests.get(key).and_then(|known| known.checked_at);
     }

@@ -296,6 +296,14 @@ impl Task {
 
     /// Adds or renews what the task knows of a pull request, and binds the task to its repository.
     pub fn link(&mut self, pull_request: &PullRequest) {
+        let is_bound = self.repository_id == Some(pull_request.snapshot.repository_id);
+        self.repository_id = Some(pull_request.snapshot.repository_id);
+        self.pull_requests.insert(pull_request.key(), pull_request.into());
+        self.derive();
+        // Rows of before a rename keep the old name: where each wrote its own, a card would change with each comparison.
+        if is_bound && self.pull_request != Some(pull_request.key()) {
+            return;
+        }
         let name = pull_request.snapshot.repository.as_str();
         // A name of the board's own that is right already stays the board's; so does one in other letters.
         if !self.repository.as_ref().is_some_and(|known| pull_request.snapshot.repository.is(known)) {
@@ -305,9 +313,6 @@ impl Task {
             self.bound_name = ours.then(|| name.to_owned());
             self.repository = Some(name.to_owned());
         }
-        self.repository_id = Some(pull_request.snapshot.repository_id);
-        self.pull_requests.insert(pull_request.key(), pull_request.into());
-        self.derive();
     }
 
     /// Whether what follows from the pull requests follows from them.

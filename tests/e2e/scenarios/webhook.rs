@@ -385,6 +385,7 @@ async fn only_the_installations_that_the_secret_names_are_served() {
 #[tokio::test]
 async fn reconcile_is_told_that_all_installations_are_served_where_the_secret_has_no_list() {
     let stack = serving().await;
+    stack.secrets.put(WEBHOOK_SECRET_ID, &json!({"webhook_secret": WEBHOOK_SECRET})).await;
     signed_with(&stack, "a guess", "ping", ping()).await;
     assert!(stack.row("installations", "served").is_none(), "nobody's word but a signed one's counts");
     signed(&stack, "ping", ping()).await;

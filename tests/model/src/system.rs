@@ -1398,6 +1398,8 @@ fn updated(stored: &Task, read: &Task, wanted: &Task) -> Task {
     }
     if wanted.completed_by != read.completed_by {
         next.completed_by.clone_from(&wanted.completed_by);
+    }
+    if wanted.completed_at != read.completed_at {
         next.completed_at = wanted.completed_at;
     }
     next

@@ -33,6 +33,9 @@ pub struct Board {
     pull_requests: Table,
 }
 
+/// Among how many items of one tag a task that can be read is looked for.
+const SEARCHED: usize = 20;
+
 /// Tasks as their items were read: a write is conditional on attributes that may hold anything.
 type Raw = HashMap<TaskId, Item>;
 
@@ -138,7 +141,8 @@ impl Board {
             }
             after = page.next;
             let readable = found.iter().filter(|(_, stored)| matches!(stored, Stored::Task(_))).count();
-            if readable >= 2 || after.is_none() {
+            // A delivery has no time for thousands that a bad import left.
+            if readable >= 2 || after.is_none() || found.len() >= SEARCHED {
                 return Ok(found);
             }
         }
@@ -228,7 +232,9 @@ impl Board {
     fn parse_task(&self, item: &Item) -> Result<Task> {
         let mut task: Task = self.tasks.parse(item.clone())?;
         let differs = |(name, value): &(&str, Option<AttributeValue>)| {
-            item.get(*name).is_some_and(|stored| Some(stored) != value.as_ref())
+            // A board may write null for nothing, each time anew.
+            let stored = item.get(*name).filter(|stored| !matches!(stored, AttributeValue::Null(_)));
+            stored.is_some_and(|stored| Some(stored) != value.as_ref())
         };
         task.is_spoilt = self.derived(&task)?.iter().any(differs);
         Ok(task)
@@ -253,6 +259,9 @@ impl Board {
         if *completed_by != before.completed_by {
             let merges = completed_by.iter().map(ToString::to_string).collect();
             expression.set("completed_by", AttributeValue::Ss(merges));
+        }
+        // By itself: of a full record the merge that was just spent may be the one that falls out of it.
+        if *completed_at != before.completed_at {
             expression.set_or_remove("completed_at", completed_at.map(number));
         }
         if *history != before.history {

@@ -704,6 +704,18 @@ fn a_task_is_bound_with_its_first_link_and_unbound_with_its_last() {
 }
 
 #[test]
+fn rows_of_before_a_rename_do_not_change_the_name_back() {
+    let mut tables = Tables::with_task(TASK, Status::InProgress, None);
+    tables.apply(Pr::new(1, TAG, 10).merged(20).delivery(), 21);
+    let renamed = Pr::new(2, TAG, 30).changed(30, |pr| pr.repository = "acme/new".parse().unwrap());
+    tables.apply(renamed.delivery(), 31);
+    let named = tables.task(TASK).clone();
+    assert_eq!(named.repository.as_deref(), Some("acme/new"));
+    tables.apply(Report::compare(REPOSITORY, PullRequestNumber(1)), 40);
+    assert_eq!(*tables.task(TASK), named);
+}
+
+#[test]
 fn a_typos_repository_does_not_keep_a_card_whose_name_a_person_has_corrected() {
     let typo = Pr::new(1, TAG, 10);
     for edited_between in [false, true] {

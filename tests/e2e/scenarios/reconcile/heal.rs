@@ -99,6 +99,35 @@ async fn a_card_heals_whatever_shape_was_planted_and_its_merge_moves_it() {
 }
 
 #[tokio::test]
+async fn of_a_full_record_the_time_of_the_last_merge_is_kept_though_the_merge_itself_is_not() {
+    let mut world = World::new().await;
+    let number = linked(&mut world, "aaaaaaa1", "a.rs").await;
+    let spent: Vec<_> = (101..=150).map(|other| format!("{}#{other}", world.repository_id)).collect();
+    world.change_task("aaaaaaa1", &json!({"completed_by": spent, "completed_at": 1}));
+    world.pass(5);
+    let merged = world.hub().merge(REPOSITORY, number);
+    world.deliver(&merged).await;
+    let done = world.read("aaaaaaa1");
+    assert_eq!((&done["status"], &done["completed_at"]), (&json!("done"), &world.item(number)["ended_at"]));
+    for _ in 0..2 {
+        world.deliver(&merged).await;
+    }
+    assert_eq!(world.read("aaaaaaa1"), done);
+}
+
+#[tokio::test]
+async fn a_board_that_writes_null_for_nothing_costs_no_write() {
+    let mut world = World::new().await;
+    world.task("bbbbbbb2", "to_do");
+    world.change_task("bbbbbbb2", &json!({"has_merge_conflict": null, "pull_request": null}));
+    let written = world.read("bbbbbbb2");
+    world.due().await;
+    world.pass(24 * 60 * 60 + 1);
+    world.due().await;
+    assert_eq!(world.read("bbbbbbb2"), written);
+}
+
+#[tokio::test]
 async fn a_pull_request_that_there_is_not_is_taken_off_a_card_by_the_resync_that_is_asked_for() {
     let mut world = World::new().await;
     linked(&mut world, "aaaaaaa1", "a.rs").await;
