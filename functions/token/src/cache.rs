@@ -1,4 +1,16 @@
 //! Memory, then the table, then GitHub: a scope is minted once, however many environments ask for it.
+//!
+//! Who finds no token takes the scope's lease in the table, mints, and puts the token there; the others wait for it. The races:
+//!
+//! - Two take the lease at once: the write is conditional, and the one who lost reads again.
+//! - The answer to taking it was lost: the lease names its owner, who finds it is his.
+//! - The minter dies or is frozen: it renews each second, and a lease that nobody renewed for three seconds is anybody's. One that wakes up
+//!   later stores its token all the same: two are minted then, and both are good.
+//! - A renewal hangs: it has a time of its own, shorter than the lease, so that the next one is sent.
+//! - A clock is ahead: a lease or a refusal that ends further ahead than its writer could have meant is none.
+//! - A token is revoked while it is stored: what points to its row is written before the token is handed out, so whoever has it finds the row.
+//! - Tokens are revoked again and again by one who shares them: each is given to the one it was minted for and to nobody else.
+//! - The table fails in the middle: after two more tries each environment mints for itself, and says so.
 
 use std::sync::Arc;
 use std::time::Duration;
