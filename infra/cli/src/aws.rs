@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use adapters::aws::AwsError;
 use adapters::config::Variables;
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -51,7 +52,10 @@ impl Account {
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard().with_max_attempts(3));
         if let Some(profile) = &self.profile {
-            loader = loader.profile_name(profile);
+            // A profile that is named wins over keys in the environment, as it does for the AWS CLI; the SDK takes the keys.
+            // <https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-quickstart.html#cli-configure-quickstart-precedence>
+            let of_profile = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
+            loader = loader.profile_name(profile).credentials_provider(of_profile);
         }
         if let Some(region) = &self.region {
             loader = loader.region(Region::new(region.clone()));

@@ -5,7 +5,7 @@ use fake_github::NewPullRequest;
 use local_aws::lambda::binary;
 use local_aws::{Fault, Rule};
 use serde_json::{Value, json};
-use stack::{BOARD, REPOSITORY, Stack};
+use stack::{BOARD, OPERATOR, REPOSITORY, Stack};
 use unicode_width::UnicodeWidthStr;
 
 use crate::harness::agent::{Agent, CLI};
@@ -51,6 +51,20 @@ fn fill(stack: &Stack) {
 fn on_a_terminal(agent: &Agent<'_>, columns: u16, arguments: &[&str]) -> String {
     let arguments = [&["task", "list"], arguments].concat();
     terminal::run(agent.command(&binary(CLI), &arguments).into_std(), columns)
+}
+
+#[tokio::test]
+async fn a_profile_that_is_named_wins_over_keys_in_the_environment() {
+    let stack = Stack::start().await;
+    let machine = Operator::new(&stack);
+    let keys = format!("[board]\naws_access_key_id = {BOARD}\naws_secret_access_key = local\n");
+    machine.file(".aws/credentials", &keys);
+    for (arguments, who) in [(&["task", "list"][..], OPERATOR), (&["task", "list", "--profile", "board"], BOARD)] {
+        stack.dynamodb.clear_calls();
+        machine.cli(arguments).await.printed();
+        let callers: Vec<_> = stack.dynamodb.calls().into_iter().map(|call| call.access_key_id).collect();
+        assert!(!callers.is_empty() && callers.iter().all(|caller| caller == who), "{arguments:?}: {callers:?}");
+    }
 }
 
 #[tokio::test]
