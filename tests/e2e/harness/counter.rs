@@ -104,7 +104,7 @@ impl Counter {
     /// The items of the table that hold a token.
     pub fn cached(&self) -> Vec<Value> {
         let items = self.dynamodb.scan("Tokens").into_iter();
-        items.filter(|item| item.get("ciphertext").is_some()).collect()
+        items.filter(|item| item.get("token_sha256").is_some()).collect()
     }
 
     /// How many tokens there are.
