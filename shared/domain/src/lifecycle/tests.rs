@@ -510,11 +510,12 @@ fn the_title_at_the_merge_counts_whoever_tells_of_it() {
     let ends = |tables: &Tables| (tables.status(TASK), tables.status(OTHER), tables.linked(OTHER));
     let right = (Status::Done, Status::PrSubmitted, vec![]);
     // In the order of events; the edit first; the merge lost, and found by reconcile with the title of the timeline.
-    let orders: [Vec<Report>; 4] = [
+    let orders: [Vec<Report>; 5] = [
         vec![open.delivery(), merged.delivery(), edited.edit(TAG)],
         vec![open.delivery(), edited.edit(TAG), merged.delivery()],
         vec![edited.edit(TAG), merged.delivery(), open.delivery()],
         vec![edited.edit(TAG), edited.read(Some(TAG))],
+        vec![open.delivery(), edited.read(Some(TAG))],
     ];
     for order in orders {
         let mut tables = both();
@@ -1024,6 +1025,15 @@ fn whatever_happens_between_read_and_write_is_decided_on() {
         tables.apply(pr.retitled(20, "Fix [kid: #bbbbbbbb]").delivery(), 21);
     });
     assert_eq!((tables.linked(TASK), tables.linked(OTHER)), (vec![], vec![1]));
+    // The card moves, and the task of another tag is made.
+    let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
+    tables.apply(Pr::new(1, "Fix [kid: #4d9d444d] [kid: #bbbbbbbb]", 10).delivery(), 11);
+    tables.change(TASK, |task| task.has_merge_conflict = Some(true));
+    tables.apply_while(Report::compare(REPOSITORY, PullRequestNumber(1)), 20, |tables| {
+        tables.move_task(TASK, Status::ToDo, 15);
+        tables.add(OTHER, Status::InProgress, Some(0));
+    });
+    assert_eq!(tables.linked(OTHER), [1]);
 }
 
 #[test]
