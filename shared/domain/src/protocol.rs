@@ -65,6 +65,13 @@ pub enum Stored {
     Absent,
 }
 
+impl Stored {
+    /// Whether it is a task that can be read.
+    pub fn is_readable(&self) -> bool {
+        matches!(self, Self::Task(_))
+    }
+}
+
 /// What a tag leads to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Match {
@@ -228,7 +235,7 @@ impl Protocol {
 
     /// What cannot be read counts where nothing else has the tag: it must not hold up a task that can be.
     fn take_tag(&mut self, tag: KidTag, tasks: Vec<(TaskId, Stored)>) {
-        let mut readable = tasks.iter().filter(|(_, stored)| matches!(stored, Stored::Task(_)));
+        let mut readable = tasks.iter().filter(|(_, stored)| stored.is_readable());
         let found = match (readable.next(), readable.next(), tasks.first()) {
             (Some(_), Some(_), _) => Match::Several,
             (Some((id, _)), None, _) | (None, _, Some((id, _))) => Match::One(id.clone()),

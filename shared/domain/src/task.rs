@@ -195,7 +195,7 @@ fn unnamed_status() -> Status {
 /// What another writer put there may be anything. What is only told, or follows from other items, must not make a task unreadable: it could
 /// never be made right again.
 fn or_nothing<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Readable::deserialize(deserializer)?.or_default())
+    Ok(Readable::deserialize(deserializer)?.value().unwrap_or_default())
 }
 
 /// The same of a text that stands for another thing.
@@ -225,12 +225,6 @@ impl<T> Readable<T> {
             Self::Value(value) => Some(value),
             Self::Other(_) => None,
         }
-    }
-}
-
-impl<T: Default> Readable<T> {
-    fn or_default(self) -> T {
-        self.value().unwrap_or_default()
     }
 }
 

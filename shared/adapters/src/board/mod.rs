@@ -140,7 +140,7 @@ impl Board {
                 }
             }
             after = page.next;
-            let readable = found.iter().filter(|(_, stored)| matches!(stored, Stored::Task(_))).count();
+            let readable = found.iter().filter(|(_, stored)| stored.is_readable()).count();
             // A delivery has no time for thousands that a bad import left.
             if readable >= 2 || after.is_none() || found.len() >= SEARCHED {
                 return Ok(found);
