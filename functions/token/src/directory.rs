@@ -44,13 +44,13 @@ struct Listed {
 impl Listed {
     /// What does not open, of an earlier version or of somebody else, is no list.
     fn open(row: &Row, key: &RowKey, seal: &Seal) -> Option<Self> {
-        let plain = seal.open(&CacheKey::of_row(key.as_str()), &row.sealed()?)?;
+        let plain = seal.open(&CacheKey::of_text(key.as_str()), &row.sealed()?)?;
         serde_json::from_slice(&plain).ok()
     }
 
     fn seal(&self, key: &RowKey, seal: &Seal) -> Option<Sealed> {
         let plain = serde_json::to_vec(self).ok()?;
-        seal.seal(&CacheKey::of_row(key.as_str()), &plain).ok()
+        seal.seal(&CacheKey::of_text(key.as_str()), &plain).ok()
     }
 
     /// Whether it can still tell about an installation.

@@ -45,15 +45,13 @@ impl CacheKey {
             key_fingerprint: fingerprint,
             profile: scope.profile.as_str(),
         });
-        let mut key = [0; 32];
-        key.copy_from_slice(digest(&SHA256, canonical.to_string().as_bytes()).as_ref());
-        Self(key)
+        Self::of_text(&canonical.to_string())
     }
 
-    /// What binds a thing to the row that is called so.
-    pub(crate) fn of_row(name: &str) -> Self {
+    /// What binds a thing to all that a text says: a scope's, or the name of a row.
+    pub(crate) fn of_text(text: &str) -> Self {
         let mut key = [0; 32];
-        key.copy_from_slice(digest(&SHA256, name.as_bytes()).as_ref());
+        key.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
         Self(key)
     }
 
