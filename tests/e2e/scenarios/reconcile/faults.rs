@@ -21,6 +21,14 @@ pub(super) async fn linked(world: &mut World, digits: &str, path: &str) -> u64 {
     opened.number()
 }
 
+/// One that was answered, in a repository that has had its turn.
+pub(super) async fn settled(world: &mut World, digits: &str, path: &str) -> u64 {
+    let number = linked(world, digits, path).await;
+    world.stream().await;
+    a_turn(world).await;
+    number
+}
+
 pub(super) fn conflict(world: &World, digits: &str) -> Value {
     world.read(digits).get("has_merge_conflict").cloned().unwrap_or(Value::Null)
 }
@@ -45,9 +53,7 @@ pub(super) async fn a_turn(world: &mut World) {
 
 /// A pull request that is owed an answer, and whose repository has been read beyond it: only its own row leads to it.
 async fn owed_by_its_row(world: &mut World) -> u64 {
-    let number = linked(world, "aaaaaaa1", "a.rs").await;
-    world.stream().await;
-    a_turn(world).await;
+    let number = settled(world, "aaaaaaa1", "a.rs").await;
     world.pass(5);
     let pushed = world.hub().push(REPOSITORY, number);
     world.deliver(&pushed).await;
@@ -574,9 +580,7 @@ async fn a_list_that_is_wrong_for_a_while_ends_no_debt_and_lets_nobody_move_a_ca
 #[tokio::test]
 async fn after_the_table_is_lost_the_resync_of_everything_brings_all_back() {
     let mut world = World::new().await;
-    let number = linked(&mut world, "aaaaaaa1", "a.rs").await;
-    world.stream().await;
-    a_turn(&mut world).await;
+    let number = settled(&mut world, "aaaaaaa1", "a.rs").await;
     for item in world.dynamodb.scan("PullRequests") {
         world.dynamodb.delete("PullRequests", &json!({"repository_id": item["repository_id"], "item": item["item"]}));
     }

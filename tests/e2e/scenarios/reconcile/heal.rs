@@ -5,15 +5,13 @@ use fake_github::{NewPullRequest, Selection};
 use serde_json::{Value, json};
 
 use super::World;
-use super::faults::{a_turn, conflict, linked};
+use super::faults::{a_turn, conflict, linked, settled};
 use super::world::REPOSITORY;
 
 #[tokio::test]
 async fn a_card_that_was_planted_wrong_is_right_after_a_resync_and_an_orphan_after_the_scan() {
     let mut world = World::new().await;
-    let number = linked(&mut world, "aaaaaaa1", "a.rs").await;
-    world.stream().await;
-    a_turn(&mut world).await;
+    let number = settled(&mut world, "aaaaaaa1", "a.rs").await;
     let right = world.read("aaaaaaa1");
     let mut wrong = right.clone();
     wrong["has_merge_conflict"] = json!(true);
@@ -45,9 +43,7 @@ async fn a_card_that_was_planted_wrong_is_right_after_a_resync_and_an_orphan_aft
 #[tokio::test]
 async fn a_card_heals_whatever_shape_was_planted_and_its_merge_moves_it() {
     let mut world = World::new().await;
-    let number = linked(&mut world, "aaaaaaa1", "a.rs").await;
-    world.stream().await;
-    a_turn(&mut world).await;
+    let number = settled(&mut world, "aaaaaaa1", "a.rs").await;
     let right = world.read("aaaaaaa1");
     let (key, linked) = right["pull_requests"].as_object().unwrap().iter().next().unwrap();
     let with = |other: &str, value: Value| json!({"pull_requests": {key: linked, other: value}});
@@ -130,9 +126,7 @@ async fn a_board_that_writes_null_for_nothing_costs_no_write() {
 #[tokio::test]
 async fn a_pull_request_that_there_is_not_is_taken_off_a_card_by_the_resync_that_is_asked_for() {
     let mut world = World::new().await;
-    linked(&mut world, "aaaaaaa1", "a.rs").await;
-    world.stream().await;
-    a_turn(&mut world).await;
+    settled(&mut world, "aaaaaaa1", "a.rs").await;
     let right = world.read("aaaaaaa1");
     let mut wrong = right.clone();
     let planted = format!("{}#4711", world.repository_id);

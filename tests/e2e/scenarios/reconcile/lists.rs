@@ -6,7 +6,7 @@ use fake_github::{Fault, FaultKind, LargePage, NewPullRequest};
 use serde_json::json;
 
 use super::World;
-use super::faults::{READ, SAML, a_turn, conflict, linked};
+use super::faults::{READ, SAML, a_turn, conflict, linked, settled};
 use super::world::REPOSITORY;
 
 const BY_REST: &str = "GET /repos/{owner}/{repo}/pulls";
@@ -23,9 +23,7 @@ fn syncs(world: &World) -> usize {
 #[tokio::test]
 async fn a_resync_goes_on_by_rest_where_graphql_answers_not_even_the_smallest_page() {
     let mut world = World::new().await;
-    let merged = linked(&mut world, "aaaaaaa1", "a.rs").await;
-    world.stream().await;
-    a_turn(&mut world).await;
+    let merged = settled(&mut world, "aaaaaaa1", "a.rs").await;
     // Neither of these is ever delivered, and the merge is renamed: only its timeline tells what it closes.
     world.pass(5);
     world.hub().merge(REPOSITORY, merged);
