@@ -38,6 +38,12 @@ impl AppKey {
         KEY.get_or_init(AppKey::generate)
     }
 
+    /// Another one that the App does not know until it is added.
+    pub fn third() -> &'static AppKey {
+        static KEY: OnceLock<AppKey> = OnceLock::new();
+        KEY.get_or_init(AppKey::generate)
+    }
+
     fn generate() -> AppKey {
         let pair = KeyPair::generate(KeySize::Rsa2048).expect("generate an RSA key");
         let pkcs8: Pkcs8V1Der = pair.as_der().expect("encode the private key");

@@ -2,7 +2,7 @@
 //!
 //! Added here: exactly one version is AWSPREVIOUS after any number of rotations; a repeated request token writes once; the first
 //! version of a secret is AWSCURRENT whatever its labels; a label moves only from the version that holds it; values are limited
-//! to 65,536 bytes; values of bytes.
+//! to 65,536 bytes; values of bytes; a version that lost its last label is still there.
 
 use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
@@ -28,6 +28,10 @@ const PREVIOUS: &str = "AWSPREVIOUS";
 
 /// Stands before bytes in base64 where winterbaume, which knows texts alone, keeps them.
 const BYTES: &str = "\0bytes:";
+
+/// On every version, and shown to nobody: winterbaume forgets a version with its last label, and AWS keeps it, to be read and labelled by its
+/// id, for a day at least (<https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html>).
+const KEPT: &str = "\0kept:";
 
 /// The largest value a secret may hold, in bytes
 /// (<https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html>).
@@ -108,9 +112,6 @@ impl SecretsManager {
     pub async fn versions(&self, name: &str) -> Vec<Version> {
         let mut versions = Vec::new();
         for (id, mut stages) in self.service.stages(name).await.expect("the secret exists") {
-            if stages.is_empty() {
-                continue;
-            }
             stages.sort_unstable();
             let found = self.must("GetSecretValue", json!({"SecretId": name, "VersionId": id})).await;
             let value = found["SecretString"].as_str().unwrap_or_default().to_owned();
@@ -191,6 +192,13 @@ impl Service {
             "UpdateSecretVersionStage" => self.move_stage(request).await,
             _ => self.forward(operation, request).await,
         }?;
+        if matches!(operation, "CreateSecret" | "PutSecretValue")
+            && let Some(version) = answer["VersionId"].as_str()
+        {
+            let label = format!("{KEPT}{version}");
+            let keep = json!({"SecretId": answer["ARN"], "VersionStage": label, "MoveToVersionId": version});
+            self.forward("UpdateSecretVersionStage", keep).await?;
+        }
         if let Some(bytes) = answer["SecretString"].as_str().and_then(|text| text.strip_prefix(BYTES)) {
             answer["SecretBinary"] = json!(bytes);
             answer["SecretString"].take();
@@ -282,12 +290,23 @@ impl Service {
             body: request.to_string().into(),
         };
         let answer = self.inner.handle(request).await;
-        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let mut body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         if answer.status == 200 {
+            shown(&mut body["VersionStages"]);
+            if let Some(versions) = body["VersionIdsToStages"].as_object_mut() {
+                versions.retain(|_, labels| shown(labels) > 0);
+            }
             return Ok(body);
         }
         Err(Refusal { status: answer.status, kind: string(&body["__type"]), message: string(&body["message"]) })
     }
+}
+
+/// Leaves the labels that AWS would show, and says how many.
+fn shown(labels: &mut Value) -> usize {
+    let Some(labels) = labels.as_array_mut() else { return 0 };
+    labels.retain(|label| !label.as_str().is_some_and(|label| label.starts_with(KEPT)));
+    labels.len()
 }
 
 fn refuse_large(request: &Value) -> Result<(), Refusal> {

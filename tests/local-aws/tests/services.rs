@@ -460,6 +460,30 @@ async fn promote(secrets: &SecretsManager, value: &str) {
 }
 
 #[tokio::test]
+async fn a_version_without_a_label_is_not_listed_and_is_still_there() {
+    let secrets = SecretsManager::start().await;
+    secrets.create("webhook", Some(&json!("one"))).await;
+    let sdk = secrets.sdk(KEY);
+    let put = |value| sdk.put_secret_value().secret_id("webhook").secret_string(value).version_stages("AWSPENDING");
+    let outrun = put("two").send().await.unwrap().version_id().unwrap().to_owned();
+    put("three").send().await.unwrap();
+    let described = sdk.describe_secret().secret_id("webhook").send().await.unwrap();
+    let listed = described.version_ids_to_stages.unwrap();
+    assert!(listed.len() == 2 && !listed.contains_key(&outrun), "{listed:?}");
+    let read = sdk.get_secret_value().secret_id("webhook").version_id(&outrun).send().await.unwrap();
+    assert_eq!((read.secret_string(), read.version_stages()), (Some("two"), &[][..]));
+    let current = described_as(&listed, "AWSCURRENT");
+    let promote = sdk.update_secret_version_stage().secret_id("webhook").version_stage("AWSCURRENT");
+    promote.move_to_version_id(&outrun).remove_from_version_id(current).send().await.unwrap();
+    assert_eq!(labelled(&secrets, "AWSCURRENT").await, ["two"]);
+}
+
+fn described_as(listed: &HashMap<String, Vec<String>>, label: &str) -> String {
+    let holds = |labels: &[String]| labels.iter().any(|held| held == label);
+    listed.iter().find(|(_, labels)| holds(labels)).unwrap().0.clone()
+}
+
+#[tokio::test]
 async fn a_repeated_write_of_one_request_token_rotates_once() {
     let secrets = SecretsManager::start().await;
     secrets.create("webhook", Some(&json!("one"))).await;
