@@ -26,7 +26,7 @@ endif
 # Shows what a test runner says and fails unless it ran a test: where a filter fits none, the runner itself says that all is well.
 SOME = awk '{ print } /^test result: ok\. [1-9]/ { passed = 1 } END { exit !passed }'
 
-.PHONY: help demo run test browser shells clients constant-time lint supply-chain conformance histories faults load scale model mutants bench install build dist deploy deploy-function soak destroy template cargo-lambda
+.PHONY: help demo run test browser shells clients constant-time lint supply-chain conformance histories faults load scale fuzz model mutants bench install build dist deploy deploy-function soak destroy template cargo-lambda
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -68,6 +68,9 @@ faults: ## Ten thousand deliveries to the executables while services, GitHub and
 
 load: ## Mixed deliveries for a minute as fast as fifty environments take them, optimised (LOAD_SECONDS=… for another time)
 	LOAD_SECONDS=$(or $(LOAD_SECONDS),60) $(CARGO) test --profile stack --package e2e --test e2e -- --nocapture --ignored load:: | $(SOME)
+
+fuzz: ## Every test of hostile input under libFuzzer, a minute each (SECONDS=…, TEST=a part of a name; needs a C++ compiler)
+	tests/hostile/fuzz $(or $(SECONDS),60) $(TEST)
 
 model: ## Every order of table calls, tried, with as many events on GitHub as EVENTS says (2: some minutes)
 	$(CARGO) run --quiet --locked --profile stack --package model -- --events $(or $(EVENTS),2)

@@ -2,8 +2,12 @@
 //!
 //! Bytes at random are refused at their first one, and test nothing behind it. So a sample that is taken is changed in one to four places, and
 //! the change that a failure comes from is what the report shows. Every parser of what others send is tried with it, beside the parser.
+//!
+//! `make fuzz` builds the same tests with `--cfg fuzzing`: libFuzzer changes the samples then, for as long as it is told to, and goes on from what
+//! took a branch that none took before.
 
 #![allow(clippy::panic, missing_docs, reason = "a test fails by panicking")]
+#![cfg_attr(fuzzing, allow(dead_code, unused_imports, reason = "libFuzzer makes the changes"))]
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -26,10 +30,28 @@ const PLACE: &str = "\u{e000}";
 /// One change: of a value or of bytes, which, where, and what with.
 type Change = (Index, Index, Index, Index);
 
+/// Hands the samples to libFuzzer, in the folder that it keeps its inputs in, and tries the target for as long as it says. It ends the process.
+///
+/// # Panics
+/// With the input that the target panics at.
+#[cfg(fuzzing)]
+#[expect(clippy::expect_used, reason = "without the samples libFuzzer gets nowhere")]
+pub fn attack<S: AsRef<str>>(samples: &[S], target: impl Fn(&[u8])) {
+    let inputs =
+        std::path::PathBuf::from(std::env::var_os("FUZZ_INPUTS").expect("`make fuzz` says where the inputs are"));
+    for (nth, sample) in samples.iter().enumerate() {
+        std::fs::write(inputs.join(format!("sample-{nth}")), sample.as_ref())
+            .expect("the folder of the inputs can be written");
+    }
+    let target = std::panic::AssertUnwindSafe(target);
+    bolero::check!().for_each(move |input: &[u8]| (*target)(input));
+}
+
 /// Tries the target with changed samples. It fails where the target panics.
 ///
 /// # Panics
 /// With the seed and the smallest input that was found.
+#[cfg(not(fuzzing))]
 pub fn attack<S: AsRef<str>>(samples: &[S], target: impl Fn(&[u8])) {
     let mut config = Config { failure_persistence: None, ..Config::default() };
     config.cases = config.cases.saturating_mul(OFTEN);
@@ -180,7 +202,7 @@ fn bytes(mut bytes: Vec<u8>, (_, kind, place, with): &Change) -> Vec<u8> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(fuzzing)))]
 mod tests {
     use std::cell::RefCell;
     use std::collections::BTreeSet;

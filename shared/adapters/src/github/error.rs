@@ -443,13 +443,18 @@ mod tests {
                 );
             }
         });
-        for name in ["retry-after", "x-ratelimit-reset", "date"] {
-            hostile::attack(&["120", NOW, "Wednesday, 21-Oct-15 07:28:00 GMT", "Wed Oct 21 07:28:00 2015"], |input| {
-                let Ok(value) = HeaderValue::from_bytes(input) else { return };
+    }
+
+    #[test]
+    fn a_hostile_header_names_a_bounded_wait() {
+        let times = ["120", NOW, "Wednesday, 21-Oct-15 07:28:00 GMT", "Wed Oct 21 07:28:00 2015"];
+        hostile::attack(&times, |input| {
+            let Ok(value) = HeaderValue::from_bytes(input) else { return };
+            for name in ["retry-after", "x-ratelimit-reset", "date"] {
                 let mut headers = headers(&[("x-ratelimit-remaining", "0"), ("date", NOW), ("retry-after", "x")]);
-                headers.insert(name, value);
+                headers.insert(name, value.clone());
                 assert!(wait(&headers) <= LONGEST_WAIT);
-            });
-        }
+            }
+        });
     }
 }
