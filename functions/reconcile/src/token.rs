@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use aws_sdk_lambda::error::DisplayErrorContext;
+use adapters::aws::AwsError;
 use aws_sdk_lambda::primitives::Blob;
 use domain::contract::token::{ErrorType, Level, Permissions, Refusal as Said, Request, Scope, Token};
 use domain::ids::InstallationId;
@@ -42,6 +42,10 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    fn lasts(&self, now: Timestamp) -> bool {
+        self.expires_at.duration_since(now) > LEAST_LIFE
+    }
+
     /// Whether a refusal may mean no more than that the token is new.
     pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
         now <= self.fresh_until
@@ -74,7 +78,7 @@ impl Tokens {
     pub(crate) async fn get(&self, installation: Option<InstallationId>, now: Timestamp) -> Result<Held, Failure> {
         let place = self.place(installation).await;
         let mut held = place.lock().await;
-        if let Some(known) = held.as_ref().filter(|known| known.expires_at - LEAST_LIFE > now) {
+        if let Some(known) = held.as_ref().filter(|known| known.lasts(now)) {
             return Ok(known.clone());
         }
         Ok(held.insert(self.ask(installation, now).await?).clone())
@@ -89,9 +93,9 @@ impl Tokens {
     ) -> Result<Held, Failure> {
         let place = self.place(installation).await;
         let mut held = place.lock().await;
-        let known = held.as_ref().filter(|known| {
-            known.token.expose_secret() != refused.token.expose_secret() && known.expires_at - LEAST_LIFE > now
-        });
+        let known = held
+            .as_ref()
+            .filter(|known| known.token.expose_secret() != refused.token.expose_secret() && known.lasts(now));
         if let Some(known) = known {
             return Ok(known.clone());
         }
@@ -117,7 +121,7 @@ impl Tokens {
             let minted: Token = serde_json::from_slice(&answer).map_err(|_| {
                 Failure::Unavailable("the token function's answer is not of the documented shape".to_owned())
             })?;
-            let minted_at = if minted.cached { minted.expires_at - LIFETIME } else { now };
+            let minted_at = if minted.cached { minted.expires_at.checked_sub(LIFETIME).unwrap_or(now) } else { now };
             return Ok(Held {
                 token: minted.token,
                 installation_id: minted.installation_id,
@@ -139,7 +143,8 @@ impl Tokens {
             .payload(Blob::new(request.to_json().to_string()))
             .send()
             .await
-            .map_err(|error| Failure::Unavailable(DisplayErrorContext(error).to_string()))?;
+            // What AWS said in full names ARNs, and goes into the log, the table and the answer.
+            .map_err(|error| Failure::Unavailable(AwsError::of(error).to_string()))?;
         let failed = answer.function_error.is_some();
         let payload = answer.payload.map(Blob::into_inner).unwrap_or_default();
         if !failed {

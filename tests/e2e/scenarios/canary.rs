@@ -165,3 +165,17 @@ async fn no_answer_or_log_repeats_what_github_and_aws_say_to_webhook_and_reconci
     }
     assert_logs_are_clean(&stack);
 }
+
+#[tokio::test]
+async fn reconcile_repeats_nothing_that_aws_says_of_the_token_function() {
+    let stack = Stack::start().await;
+    stack.lambda.set_variable("reconcile", "TOKEN_FUNCTION", "nobody-made-this");
+    let asked = stack.lambda.invoke("reconcile", json!({"resync": REPOSITORY, "installation_id": 7})).await.unwrap();
+    stack.lambda.invoke("reconcile", json!({"schedule": "due"})).await.unwrap();
+    let said = [asked.to_string(), stack.lambda.logs("reconcile").join("\n")];
+    assert!(said.iter().all(|said| said.contains("ResourceNotFoundException")), "{said:?}");
+    let stored: Vec<_> = stack.dynamodb.scan("PullRequests").iter().map(Value::to_string).collect();
+    for said in said.into_iter().chain(stored) {
+        assert!(!said.contains("arn:") && !said.contains("nobody-made-this"), "{said}");
+    }
+}
