@@ -152,7 +152,8 @@ impl App {
     }
 
     fn is_known(&self, standing: Standing, now: Timestamp) -> bool {
-        self.known().get(&standing).is_some_and(|since| now.as_second() - since < KNOWN_FOR)
+        // Not of the future: a clock that was ahead and is set right must not make it known for longer.
+        self.known().get(&standing).is_some_and(|since| (0..KNOWN_FOR).contains(&(now.as_second() - since)))
     }
 
     fn remember(&self, standing: Standing, now: Timestamp) {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use adapters::github::Installation;
+use adapters::pause::is_recent;
 use domain::contract::token::{ErrorType, Repositories};
 use domain::ids::{AccountId, InstallationId};
 use jiff::{SignedDuration, Timestamp};
@@ -107,7 +108,7 @@ impl Accounts {
 
     pub(crate) fn moved(&self, installation_id: InstallationId, now: Timestamp) -> Option<InstallationId> {
         let moved = self.state().moved.get(&installation_id).copied();
-        moved.filter(|(_, learned)| now.duration_since(*learned) < MOVED_FOR).map(|(id, _)| id)
+        moved.filter(|(_, learned)| is_recent(*learned, MOVED_FOR, now)).map(|(id, _)| id)
     }
 
     pub(crate) fn set_moved(&self, from: InstallationId, to: InstallationId, now: Timestamp) {
@@ -116,14 +117,14 @@ impl Accounts {
 
     fn is_name_of(&self, installation_id: InstallationId, name: &str, now: Timestamp) -> bool {
         let asked_at = self.state().names.get(&(installation_id, name.to_owned())).copied();
-        asked_at.is_some_and(|asked_at| now.duration_since(asked_at) < MOVED_FOR)
+        asked_at.is_some_and(|asked_at| is_recent(asked_at, MOVED_FOR, now))
     }
 
     /// Whether GitHub may be asked for one more name: who makes names up must not use the App's limit up.
     fn may_ask_for_names(&self, installation_id: InstallationId, now: Timestamp) -> bool {
         let mut state = self.state();
         let asked_at = state.names_asked_at.get(&installation_id).copied();
-        let may = asked_at.is_none_or(|asked_at| now.duration_since(asked_at) >= BETWEEN_NAMES);
+        let may = !asked_at.is_some_and(|asked_at| is_recent(asked_at, BETWEEN_NAMES, now));
         if may {
             state.names_asked_at.insert(installation_id, now);
         }

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::failure::{Failure, is_of_the_app, logged, warn_of};
 use crate::signer::Signer;
-use crate::store::{Remembered, Row, RowKey, Store};
+use crate::store::{Remembered, Row, RowKey, Store, is_ahead};
 use crate::subject::Subject;
 
 /// Shorter than a call takes: most who wait do so for the first one.
@@ -198,7 +198,7 @@ impl Gate {
     fn refused_here(&self, app: &RowKey, fingerprint: &str, now: Timestamp) -> Option<Remembered> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let of = |fingerprint: &str| refused.get(&(app.clone(), fingerprint.to_owned())).copied();
-        [of(""), of(fingerprint)].into_iter().flatten().find(|remembered| remembered.until > now)
+        [of(""), of(fingerprint)].into_iter().flatten().find(|remembered| is_ahead(remembered.until, now))
     }
 
     /// Remembers a refusal of the App, or of one key of it, unless one stands for longer.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use adapters::pause::is_recent;
 use domain::ids::{AccountId, InstallationId};
 use jiff::{SignedDuration, Timestamp};
 
@@ -35,7 +36,7 @@ pub(crate) struct Held {
 
 impl Held {
     pub(crate) fn is_checked(&self, now: Timestamp) -> bool {
-        now.duration_since(self.checked_at) < CHECKED_FOR
+        is_recent(self.checked_at, CHECKED_FOR, now)
     }
 }
 

@@ -190,7 +190,8 @@ impl Row {
     }
 }
 
-fn is_ahead(until: Timestamp, now: Timestamp) -> bool {
+/// Whether a refusal stands. None stands for longer than that: of one that seems to, the clock was ahead when it was noted.
+pub(crate) fn is_ahead(until: Timestamp, now: Timestamp) -> bool {
     until > now && until.duration_since(now) <= LONGEST_FAILURE
 }
 

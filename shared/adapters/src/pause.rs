@@ -3,6 +3,26 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+
+/// Whether something that was done then still counts as done.
+///
+/// What lies in the future never does. A clock that was an hour ahead and is set right would otherwise make each age negative, and for that
+/// hour nothing would be read, asked or compared again.
+///
+/// ```
+/// # use jiff::{SignedDuration, Timestamp};
+/// # use adapters::pause::is_recent;
+/// let now = Timestamp::from_second(1_795_500_000).unwrap();
+/// let minute = SignedDuration::from_mins(1);
+/// assert!(is_recent(now, minute, now));
+/// assert!(!is_recent(now - minute, minute, now), "a minute has passed");
+/// assert!(!is_recent(now + minute, minute, now), "it has not happened yet");
+/// ```
+pub fn is_recent(then: Timestamp, limit: SignedDuration, now: Timestamp) -> bool {
+    (SignedDuration::ZERO..limit).contains(&now.duration_since(then))
+}
+
 /// Between two tries at an item that another transaction holds: up to 20 ms, doubled each time.
 pub fn pause(attempt: u32) -> Duration {
     jittered(Duration::from_millis(20 << attempt.min(4)))

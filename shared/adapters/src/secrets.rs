@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 pub use domain::contract::secrets::{AppSecret, Stored, WebhookSecret, parse};
 
 use crate::aws::AwsError;
+use crate::pause::is_recent;
 use crate::{Error, Result};
 
 /// How long a version is used before it is read again.
@@ -51,8 +52,8 @@ struct Cache<T> {
     previous: Version<T>,
     /// Whether AWSPREVIOUS was asked for; there may be none.
     previous_known: bool,
-    /// When it is read again.
-    due_at: Timestamp,
+    /// When it was read last, and for how long that is good.
+    read: Option<(Timestamp, SignedDuration)>,
     refreshed_at: Option<Timestamp>,
 }
 
@@ -85,7 +86,7 @@ impl<T: Stored> Secret<T> {
             current: Version::None,
             previous: Version::None,
             previous_known: false,
-            due_at: Timestamp::MIN,
+            read: None,
             refreshed_at: None,
         };
         Self { client, id: id.into(), cache: Mutex::new(cache) }
@@ -106,7 +107,7 @@ impl<T: Stored> Secret<T> {
     /// while Secrets Manager cannot be read, and one malformed version does not take the other out of service.
     pub async fn versions(&self, now: Timestamp) -> Result<Versions<T>> {
         let mut cache = self.cache.lock().await;
-        if now >= cache.due_at {
+        if !cache.read.is_some_and(|(at, good_for)| is_recent(at, good_for, now)) {
             let with_previous = cache.previous_known;
             self.read(&mut cache, now, with_previous).await;
         }
@@ -120,7 +121,7 @@ impl<T: Stored> Secret<T> {
     /// As [`Self::versions`].
     pub async fn refresh(&self, now: Timestamp) -> Result<Option<Versions<T>>> {
         let mut cache = self.cache.lock().await;
-        if cache.refreshed_at.is_some_and(|at| now.duration_since(at) < REFRESH_INTERVAL) {
+        if cache.refreshed_at.is_some_and(|at| is_recent(at, REFRESH_INTERVAL, now)) {
             return Ok(None);
         }
         cache.refreshed_at = Some(now);
@@ -138,12 +139,12 @@ impl<T: Stored> Secret<T> {
             Err(error) if kept => {
                 tracing::warn!(%error, "the secret could not be read again; the known version stays");
                 // Without this every request of an outage would wait for the read's time-out.
-                cache.due_at = now + REFRESH_INTERVAL;
+                cache.read = Some((now, REFRESH_INTERVAL));
                 return;
             }
             Err(error) => {
                 let again = matches!(cache.current, Version::Unread(_));
-                cache.due_at = if again { now + UNREAD_FOR } else { now };
+                cache.read = again.then_some((now, UNREAD_FOR));
                 cache.current = Version::Unread(Arc::new(error));
                 return;
             }
@@ -170,7 +171,7 @@ impl<T: Stored> Secret<T> {
                 tracing::warn!(label, reason, "a version of the secret is not usable");
             }
         }
-        cache.due_at = now + cache.lasts();
+        cache.read = Some((now, cache.lasts()));
     }
 
     async fn get(&self, stage: &str) -> Result<Version<T>, AwsError> {

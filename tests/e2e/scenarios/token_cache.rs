@@ -430,6 +430,27 @@ async fn a_lease_or_failure_that_ends_far_ahead_is_none() {
 }
 
 #[tokio::test]
+async fn a_clock_that_was_ahead_hides_no_revocation_and_keeps_no_refusal() {
+    let counter = Counter::open().await;
+    let ask = json!({"repositories": ["app"]});
+    let [ahead, other] = [counter.environment(), counter.environment()];
+    counter.pass(3 * 3600);
+    counter.github.fault(Fault::once("/access_tokens", FaultKind::TooMany(600)));
+    counter.ask(&ahead, json!({"repositories": ["web"]})).await.unwrap_err();
+    counter.pass(660);
+    let answer = counter.ask(&ahead, ask.clone()).await.unwrap();
+    counter.github.fault(Fault::once("/access_tokens", FaultKind::TooMany(600)));
+    counter.ask(&ahead, json!({"repositories": ["web"]})).await.unwrap_err();
+    counter.pass(-3 * 3600 - 660);
+    let mut revoke = ask.clone();
+    revoke["action"] = json!("revoke");
+    revoke["token"] = answer["token"].clone();
+    counter.ask(&other, revoke).await.unwrap();
+    assert_ne!(counter.ask(&ahead, ask).await.unwrap()["token"], answer["token"], "it was revoked");
+    counter.ask(&ahead, json!({"repositories": ["web"]})).await.unwrap();
+}
+
+#[tokio::test]
 async fn who_waits_in_vain_is_told_for_whom() {
     let counter = Counter::open().await;
     let ask = json!({"repositories": ["app"]});

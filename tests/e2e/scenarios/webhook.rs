@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use local_aws::lambda::access_key_id;
 use local_aws::{Fault, Rule, SecretsManager};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use stack::{Stack, WEBHOOK_SECRET, WEBHOOK_SECRET_ID};
 
@@ -252,6 +253,27 @@ async fn a_flood_before_it_is_configured_looks_at_the_secret_once_in_30_s() {
         secrets.put(id, &json!({"webhook_secret": WEBHOOK_SECRET, "installations": [INSTALLATION_ID]})).await;
         assert_eq!(secret.versions(start + REFRESH_INTERVAL).await.unwrap().len(), 1, "{id}");
     }
+}
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_keeps_no_retired_secret_in_service_and_no_new_one_out_of_it() {
+    let secrets = SecretsManager::start().await;
+    let value = |secret: &str| json!({"webhook_secret": secret, "installations": [INSTALLATION_ID]});
+    secrets.create("webhook", Some(&value("old"))).await;
+    let secret = Secret::<WebhookSecret>::new(secrets.sdk("ASIAWEBHOOK"), "webhook");
+    let right = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24);
+    let ahead = right + SignedDuration::from_hours(1);
+    secret.versions(ahead).await.unwrap();
+    assert!(secret.refresh(ahead).await.unwrap().is_some(), "a forged delivery came");
+    secrets.put("webhook", &value("newer")).await;
+    secrets.put("webhook", &value("newest")).await;
+    let known = secret.refresh(right).await.unwrap().expect("it is looked at again");
+    let known: Vec<_> = known.iter().map(|version| version.webhook_secret.expose_secret().to_owned()).collect();
+    assert_eq!(known, ["newest", "newer"]);
+    secret.versions(ahead).await.unwrap();
+    secrets.put("webhook", &value("last")).await;
+    let known = secret.versions(right).await.unwrap();
+    assert_eq!(known[0].webhook_secret.expose_secret(), "last");
 }
 
 #[tokio::test]
