@@ -31,7 +31,6 @@ use adapters::secrets::Secret;
 use domain::contract::token::Request;
 use domain::policy::Profile;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use accounts::Accounts;
 use audit::Audit;
@@ -131,7 +130,7 @@ impl App {
 ///
 /// # Errors
 /// [`Failure`], whose message says what the operator or the caller should do.
-pub async fn handle(app: &App, request: Value, context: RequestContext, now: Timestamp) -> Result<Answer, Failure> {
+pub async fn handle(app: &App, request: &str, context: RequestContext, now: Timestamp) -> Result<Answer, Failure> {
     let clock = Clock::new(now, context.deadline);
     let profile = Profile::of_function(&context.function);
     let mut audit = Audit::default();

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use token::{App, Failure, Settings, handle};
 
 /// What `check-settings` ends with where they are refused (`EX_CONFIG`): a loader that cannot start the program ends otherwise.
@@ -28,12 +28,12 @@ fn check_settings() {
 }
 
 /// A function that lacks configuration stays up and says so to each caller, instead of failing to start.
-async fn invoke(app: &Result<App, Failure>, event: LambdaEvent<Value>) -> Result<token::Answer, Diagnostic> {
+async fn invoke(app: &Result<App, Failure>, event: LambdaEvent<Box<RawValue>>) -> Result<token::Answer, Diagnostic> {
     #[expect(clippy::disallowed_methods, reason = "the handler's wrapper is where the clock is read")]
     let now = Timestamp::now();
     let (request, context) = event.into_parts();
     match app {
-        Ok(app) => handle(app, request, context.into(), now).await.map_err(Diagnostic::from),
+        Ok(app) => handle(app, request.get(), context.into(), now).await.map_err(Diagnostic::from),
         Err(failure) => Err(failure.clone().into()),
     }
 }

@@ -21,6 +21,23 @@ const NEVER_SAID: &str = "Something that GitHub has never said before.";
 const ABUSE: &str = "You have triggered an abuse detection mechanism. Please wait a few minutes before you try again.";
 
 #[tokio::test]
+async fn a_request_of_the_largest_size_that_lambda_takes_is_refused_and_ends_no_environment() {
+    let stack = Stack::start().await;
+    stack.lambda.invoke("token", json!({})).await.unwrap();
+    let before = stack.lambda.processes("token");
+    // Hundreds of megabytes, were each of these objects made.
+    let many = json!({"repositories": vec![json!({"": 0}); 600_000]});
+    let refused = stack.lambda.invoke("token", many).await.unwrap_err();
+    assert_eq!(
+        (refused.error_type.as_str(), refused.message.as_str()),
+        ("InvalidRequest", "the request is longer than 128 KB")
+    );
+    assert_eq!(stack.lambda.processes("token"), before, "the same process goes on");
+    let peak = stack.lambda.peak_memory("token").unwrap();
+    assert!(peak < 64 * 1024 * 1024, "{peak} bytes");
+}
+
+#[tokio::test]
 async fn an_agent_gets_a_token_of_exactly_the_scope_it_asked_for() {
     let counter = Counter::open().await;
     let ask = json!({"repositories": ["App", "acme/web"], "permissions": {"contents": "read"}});
