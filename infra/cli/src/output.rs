@@ -24,6 +24,8 @@ pub(crate) struct Terminal {
 
 /// What turns a style off, and what turns those on that are not plain.
 const PLAIN: &str = "\u{1b}[0m";
+/// Empties the screen, and goes to its top: for what is drawn anew.
+pub(crate) const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 const STRONG: &str = "\u{1b}[1m";
 const FAINT: &str = "\u{1b}[2m";
 const ALARMING: &str = "\u{1b}[31m";
@@ -117,7 +119,7 @@ pub(crate) fn note(line: &str) {
 }
 
 /// Writes to standard output what is not JSON ([`write_json`]); of all that a terminal would act on nothing but lines, tabs and our
-/// own colours. A reader who has seen enough (`| head`) is no failure.
+/// own codes. A reader who has seen enough (`| head`) is no failure.
 pub(crate) fn write(text: impl AsRef<str>) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(harmless(text.as_ref()).as_bytes()).and_then(|()| stdout.flush()) {
@@ -138,7 +140,7 @@ fn harmless(text: &str) -> Cow<'_, str> {
     while let Some(at) = rest.find(acts) {
         let (before, from) = rest.split_at(at);
         clean.push_str(before);
-        let ours = [PLAIN, STRONG, FAINT, ALARMING].into_iter().find(|code| from.starts_with(code));
+        let ours = [PLAIN, STRONG, FAINT, ALARMING, CLEAR].into_iter().find(|code| from.starts_with(code));
         clean.push_str(ours.unwrap_or(" "));
         rest = &from[ours.map_or_else(|| from.chars().next().map_or(0, char::len_utf8), str::len)..];
     }

@@ -386,6 +386,27 @@ async fn a_watched_list_tells_each_change_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_watched_list_is_drawn_anew_on_an_empty_screen() {
+    let stack = Stack::start().await;
+    let operator = Operator::new(&stack);
+    stack.create_task(TASK, "Fix login", "to_do");
+    let command = operator.command(&binary(CLI), &["task", "list", "--watch"]).into_std();
+    let started = tokio::task::spawn_blocking(|| {
+        let mut terminal = terminal::Terminal::start(80, command);
+        terminal.sees("\u{1b}[H\u{1b}[2J");
+        terminal.sees("to_do (1)");
+        terminal
+    });
+    let mut terminal = started.await.unwrap();
+    stack.move_task(TASK, "in_progress");
+    let seen = tokio::task::spawn_blocking(move || {
+        terminal.sees("\u{1b}[H\u{1b}[2J");
+        terminal.sees("in_progress (1)")
+    });
+    assert!(!seen.await.unwrap().contains("[2J"), "no code is shown as text");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_task_is_shown_with_times_that_can_be_read_and_no_words_run_together() {
     let stack = Stack::start().await;
     let agent = Agent::new(&stack);

@@ -90,7 +90,7 @@ impl Seen {
             return String::new();
         }
         self.screen.clone_from(&board);
-        format!("\u{1b}[H\u{1b}[2J{board}")
+        format!("{}{board}", output::CLEAR)
     }
 
     fn changed(&mut self, cards: &[Card]) -> String {
