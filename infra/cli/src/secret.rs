@@ -171,6 +171,14 @@ impl<'a> Secret<'a> {
         }
     }
 
+    /// Refuses to go on with a version that another one has replaced meanwhile.
+    pub(crate) async fn check_in_service(&self, version: &str) -> Result<(), Failure> {
+        match self.stages().await?.get(CURRENT) {
+            Some(current) if current == version => Ok(()),
+            _ => Err(self.changed()),
+        }
+    }
+
     fn changed(&self) -> Failure {
         Failure::new(format!(
             "somebody else changed the secret {} meanwhile: what they stored is in service, and of this run \

@@ -105,6 +105,23 @@ async fn killed_at(operator: &Operator<'_>, arguments: &[&str], words: &str) {
 }
 
 #[tokio::test]
+async fn a_rotation_whose_version_was_replaced_while_it_waited_is_not_told_to_github() {
+    let stack = Stack::start().await;
+    let operator = Operator::new(&stack);
+    let before = stack.github.hook_config().secret;
+    let mut rotation = operator.start(&ROTATE_SECRET);
+    rotation.shows("Waiting 35 s").await;
+    for secret in ["theirs", "theirs again"] {
+        let value = json!({"webhook_secret": secret, "installations": [stack.installation]});
+        stack.secrets.put(WEBHOOK_SECRET_ID, &value).await;
+    }
+    let ended = rotation.ends().await;
+    let told = format!("somebody else changed the secret {WEBHOOK_SECRET_ID} meanwhile");
+    assert!(!ended.ok && ended.stderr.contains(&told), "{ended:?}");
+    assert_eq!(stack.github.hook_config().secret, before, "GitHub was told nothing");
+}
+
+#[tokio::test]
 async fn a_rotation_that_was_interrupted_is_finished_and_pushes_nothing_out_of_service() {
     let stack = Stack::start().await;
     let operator = Operator::new(&stack);

@@ -172,6 +172,9 @@ pub(crate) async fn hand_over(
         progress.say(&format!("Waiting {seconds} s until every function accepts the new webhook secret..."));
         tokio::time::sleep(UNTIL_EVERYBODY_KNOWS).await;
     }
+    // A laptop may have slept meanwhile. Of a version that two others have replaced no function knows any more, and GitHub must not sign
+    // with it.
+    secret.check_in_service(&current).await?;
     let update = HookConfigUpdate { url, content_type: "json", secret: Some(next.signing.expose_secret()) };
     github.update_hook_config(&update).await?;
     secret.label(AT_GITHUB, &current).await?;
