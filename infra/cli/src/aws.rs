@@ -146,7 +146,7 @@ impl Session {
     /// What went wrong with a table, and what to do about it: the text where there is no such table.
     pub(crate) fn table_failure(&self, error: adapters::Error, if_missing: &'static str) -> Failure {
         let (adapters::Error::Table { table, operation, source }
-        | adapters::Error::Unwritable { table, operation, source }) = &error
+        | adapters::Error::Unwritable { table, operation, source, .. }) = &error
         else {
             return error.into();
         };

@@ -72,6 +72,8 @@ pub enum Error {
         table: String,
         /// DynamoDB's name of the operation.
         operation: &'static str,
+        /// Which operation of a transaction it is, where DynamoDB says that.
+        at: Option<usize>,
         /// What DynamoDB said.
         #[source]
         source: Source,
@@ -213,7 +215,7 @@ mod tests {
             Error::SecretNotConfigured { .. } => Error::SecretNotConfigured { id: id.clone(), reason: said() },
             Error::SecretUnreadable { .. } => Error::SecretUnreadable { id, source: Arc::new(aws()) },
             Error::Table { .. } => Error::Table { table: table(), operation, source: aws().into() },
-            Error::Unwritable { .. } => Error::Unwritable { table: table(), operation, source: aws().into() },
+            Error::Unwritable { .. } => Error::Unwritable { table: table(), operation, at: None, source: aws().into() },
             Error::Item { .. } => Error::Item { table: table(), source: source() },
             Error::Contention { .. } => Error::Contention { table: table() },
             Error::GitHub(_) => Error::GitHub(github::Error::Unexpected(source())),

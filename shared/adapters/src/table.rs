@@ -369,22 +369,19 @@ impl Table {
         let Err(error) = first.client.transact_write_items().set_transact_items(Some(items)).send().await else {
             return Ok(Written::Done);
         };
-        let codes: Vec<String> = match error.as_service_error() {
-            Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => canceled
-                .cancellation_reasons()
-                .iter()
-                .filter_map(|reason| reason.code().map(ToOwned::to_owned))
-                .collect(),
+        // One reason for each operation, in their order: without a code for one that nothing was wrong with.
+        let reasons = match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => canceled.cancellation_reasons(),
             Some(TransactWriteItemsError::TransactionInProgressException(_)) => return Ok(Written::Busy),
-            _ => Vec::new(),
+            _ => &[],
         };
-        let any = |wanted: &str| codes.iter().any(|code| code == wanted);
-        if any("ConditionalCheckFailed") {
+        let first_with = |wanted| reasons.iter().position(|reason| reason.code() == Some(wanted));
+        if first_with("ConditionalCheckFailed").is_some() {
             Ok(Written::Lost)
-        } else if any("TransactionConflict") {
+        } else if first_with("TransactionConflict").is_some() {
             Ok(Written::Busy)
-        } else if any("ValidationError") {
-            Err(first.unwritable("TransactWriteItems", AwsError::of(error)))
+        } else if let at @ Some(_) = first_with("ValidationError") {
+            Err(first.unwritable("TransactWriteItems", at, AwsError::of(error)))
         } else {
             Err(first.failed("TransactWriteItems", error))
         }
@@ -473,13 +470,13 @@ impl Table {
     {
         let error = AwsError::of(error);
         if error.is_invalid() {
-            return self.unwritable(operation, error);
+            return self.unwritable(operation, None, error);
         }
         Error::Table { table: self.name.clone(), operation, source: error.into() }
     }
 
-    fn unwritable(&self, operation: &'static str, error: AwsError) -> Error {
-        Error::Unwritable { table: self.name.clone(), operation, source: error.into() }
+    fn unwritable(&self, operation: &'static str, at: Option<usize>, error: AwsError) -> Error {
+        Error::Unwritable { table: self.name.clone(), operation, at, source: error.into() }
     }
 
     fn not_built(&self, operation: &'static str, error: BuildError) -> Error {

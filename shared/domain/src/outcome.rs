@@ -115,7 +115,7 @@ pub enum Outcome {
     Ambiguous,
     /// The task belongs to another repository.
     OtherRepository,
-    /// The task's item is not of the documented shape.
+    /// The task's item is not of the documented shape, or DynamoDB refuses to write it.
     Unreadable,
     /// The pull request comes from a fork whose author is not yet known to have write access.
     AwaitsPermission,

@@ -59,7 +59,7 @@ pub enum Found {
 pub enum Stored {
     /// A task.
     Task(Box<Task>),
-    /// An item that is not of the documented shape. It is left out, and stops nobody else's.
+    /// An item that is not of the documented shape, or that DynamoDB refuses to write. It is left out, and stops nobody else's.
     Unreadable,
     /// Nothing.
     Absent,

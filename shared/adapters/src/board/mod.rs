@@ -2,7 +2,7 @@
 //!
 //! [`Board::apply`] drives [`domain::protocol`]: it makes the reads and the one transaction that the protocol asks for, and decides nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -51,21 +51,25 @@ impl Board {
     ///
     /// # Errors
     /// [`crate::Error::Table`] when DynamoDB failed, [`crate::Error::Item`] when a pull request's item is not of the documented shape,
-    /// [`crate::Error::Contention`] when other writers won every try. Nothing was written by then.
+    /// [`crate::Error::Unwritable`] when DynamoDB refuses a write that is not a task's, [`crate::Error::Contention`] when other writers won every try. Nothing was written by then.
     pub async fn apply(&self, report: Report, now: Timestamp) -> Result<Applied> {
         let (mut protocol, mut next) = Protocol::start(report, now);
         let mut raw = Raw::new();
+        let mut left_out = BTreeSet::new();
         loop {
             next = match next {
                 Next::Read(reads) => {
-                    let found = try_join_all(reads.into_iter().map(|read| self.read(read))).await?;
+                    let found = try_join_all(reads.into_iter().map(|read| self.read(read, &left_out))).await?;
                     let (found, items): (Vec<_>, Vec<_>) =
                         found.into_iter().map(|(read, found, items)| ((read, found), items)).unzip();
                     raw.extend(items.into_iter().flatten());
                     protocol.found(found)
                 }
                 Next::Write(writes) => {
-                    let written = self.write(&writes, &raw).await?;
+                    let written = match self.write(&writes, &raw).await {
+                        Err(error) => leave_out(error, &writes, &mut left_out)?,
+                        Ok(written) => written,
+                    };
                     if written == Written::Busy {
                         tokio::time::sleep(pause(protocol.tries())).await;
                     }
@@ -81,15 +85,15 @@ impl Board {
         }
     }
 
-    async fn read(&self, read: Read) -> Result<(Read, Found, Raw)> {
+    async fn read(&self, read: Read, left_out: &BTreeSet<TaskId>) -> Result<(Read, Found, Raw)> {
         let mut raw = Raw::new();
         let found = match &read {
             Read::PullRequest(repository, number) => {
                 Found::PullRequest(self.pull_request(*repository, *number).await?.map(Box::new))
             }
-            Read::Tag(tag) => Found::Tag(self.tagged(tag, &mut raw).await?),
+            Read::Tag(tag) => Found::Tag(self.tagged(tag, left_out, &mut raw).await?),
             Read::Task(id) => match self.tasks.get(task_key(id)).await? {
-                Some(item) => Found::Task(self.read_task(id, item, &mut raw)),
+                Some(item) => Found::Task(self.read_task(id, item, left_out, &mut raw)),
                 None => Found::Task(Stored::Absent),
             },
         };
@@ -110,7 +114,7 @@ impl Board {
     }
 
     /// The tasks whose ids begin with a tag, up to the second that can be read: whether there is another is all that matters of more.
-    async fn tagged(&self, tag: &KidTag, raw: &mut Raw) -> Result<Vec<(TaskId, Stored)>> {
+    async fn tagged(&self, tag: &KidTag, left_out: &BTreeSet<TaskId>, raw: &mut Raw) -> Result<Vec<(TaskId, Stored)>> {
         let mut found: Vec<(TaskId, Stored)> = Vec::new();
         let mut after = None;
         loop {
@@ -130,7 +134,7 @@ impl Board {
                     .and_then(|id| id.parse::<TaskId>().ok().filter(|task| task.as_str() == id));
                 match id {
                     Some(id) => {
-                        let stored = self.read_task(&id, item, raw);
+                        let stored = self.read_task(&id, item, left_out, raw);
                         found.push((id, stored));
                     }
                     None => tracing::warn!(
@@ -148,7 +152,10 @@ impl Board {
         }
     }
 
-    fn read_task(&self, id: &TaskId, item: Item, raw: &mut Raw) -> Stored {
+    fn read_task(&self, id: &TaskId, item: Item, left_out: &BTreeSet<TaskId>, raw: &mut Raw) -> Stored {
+        if left_out.contains(id) {
+            return Stored::Unreadable;
+        }
         match self.parse_task(&item) {
             Ok(task) => {
                 raw.insert(id.clone(), item);
@@ -299,6 +306,20 @@ fn rest_on(expression: &mut Expression, task: &Task, raw: &Raw) {
     for name in ["id", "version"].into_iter().chain(RESTS_ON) {
         expression.require(name, item.and_then(|item| item.get(name)));
     }
+}
+
+/// A task whose write DynamoDB refuses counts as one that cannot be read: its tag stays owed, and the pull request's row and every other task
+/// are written. Without this, a card near 400 KB stops each card that a title names beside it.
+fn leave_out(error: crate::Error, writes: &[Write], left_out: &mut BTreeSet<TaskId>) -> Result<Written> {
+    if let crate::Error::Unwritable { at: Some(at), .. } = &error
+        && let Some(Write::UpdateTask { before, .. }) = writes.get(*at)
+        && left_out.insert(before.id.clone())
+    {
+        let task = before.id.as_str();
+        tracing::warn!(task, error = error.chain(), "a task's item cannot be written; it is left out");
+        return Ok(Written::Lost);
+    }
+    Err(error)
 }
 
 fn key(key: &ItemKey) -> Item {

@@ -200,7 +200,7 @@ fn reason(outcome: &Outcome, name: &str, freshness: Freshness) -> String {
         Outcome::NoTask => "no task matches".into(),
         Outcome::Ambiguous => "ambiguous: 2 tasks match, use more digits".into(),
         Outcome::OtherRepository => "task belongs to another repository".into(),
-        Outcome::Unreadable => format!("the item of task {name} is not of the documented shape"),
+        Outcome::Unreadable => format!("the item of task {name} is not of the documented shape, or has no room left"),
         Outcome::AwaitsPermission => "from a fork: linked once its author is seen to have write access".into(),
         Outcome::TitleUnconfirmed => "linked by the title that was merged, once GitHub has told it".into(),
         Outcome::NotTaken => not_taken(freshness).into(),

@@ -210,6 +210,31 @@ async fn a_card_that_cannot_be_written_keeps_no_other_from_being_right() {
 }
 
 #[tokio::test]
+async fn a_card_that_cannot_be_written_keeps_no_other_of_the_same_title_from_its_column() {
+    for by_delivery in [true, false] {
+        let mut world = World::new().await;
+        a_turn(&mut world).await;
+        world.put_task("aaaaaaa1", &json!({"title": "x".repeat(409_500), "status": "pr_submitted"}));
+        world.task("bbbbbbb2", "pr_submitted");
+        let opened = world.open("Both [kid: #aaaaaaa1] [kid: #bbbbbbb2]", "a.rs");
+        if by_delivery {
+            world.deliver(&opened).await;
+            let merged = world.hub().merge(REPOSITORY, opened.number());
+            world.deliver(&merged).await;
+        } else {
+            world.hub().merge(REPOSITORY, opened.number());
+            a_turn(&mut world).await;
+        }
+        assert_eq!(world.read("bbbbbbb2")["status"], "done", "by a delivery: {by_delivery}");
+        world.put_task("aaaaaaa1", &json!({"title": "short", "status": "pr_submitted"}));
+        for _ in 0..3 {
+            a_turn(&mut world).await;
+        }
+        assert_eq!(world.read("aaaaaaa1")["status"], "done", "by a delivery: {by_delivery}");
+    }
+}
+
+#[tokio::test]
 async fn a_card_that_was_made_with_a_version_is_written_like_any_other() {
     let mut world = World::new().await;
     a_turn(&mut world).await;
