@@ -86,8 +86,8 @@ struct PullRequest {
     merged_at: Option<Timestamp>,
     #[serde(default)]
     closed_at: Option<Timestamp>,
-    #[serde(default)]
-    title: Option<String>,
+    /// Every pull request has one: where it is missing, an empty title would unlink the card.
+    title: String,
     html_url: String,
     #[serde(default)]
     draft: Option<bool>,
@@ -167,7 +167,7 @@ fn facts(action: &str, payload: Payload) -> Result<Facts, String> {
         repository: repository.full_name,
         installation_id: installation.map(|installation| installation.id),
         number,
-        title: pull_request.title.unwrap_or_default(),
+        title: pull_request.title,
         url: pull_request.html_url,
         fork: pull_request.head.is_fork_of(repository.id),
         head_sha: pull_request.head.sha,

@@ -139,6 +139,7 @@ async fn what_is_signed_but_not_understood_is_a_bad_request_that_says_why() {
         ("ping", merged(TAG, 2).bytes(), "the header says ping, but the body is not one"),
         ("issues", merged(TAG, 2).bytes(), "the header says issues, but the body is another event"),
         ("pull_request", without("number"), "lacks the field `number`"),
+        ("pull_request", without("title"), "lacks the field `title`"),
         ("pull_request", without("state"), "lacks the field `state`"),
         ("pull_request", without("merged"), "lacks the field `merged`"),
         ("pull_request", without("updated_at"), "lacks the field `updated_at`"),
