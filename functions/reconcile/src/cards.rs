@@ -66,7 +66,7 @@ pub(crate) fn stored<'a>(
 ///
 /// `claims`: also what the cards say of others, which nothing but a hand or another writer can have put there.
 pub(crate) async fn compare(run: &Run<'_>, sync: &mut RepositorySync, claims: bool) -> Result<(), Failure> {
-    let (mut bases, mut untied) = (BTreeSet::new(), BTreeSet::new());
+    let (mut bases, mut untied, mut told) = (BTreeSet::new(), BTreeSet::new(), true);
     let mut pages = pin!(stored(run, sync.repository_id));
     while let Some(rows) = pages.try_next().await? {
         // Also of those whose tag leads nowhere yet: it may be linked before the next comparison.
@@ -75,7 +75,7 @@ pub(crate) async fn compare(run: &Run<'_>, sync: &mut RepositorySync, claims: bo
         bases.extend(rows.iter().filter(open).map(|row| row.snapshot.base.clone()));
         let tasks = compare_page(run, rows, &mut untied).await?;
         if claims {
-            scan::heal(run, tasks).await?;
+            told &= scan::heal(run, tasks).await?;
         }
     }
     let bases: BTreeSet<_> = bases.into_iter().take(BASES).collect();
@@ -84,7 +84,10 @@ pub(crate) async fn compare(run: &Run<'_>, sync: &mut RepositorySync, claims: bo
         sync.bases.entry(base).or_default();
     }
     sync.untied = untied.into_iter().rev().take(UNTIED).collect();
-    sync.compared_at = Some(run.now().as_second());
+    // Else the next turn compares them again: what a limit kept from being told would wait for a day.
+    if told {
+        sync.compared_at = Some(run.now().as_second());
+    }
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use domain::pull_request::PullRequest;
 use domain::report::Report;
 use domain::scan::TaskScan;
 use domain::schedule::Schedule;
+use domain::sync::RepositorySync;
 use domain::task::Task;
 
 use crate::github::Failure;
@@ -20,6 +21,12 @@ use crate::{Standing, reads};
 
 /// How often the tasks are scanned, seconds.
 const PERIOD: i64 = 24 * 60 * 60;
+
+/// After how many seconds they are scanned again where GitHub did not tell all, and how often before the next day: a card whose repository is
+/// gone for good is never told of.
+const AGAIN: i64 = 60 * 60;
+
+const TRIES: u32 = 3;
 
 /// Makes sure that the scan is on the work list.
 pub(crate) async fn ensure_due(run: &Run<'_>) -> Result<(), Failure> {
@@ -35,17 +42,18 @@ pub(crate) async fn ensure_due(run: &Run<'_>) -> Result<(), Failure> {
 
 /// Goes on with the scan for as long as there is time.
 pub(crate) async fn run(run: &Run<'_>, mut scan: TaskScan) {
-    let before = scan.clone();
-    match pages(run, &mut scan).await {
-        Ok(()) => {
-            let next = if scan.after.is_some() { 0 } else { PERIOD };
-            scan.schedule = Schedule::at(run.now().as_second() + next, 0);
-            // `false`: its claim ran out, and somebody else goes on from where this one began.
-            if let Err(error) = run.app.board.put(&Item::Scan(Box::new(scan))).await {
-                run.table_failed(error);
-            }
-        }
-        Err(failure) => run.give_up(&Item::Scan(Box::new(before)), &failure).await,
+    // Its lease brings it back.
+    let Ok(()) = pages(run, &mut scan).await else { return };
+    let (next, attempts) = match scan.schedule.attempts {
+        tried if scan.after.is_some() => (0, tried),
+        tried if scan.left && tried < TRIES => (AGAIN, tried + 1),
+        _ => (PERIOD, 0),
+    };
+    scan.left &= scan.after.is_some();
+    scan.schedule = Schedule::at(run.now().as_second() + next, attempts);
+    // `false`: its claim ran out, and somebody else goes on from where this one began.
+    if let Err(error) = run.app.board.put(&Item::Scan(Box::new(scan))).await {
+        run.table_failed(error);
     }
 }
 
@@ -53,7 +61,20 @@ async fn pages(run: &Run<'_>, scan: &mut TaskScan) -> Result<(), Failure> {
     loop {
         let page = run.app.board.all_tasks(scan.after.as_ref()).await;
         let (tasks, next) = page.map_err(|error| run.table_failed(error))?;
-        heal_all(run, &tasks).await?;
+        let rows = rows(run, &tasks).await?;
+        for task in &tasks {
+            match settle(run, &rows, task).await {
+                Ok(()) => {}
+                Err(Failure::Table) => return Err(Failure::Table),
+                Err(Failure::OutOfTime) => {
+                    // Behind it, and this one with the next scan: what hangs must not stop the scan for ever.
+                    scan.left = true;
+                    scan.after = Some((task.id.prefix().to_owned(), task.id.as_str().to_owned()));
+                    return Ok(());
+                }
+                Err(_) => scan.left = true,
+            }
+        }
         scan.after = next;
         if scan.after.is_none() || !run.has_time() {
             return Ok(());
@@ -61,58 +82,64 @@ async fn pages(run: &Run<'_>, scan: &mut TaskScan) -> Result<(), Failure> {
     }
 }
 
-/// Holds these tasks against their pull requests.
-pub(crate) async fn heal(run: &Run<'_>, tasks: impl IntoIterator<Item = TaskId>) -> Result<(), Failure> {
+/// Holds these tasks against their pull requests. `false`: what kept GitHub from telling all is not about one of them, and passes.
+pub(crate) async fn heal(run: &Run<'_>, tasks: impl IntoIterator<Item = TaskId>) -> Result<bool, Failure> {
     let tasks = run.app.board.tasks(tasks).await.map_err(|error| run.table_failed(error))?;
-    heal_all(run, &tasks).await
-}
-
-async fn heal_all(run: &Run<'_>, tasks: &[Task]) -> Result<(), Failure> {
-    let rows = run.app.board.rows(tasks.iter().flat_map(claimed)).await.map_err(|error| run.table_failed(error))?;
-    for task in tasks {
-        for doubt in doubts(task, &rows) {
-            match settle(run, &rows, task, doubt).await {
-                Err(Failure::Table) => return Err(Failure::Table),
-                // What GitHub does not show says nothing about the card, and one that cannot be written nothing about the others: the next
-                // scan tries again.
-                Err(failure) => {
-                    let said = failure.said();
-                    tracing::warn!(task = task.id.prefix(), said, "what a task claims could not be settled");
-                }
-                Ok(()) => {}
-            }
+    let rows = rows(run, &tasks).await?;
+    let mut told = true;
+    for task in &tasks {
+        match settle(run, &rows, task).await {
+            Err(failure @ (Failure::Table | Failure::OutOfTime)) => return Err(failure),
+            Err(failure) => told &= !failure.is_wide(),
+            Ok(()) => {}
         }
     }
-    Ok(())
+    Ok(told)
 }
 
-async fn settle(
-    run: &Run<'_>,
-    rows: &BTreeMap<PullRequestKey, PullRequest>,
-    task: &Task,
-    doubt: Doubt,
-) -> Result<(), Failure> {
-    match doubt {
-        Doubt::Compare(report) => {
-            let row = rows.get(&PullRequestKey::new(report.repository_id, report.number));
-            // Nothing of an installation that is not served moves a card.
-            let served = run.served().await?;
-            if row.is_some_and(|row| !served.serves(row.snapshot.installation_id)) {
-                return Ok(());
+type Rows = BTreeMap<PullRequestKey, PullRequest>;
+
+async fn rows(run: &Run<'_>, tasks: &[Task]) -> Result<Rows, Failure> {
+    run.app.board.rows(tasks.iter().flat_map(claimed)).await.map_err(|error| run.table_failed(error))
+}
+
+/// Settles each doubt about a task. What GitHub does not show says nothing about the card, and one that cannot be written nothing about the
+/// others: of such failures the last is given, once everything was tried.
+async fn settle(run: &Run<'_>, rows: &Rows, task: &Task) -> Result<(), Failure> {
+    let mut settled = Ok(());
+    for doubt in doubts(task, rows) {
+        let answered = match doubt {
+            Doubt::Compare(report) => compare(run, rows, *report).await,
+            Doubt::Ask(repository, number) => ask(run, task, repository, number).await,
+        };
+        match answered {
+            Err(failure @ (Failure::Table | Failure::OutOfTime)) => return Err(failure),
+            Err(failure) => {
+                let said = failure.said();
+                tracing::warn!(task = task.id.prefix(), said, "what a task claims could not be settled");
+                settled = Err(failure);
             }
-            run.apply(*report).await.map(drop)
+            Ok(()) => {}
         }
-        Doubt::Ask(repository, number) => ask(run, task, repository, number).await,
     }
+    settled
+}
+
+async fn compare(run: &Run<'_>, rows: &Rows, report: Report) -> Result<(), Failure> {
+    let row = rows.get(&PullRequestKey::new(report.repository_id, report.number));
+    // Nothing of an installation that is not served moves a card.
+    let served = run.served().await?;
+    if row.is_some_and(|row| !served.serves(row.snapshot.installation_id)) {
+        return Ok(());
+    }
+    run.apply(report).await.map(drop)
 }
 
 /// Asks GitHub about a pull request that only a task knows of.
 async fn ask(run: &Run<'_>, task: &Task, repository: RepositoryId, number: PullRequestNumber) -> Result<(), Failure> {
     let served = run.served().await?;
-    let syncs = run.app.board.repository_syncs(&[repository]).await.map_err(|error| run.table_failed(error))?;
-    let Some(sync) = syncs.into_iter().next().filter(|sync| served.serves(sync.installation_id)) else {
-        return Err(Failure::Gone(format!("{} is not served", ItemKey::repository(repository).partition)));
-    };
+    let sync = sync(run, repository).await?.filter(|sync| served.serves(sync.installation_id));
+    let sync = sync.ok_or_else(|| not_served(repository))?;
     let report = match reads::one_of(run, sync.installation_id, repository, &sync.repository, number).await {
         Ok(seen) => Report::facts(seen.facts),
         // The repository is there and has none under this number: the next that is heard of one would link it again.
@@ -122,4 +149,13 @@ async fn ask(run: &Run<'_>, task: &Task, repository: RepositoryId, number: PullR
         Err(failure) => return Err(failure),
     };
     run.apply(report.claimed_by([task.id.clone()])).await.map(drop)
+}
+
+async fn sync(run: &Run<'_>, repository: RepositoryId) -> Result<Option<RepositorySync>, Failure> {
+    let syncs = run.app.board.repository_syncs(&[repository]).await.map_err(|error| run.table_failed(error))?;
+    Ok(syncs.into_iter().next())
+}
+
+fn not_served(repository: RepositoryId) -> Failure {
+    Failure::Gone(format!("{} is not served", ItemKey::repository(repository).partition))
 }

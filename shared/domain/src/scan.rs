@@ -10,6 +10,9 @@ pub struct TaskScan {
     /// Behind which task a scan that ran out of time goes on: the two parts of its key, as they stand in the table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<(String, String)>,
+    /// That GitHub did not tell all that this scan has asked so far.
+    #[serde(default)]
+    pub left: bool,
     /// When the scan goes on, or the next one begins.
     #[serde(flatten)]
     pub schedule: Schedule,

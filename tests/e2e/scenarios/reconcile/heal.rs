@@ -1,7 +1,9 @@
 //! Cards heal: whatever a hand or another writer put there, a resync that is asked for or the daily scan makes right.
 
+use domain::ids::InstallationId;
 use domain::served::Served;
-use fake_github::{NewPullRequest, Selection};
+use domain::sync::Blocked;
+use fake_github::{Fault, FaultKind, NewPullRequest, Selection};
 use serde_json::{Value, json};
 
 use super::World;
@@ -173,6 +175,59 @@ async fn a_task_that_is_made_some_minutes_after_the_merge_is_done_at_the_next_tu
     world.task("aaaaaaa1", "pr_submitted");
     a_turn(&mut world).await;
     assert_eq!(world.read("aaaaaaa1")["status"], "done");
+}
+
+#[tokio::test]
+async fn what_github_does_not_tell_the_scan_is_asked_again_within_two_hours() {
+    for lost in [false, true] {
+        let mut world = World::new().await;
+        settled(&mut world, "aaaaaaa1", "a.rs").await;
+        let right = world.read("aaaaaaa1");
+        let linked = right["pull_requests"].as_object().unwrap().values().next().unwrap();
+        let planted = format!("{}#4711", world.repository_id);
+        world.put_task(
+            "bbbbbbb2",
+            &json!({"title": "a card", "status": "pr_submitted", "repository_id": right["repository_id"],
+                "pull_requests": {&planted: linked}, "pull_request": planted, "has_merge_conflict": false}),
+        );
+        world.pass(24 * 60 * 60 + 1);
+        if lost {
+            // With the table goes what was known of its repositories: nothing says yet through whom they are read.
+            for item in world.dynamodb.scan("PullRequests") {
+                let key = json!({"repository_id": item["repository_id"], "item": item["item"]});
+                world.dynamodb.delete("PullRequests", &key);
+            }
+        } else {
+            let until = world.now.as_second() + 1800;
+            let blocked = Blocked { since: 0, until, attempts: 0, because: "GitHub asks to wait".to_owned() };
+            let installation = Some(InstallationId(world.installation));
+            world.board.block(installation, None, Some(&blocked)).await.unwrap();
+            world.due().await;
+            assert_ne!(world.read("bbbbbbb2")["pull_requests"], json!({}), "nothing is asked before GitHub's time");
+        }
+        for _ in 0..8 {
+            a_turn(&mut world).await;
+        }
+        assert_eq!(world.read("bbbbbbb2")["pull_requests"], json!({}), "lost: {lost}");
+    }
+}
+
+#[tokio::test]
+async fn a_resync_that_github_stopped_compares_the_cards_once_it_may_ask_again() {
+    let mut world = World::new().await;
+    settled(&mut world, "aaaaaaa1", "a.rs").await;
+    let right = world.read("aaaaaaa1");
+    let mut wrong = right.clone();
+    let linked = right["pull_requests"].as_object().unwrap().values().next().unwrap();
+    wrong["pull_requests"][format!("{}#4711", world.repository_id)] = linked.clone();
+    world.dynamodb.put("Tasks", &wrong);
+    world.github.fault(Fault::once("/pulls/4711", FaultKind::TooMany(1800)));
+    world.reconcile(json!({"resync": REPOSITORY})).await;
+    for _ in 0..4 {
+        a_turn(&mut world).await;
+    }
+    assert_eq!(world.read("aaaaaaa1")["pull_request"], right["pull_request"]);
+    assert_eq!(world.read("aaaaaaa1")["pull_requests"].as_object().unwrap().len(), 1);
 }
 
 #[tokio::test]
