@@ -194,7 +194,7 @@ impl<'a> Run<'a> {
         true
     }
 
-    async fn pause(&self, time: Duration) -> Result<(), Failure> {
+    pub(crate) async fn pause(&self, time: Duration) -> Result<(), Failure> {
         if Instant::now() + time >= self.ends {
             return Err(Failure::OutOfTime);
         }

@@ -140,13 +140,18 @@ async fn ask(run: &Run<'_>, task: &Task, repository: RepositoryId, number: PullR
     let served = run.served().await?;
     let sync = sync(run, repository).await?.filter(|sync| served.serves(sync.installation_id));
     let sync = sync.ok_or_else(|| not_served(repository))?;
-    let report = match reads::one_of(run, sync.installation_id, repository, &sync.repository, number).await {
-        Ok(seen) => Report::facts(seen.facts),
-        // The repository is there and has none under this number: the next that is heard of one would link it again.
-        Err(Failure::Gone(_)) if reads::name_of(run, sync.installation_id, repository).await.is_ok() => {
-            Report::missing(repository, number)
+    let mut waits = run.app.pace.fresh_token.iter();
+    let report = loop {
+        match reads::one_of(run, sync.installation_id, repository, &sync.repository, number).await {
+            Ok(seen) => break Report::facts(seen.facts),
+            // The repository is there and shows none under this number. GitHub says so for a moment of one that there is, too: believed at once,
+            // that would take a link off its card which nothing brings back.
+            Err(Failure::Gone(_)) if reads::name_of(run, sync.installation_id, repository).await.is_ok() => {
+                let Some(wait) = waits.next() else { break Report::missing(repository, number) };
+                run.pause(*wait).await?;
+            }
+            Err(failure) => return Err(failure),
         }
-        Err(failure) => return Err(failure),
     };
     run.apply(report.claimed_by([task.id.clone()])).await.map(drop)
 }

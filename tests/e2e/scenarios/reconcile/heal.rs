@@ -143,6 +143,13 @@ async fn a_pull_request_that_there_is_not_is_taken_off_a_card_by_the_resync_that
     }
 }
 
+/// Lets everything be answered that is owed.
+async fn quiet(world: &mut World) {
+    for _ in 0..3 {
+        a_turn(world).await;
+    }
+}
+
 #[tokio::test]
 async fn a_task_that_is_made_late_in_a_quiet_repository_is_linked_at_the_next_turn() {
     let mut world = World::new().await;
@@ -228,6 +235,24 @@ async fn a_resync_that_github_stopped_compares_the_cards_once_it_may_ask_again()
     }
     assert_eq!(world.read("aaaaaaa1")["pull_request"], right["pull_request"]);
     assert_eq!(world.read("aaaaaaa1")["pull_requests"].as_object().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_pull_request_that_github_does_not_show_for_a_moment_stays_on_its_card() {
+    let mut world = World::new().await;
+    let number = settled(&mut world, "aaaaaaa1", "a.rs").await;
+    quiet(&mut world).await;
+    let linked = world.read("aaaaaaa1")["pull_request"].clone();
+    let row = json!({"repository_id": world.repository_id.to_string(), "item": format!("pr#{number}")});
+    world.dynamodb.delete("PullRequests", &row);
+    let not_found = FaultKind::Status(404, r#"{"message":"Not Found"}"#.into(), vec![]);
+    world.github.fault(Fault::once(&format!("/pulls/{number}"), not_found));
+    world.pass(24 * 60 * 60 + 1);
+    for _ in 0..2 {
+        world.due().await;
+        world.pass(20);
+    }
+    assert_eq!(world.read("aaaaaaa1")["pull_request"], linked);
 }
 
 #[tokio::test]
