@@ -126,11 +126,14 @@ async fn settle(run: &Run<'_>, rows: &Rows, task: &Task) -> Result<(), Failure> 
 }
 
 async fn compare(run: &Run<'_>, rows: &Rows, report: Report) -> Result<(), Failure> {
-    let row = rows.get(&PullRequestKey::new(report.repository_id, report.number));
-    // Nothing of an installation that is not served moves a card.
-    let served = run.served().await?;
-    if row.is_some_and(|row| !served.serves(row.snapshot.installation_id)) {
-        return Ok(());
+    if let Some(row) = rows.get(&PullRequestKey::new(report.repository_id, report.number)) {
+        // The row of a quiet pull request keeps the installation of its day, which is gone after a reinstallation.
+        let sync = sync(run, report.repository_id).await?;
+        let installation = sync.map_or(row.snapshot.installation_id, |sync| sync.installation_id);
+        // Nothing of an installation that is not served moves a card.
+        if !run.served().await?.serves(installation) {
+            return Err(not_served(report.repository_id));
+        }
     }
     run.apply(report).await.map(drop)
 }

@@ -256,6 +256,38 @@ async fn a_pull_request_that_github_does_not_show_for_a_moment_stays_on_its_card
 }
 
 #[tokio::test]
+async fn a_card_heals_though_the_row_is_of_an_installation_that_is_gone() {
+    let mut world = World::new().await;
+    let number = settled(&mut world, "aaaaaaa1", "a.rs").await;
+    quiet(&mut world).await;
+    let old = world.installation;
+    world.github.uninstall(old);
+    let new = world.github.install("acme", Selection::All);
+    world.tokens.serve_by(new);
+    world.tokens.forget(old);
+    world.board.serve(&Served::only(Some([InstallationId(new)]))).await.unwrap();
+    let app = world.another_app();
+    for _ in 0..3 {
+        world.pass(15 * 60 + 1);
+        world.reconcile_by(&app, json!({"schedule": "due"})).await;
+    }
+    assert_eq!(world.item(number)["installation_id"], json!(old), "nothing happened to it since");
+    let right = world.read("aaaaaaa1");
+    world.task("bbbbbbb2", "pr_submitted");
+    let mut orphan = world.read("bbbbbbb2");
+    for name in ["pull_requests", "pull_request", "has_merge_conflict"] {
+        orphan[name] = right[name].clone();
+    }
+    world.dynamodb.put("Tasks", &orphan);
+    world.pass(24 * 60 * 60 + 1);
+    for _ in 0..2 {
+        world.reconcile_by(&app, json!({"schedule": "due"})).await;
+        world.pass(20);
+    }
+    assert_eq!(world.read("bbbbbbb2")["pull_requests"], json!({}));
+}
+
+#[tokio::test]
 async fn where_nothing_says_who_is_served_only_the_apps_own_installation_is() {
     let mut world = World::new().await;
     world.dynamodb.delete("PullRequests", &json!({"repository_id": "installations", "item": "served"}));
