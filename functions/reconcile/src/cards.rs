@@ -30,7 +30,7 @@ const UNTIED: usize = 200;
 /// Looks the tags up that led nowhere: in a quiet repository nothing else tells of a task that was made or became findable since.
 pub(crate) async fn look_up_tags(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Failure> {
     for number in sync.untied.clone() {
-        match compare_one(run, sync.repository_id, number).await {
+        match compare_one(run, sync, number).await {
             Ok(applied) if leads_nowhere(&applied, run.now()) => {}
             Err(failure) if failure.is_wide() => return Err(failure),
             _ => drop(sync.untied.remove(&number)),
@@ -73,7 +73,7 @@ pub(crate) async fn compare(run: &Run<'_>, sync: &mut RepositorySync, claims: bo
         let open =
             |row: &&PullRequest| row.snapshot.state == State::Open && !Tags::of(&row.snapshot.title).named.is_empty();
         bases.extend(rows.iter().filter(open).map(|row| row.snapshot.base.clone()));
-        let tasks = compare_page(run, rows, &mut untied).await?;
+        let tasks = compare_page(run, sync, rows, &mut untied).await?;
         if claims {
             told &= scan::heal(run, tasks).await?;
         }
@@ -94,10 +94,11 @@ pub(crate) async fn compare(run: &Run<'_>, sync: &mut RepositorySync, claims: bo
 /// Compares the cards of these pull requests, and adds to `untied` those whose tags lead nowhere. Gives the tasks that they are linked to.
 async fn compare_page(
     run: &Run<'_>,
+    sync: &RepositorySync,
     rows: Vec<PullRequest>,
     untied: &mut BTreeSet<PullRequestNumber>,
 ) -> Result<BTreeSet<TaskId>, Failure> {
-    let compared = rows.into_iter().map(|row| compare_one(run, row.snapshot.repository_id, row.snapshot.number));
+    let compared = rows.into_iter().map(|row| compare_one(run, sync, row.snapshot.number));
     let mut compared = stream::iter(compared).buffer_unordered(WRITES_AT_ONCE);
     let mut tasks = BTreeSet::new();
     while let Some(compared) = compared.next().await {
@@ -117,8 +118,9 @@ async fn compare_page(
 }
 
 /// Compares the cards of one pull request, and once more where one had been bound to another repository by a hand: it is free now.
-async fn compare_one(run: &Run<'_>, repository: RepositoryId, number: PullRequestNumber) -> Result<Applied, Failure> {
-    let compare = async || run.apply(Report::compare(repository, number)).await;
+async fn compare_one(run: &Run<'_>, sync: &RepositorySync, number: PullRequestNumber) -> Result<Applied, Failure> {
+    let report = Report::compare(sync.repository_id, number).called(sync.repository.clone());
+    let compare = async || run.apply(report.clone()).await;
     let applied = compare().await?;
     let freed = |change: &Change| change.before.repository_id.is_some() && change.after.repository_id.is_none();
     if applied.changes.iter().any(freed) { compare().await } else { Ok(applied) }

@@ -321,7 +321,11 @@ async fn own(
     touched: Result<Touched, Failure>,
 ) -> Result<Touched, Failure> {
     let failure = match touched {
-        Ok(touched) if touched.repository_id == sync.repository_id => return Ok(touched),
+        Ok(touched) if touched.repository_id == sync.repository_id => {
+            // GitHub answers under the old name of a repository as well, and its cards are compared by the new one.
+            sync.repository.clone_from(&touched.repository);
+            return Ok(touched);
+        }
         Ok(_) => reads::not_this(&sync.repository),
         Err(Failure::Unavailable(_)) => {
             // GraphQL does not answer for it, and REST does: it may have been touched just now.

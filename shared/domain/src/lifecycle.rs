@@ -51,7 +51,7 @@ pub(crate) struct Observed {
 /// What the report makes of the row, links and schedule aside.
 pub(crate) fn observe(stored: Option<&PullRequest>, report: &Report, now: Timestamp) -> Observed {
     let (freshness, mut next) = match &report.facts {
-        None => (Freshness::Same, stored.cloned()),
+        None => (Freshness::Same, stored.map(|known| known.clone().called(report.called.as_ref()))),
         Some(facts) => {
             let freshness = freshness(stored, facts, report.read_at);
             (freshness, take(stored, facts, freshness, now))

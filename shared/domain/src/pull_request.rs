@@ -158,6 +158,16 @@ impl PullRequest {
         self.snapshot.key()
     }
 
+    /// The same, in a repository of this name, if it is known. A task that is made after a rename names the repository as it is called now; held
+    /// against the old name it would never be linked, and where another repository took that name over, to the wrong one.
+    #[must_use]
+    pub fn called(mut self, name: Option<&RepositoryName>) -> Self {
+        if let Some(name) = name {
+            self.snapshot.repository.clone_from(name);
+        }
+        self
+    }
+
     /// Whether it may be linked to tasks at all: a stranger's fork may not.
     pub fn may_link(&self) -> bool {
         !self.snapshot.fork || self.author_may_write

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::base::BaseMove;
-use crate::ids::{DeliveryGuid, PullRequestNumber, RepositoryId, TaskId};
+use crate::ids::{DeliveryGuid, PullRequestNumber, RepositoryId, RepositoryName, TaskId};
 use crate::pull_request::{Mergeability, Snapshot, State};
 
 /// Where facts come from.
@@ -86,6 +86,8 @@ pub struct Report {
     pub number: PullRequestNumber,
     /// What is said about it. `None`: what is stored is to be compared with its tasks.
     pub facts: Option<Facts>,
+    /// What the repository is called now, for a comparison: a row keeps the name of the day it was last heard of.
+    pub called: Option<RepositoryName>,
     /// When the read of GitHub's API that says so began at the earliest, epoch seconds. Without it a read is believed no more than a delivery.
     pub read_at: Option<i64>,
     /// That reconcile looked. `None`: a delivery, or a comparison; what is owed stays owed.
@@ -111,6 +113,7 @@ impl Report {
             repository_id,
             number,
             facts: None,
+            called: None,
             read_at: None,
             look: None,
             claimed_by: BTreeSet::new(),
@@ -122,6 +125,12 @@ impl Report {
     /// What GitHub has none of, though tasks say so.
     pub fn missing(repository_id: RepositoryId, number: PullRequestNumber) -> Self {
         Self { missing: true, ..Self::compare(repository_id, number) }
+    }
+
+    /// The same, of a repository that is called so now.
+    #[must_use]
+    pub fn called(self, name: RepositoryName) -> Self {
+        Self { called: Some(name), ..self }
     }
 
     /// The same, read from GitHub's API at this second or later.

@@ -753,6 +753,22 @@ fn a_card_has_pull_requests_of_its_own_repository_only_each_under_one_name() {
 }
 
 #[test]
+fn a_comparison_goes_by_the_name_that_the_repository_has_now() {
+    let compare = || Report::compare(REPOSITORY, PullRequestNumber(1)).called("acme/renamed".parse().unwrap());
+    for (name, outcome) in [("acme/renamed", Outcome::Linked), ("acme/app", Outcome::OtherRepository)] {
+        let mut tables = Tables::default();
+        tables.apply(Pr::new(1, TAG, 10).delivery(), 11);
+        tables.add(TASK, Status::InProgress, None);
+        tables.change(TASK, |task| task.repository = Some(name.into()));
+        assert_eq!(outcomes(&tables.apply(compare(), 20)), [outcome], "{name}");
+        assert_eq!(tables.row(1).snapshot.repository.as_str(), "acme/renamed");
+        tables.writes = 0;
+        tables.apply(compare(), 30);
+        assert_eq!(tables.writes, 0, "once it is written it is");
+    }
+}
+
+#[test]
 fn a_name_that_the_board_wrote_outlives_the_last_link() {
     let mut tables = Tables::with_task(TASK, Status::InProgress, None);
     tables.change(TASK, |task| task.repository = Some("Acme/App".into()));

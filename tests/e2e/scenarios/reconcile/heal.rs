@@ -143,6 +143,8 @@ async fn a_pull_request_that_there_is_not_is_taken_off_a_card_by_the_resync_that
     }
 }
 
+const RENAMED: &str = "acme/renamed";
+
 /// Lets everything be answered that is owed.
 async fn quiet(world: &mut World) {
     for _ in 0..3 {
@@ -150,38 +152,70 @@ async fn quiet(world: &mut World) {
     }
 }
 
+/// Nothing is read of a renamed repository that is quiet but its new name.
+async fn renamed(world: &mut World) {
+    quiet(world).await;
+    world.github.rename_repository(REPOSITORY, RENAMED);
+    a_turn(world).await;
+}
+
 #[tokio::test]
 async fn a_task_that_is_made_late_in_a_quiet_repository_is_linked_at_the_next_turn() {
-    let mut world = World::new().await;
-    let opened = world.open("Work [kid: #aaaaaaa1]", "a.rs");
-    world.deliver(&opened).await;
-    world.stream().await;
-    a_turn(&mut world).await;
-    a_turn(&mut world).await;
-    world.task("aaaaaaa1", "pr_submitted");
-    a_turn(&mut world).await;
-    assert!(!world.read("aaaaaaa1")["pull_requests"].as_object().unwrap().is_empty());
-    world.once_more().await;
-    // Its base is known by then.
-    world.github.push_to_branch(REPOSITORY, "main", &["a.rs"]);
-    a_turn(&mut world).await;
-    assert_eq!(conflict(&world, "aaaaaaa1"), json!(true));
+    for name in [REPOSITORY, RENAMED] {
+        let mut world = World::new().await;
+        let opened = world.open("Work [kid: #aaaaaaa1]", "a.rs");
+        world.deliver(&opened).await;
+        world.stream().await;
+        a_turn(&mut world).await;
+        a_turn(&mut world).await;
+        if name == RENAMED {
+            renamed(&mut world).await;
+        }
+        world.put_task("aaaaaaa1", &json!({"title": "a card", "status": "pr_submitted", "repository": name}));
+        a_turn(&mut world).await;
+        assert!(world.read("aaaaaaa1").get("pull_request").is_some(), "{name}");
+        world.once_more().await;
+        // Its base is known by then.
+        world.github.push_to_branch(name, "main", &["a.rs"]);
+        a_turn(&mut world).await;
+        assert_eq!(conflict(&world, "aaaaaaa1"), json!(true), "{name}");
+    }
 }
 
 #[tokio::test]
 async fn a_task_that_is_made_some_minutes_after_the_merge_is_done_at_the_next_turn() {
+    for name in [REPOSITORY, RENAMED] {
+        let mut world = World::new().await;
+        let opened = world.open("Work [kid: #aaaaaaa1]", "a.rs");
+        world.deliver(&opened).await;
+        let merged = world.hub().merge(REPOSITORY, opened.number());
+        world.deliver(&merged).await;
+        world.stream().await;
+        a_turn(&mut world).await;
+        world.once_more().await;
+        a_turn(&mut world).await;
+        if name == RENAMED {
+            renamed(&mut world).await;
+        }
+        world.put_task("aaaaaaa1", &json!({"title": "a card", "status": "pr_submitted", "repository": name}));
+        a_turn(&mut world).await;
+        assert_eq!(world.read("aaaaaaa1")["status"], "done", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_of_a_repository_that_took_over_a_name_is_not_linked_to_the_one_that_had_it() {
     let mut world = World::new().await;
     let opened = world.open("Work [kid: #aaaaaaa1]", "a.rs");
     world.deliver(&opened).await;
-    let merged = world.hub().merge(REPOSITORY, opened.number());
-    world.deliver(&merged).await;
     world.stream().await;
     a_turn(&mut world).await;
-    world.once_more().await;
     a_turn(&mut world).await;
-    world.task("aaaaaaa1", "pr_submitted");
+    renamed(&mut world).await;
+    world.github.create_repository(REPOSITORY, true);
+    world.put_task("aaaaaaa1", &json!({"title": "a card", "status": "pr_submitted", "repository": REPOSITORY}));
     a_turn(&mut world).await;
-    assert_eq!(world.read("aaaaaaa1")["status"], "done");
+    assert_eq!(world.read("aaaaaaa1").get("pull_requests"), None);
 }
 
 #[tokio::test]
