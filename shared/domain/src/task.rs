@@ -281,16 +281,30 @@ impl Task {
     /// Whether the pull request's repository is another than the task's. Once a task is bound, only the repository's id counts; before
     /// that, the name that the board wrote.
     pub fn belongs_elsewhere(&self, pull_request: &PullRequest) -> bool {
-        match (self.repository_id, &self.repository) {
+        match (self.bound_to(), &self.repository) {
             (Some(id), _) => id != pull_request.snapshot.repository_id,
             (None, Some(name)) => !name.trim().is_empty() && !pull_request.snapshot.repository.is(name),
             (None, None) => false,
         }
     }
 
+    /// The repository that the task is bound to: the one it says, if a link or the current pull request is of it or if it has no links; else the
+    /// links decide. Where `repository_id` alone decided, a wrong one that somebody wrote there would drop every link, and those whose rows are
+    /// gone by then for good.
+    fn bound_to(&self) -> Option<RepositoryId> {
+        let repository = |key: &PullRequestKey| key.parts().map(|(repository, _)| repository);
+        let current = self.pull_request.as_ref();
+        let said = |key: &PullRequestKey| repository(key) == self.repository_id;
+        let links = || self.pull_requests.keys().filter(|key| repository(key).is_some());
+        if links().chain(current).any(said) || links().next().is_none() {
+            return self.repository_id;
+        }
+        links().find(|key| current == Some(key)).or_else(|| links().next()).and_then(repository)
+    }
+
     /// Adds or renews what the task knows of a pull request, and binds the task to its repository.
     pub fn link(&mut self, pull_request: &PullRequest) {
-        let is_bound = self.repository_id == Some(pull_request.snapshot.repository_id);
+        let is_bound = self.bound_to() == Some(pull_request.snapshot.repository_id);
         self.repository_id = Some(pull_request.snapshot.repository_id);
         self.pull_requests.insert(pull_request.key(), pull_request.into());
         self.derive();
@@ -326,7 +340,7 @@ impl Task {
     /// newest) with its conflict, and the binding. A task has pull requests of one repository, so one of another is none of its own.
     pub fn derive(&mut self) {
         self.is_spoilt = false;
-        let bound_to = self.repository_id;
+        let bound_to = self.bound_to();
         self.pull_requests.retain(|key, _| key.parts().is_some_and(|(repository, _)| Some(repository) == bound_to));
         while self.pull_requests.len() > NEWEST {
             let oldest = self.pull_requests.iter().min_by_key(|(key, linked)| (linked.created_at, key.parts()));
@@ -347,6 +361,8 @@ impl Task {
                 self.repository = None;
             }
             self.repository_id = None;
+        } else {
+            self.repository_id = bound_to;
         }
     }
 

@@ -753,6 +753,22 @@ fn a_card_has_pull_requests_of_its_own_repository_only_each_under_one_name() {
 }
 
 #[test]
+fn a_wrong_repository_id_drops_no_link_whose_row_is_gone() {
+    for planted in [Some(RepositoryId(424_242)), None] {
+        let mut tables = Tables::with_task(TASK, Status::InProgress, None);
+        for number in 1..=3 {
+            tables.apply(Pr::new(number, TAG, 10).delivery(), 11);
+        }
+        let right = tables.task(TASK).pull_requests.clone();
+        tables.rows.retain(|(_, number), _| number.0 == 1);
+        tables.change(TASK, |task| task.repository_id = planted);
+        tables.apply(Report::compare(REPOSITORY, PullRequestNumber(1)), 20);
+        let task = tables.task(TASK);
+        assert_eq!((task.repository_id, &task.pull_requests), (Some(REPOSITORY), &right), "{planted:?}");
+    }
+}
+
+#[test]
 fn a_comparison_goes_by_the_name_that_the_repository_has_now() {
     let compare = || Report::compare(REPOSITORY, PullRequestNumber(1)).called("acme/renamed".parse().unwrap());
     for (name, outcome) in [("acme/renamed", Outcome::Linked), ("acme/app", Outcome::OtherRepository)] {
