@@ -32,8 +32,10 @@ pub(crate) async fn look_up_tags(run: &Run<'_>, sync: &mut RepositorySync) -> Re
     for number in sync.untied.clone() {
         match compare_one(run, sync, number).await {
             Ok(applied) if leads_nowhere(&applied, run.now()) => {}
+            Ok(_) => drop(sync.untied.remove(&number)),
             Err(failure) if failure.is_wide() => return Err(failure),
-            _ => drop(sync.untied.remove(&number)),
+            // One that cannot be written now still leads nowhere.
+            Err(_) => {}
         }
     }
     Ok(())
@@ -98,20 +100,21 @@ async fn compare_page(
     rows: Vec<PullRequest>,
     untied: &mut BTreeSet<PullRequestNumber>,
 ) -> Result<BTreeSet<TaskId>, Failure> {
-    let compared = rows.into_iter().map(|row| compare_one(run, sync, row.snapshot.number));
+    let compared = rows
+        .into_iter()
+        .map(|row| async move { (row.snapshot.number, compare_one(run, sync, row.snapshot.number).await) });
     let mut compared = stream::iter(compared).buffer_unordered(WRITES_AT_ONCE);
     let mut tasks = BTreeSet::new();
-    while let Some(compared) = compared.next().await {
+    while let Some((number, compared)) = compared.next().await {
         match compared {
             Ok(applied) => {
                 let nowhere = leads_nowhere(&applied, run.now());
-                let Some(row) = applied.pull_request else { continue };
-                untied.extend(nowhere.then_some(row.snapshot.number));
-                tasks.extend(row.task_ids);
+                untied.extend(nowhere.then_some(number));
+                tasks.extend(applied.pull_request.into_iter().flat_map(|row| row.task_ids));
             }
             Err(failure) if failure.is_wide() => return Err(failure),
-            // One that cannot be written stops no other.
-            Err(_) => {}
+            // One that cannot be written stops no other. Its tag may lead nowhere: who forgets it looks it up a day later.
+            Err(_) => drop(untied.insert(number)),
         }
     }
     Ok(tasks)

@@ -219,6 +219,26 @@ async fn a_task_of_a_repository_that_took_over_a_name_is_not_linked_to_the_one_t
 }
 
 #[tokio::test]
+async fn a_row_that_could_not_be_read_for_a_while_has_its_tag_looked_up_as_before() {
+    let mut world = World::new().await;
+    let opened = world.open("Work [kid: #aaaaaaa1]", "a.rs");
+    world.deliver(&opened).await;
+    world.stream().await;
+    a_turn(&mut world).await;
+    a_turn(&mut world).await;
+    let row = world.item(opened.number());
+    let mut spoilt = row.clone();
+    spoilt["title"] = json!(7);
+    world.dynamodb.put("PullRequests", &spoilt);
+    a_turn(&mut world).await;
+    world.dynamodb.put("PullRequests", &row);
+    world.task("aaaaaaa1", "pr_submitted");
+    a_turn(&mut world).await;
+    let linked = format!("{}#{}", world.repository_id, opened.number());
+    assert_eq!(world.read("aaaaaaa1")["pull_request"], json!(linked));
+}
+
+#[tokio::test]
 async fn what_github_does_not_tell_the_scan_is_asked_again_within_two_hours() {
     for lost in [false, true] {
         let mut world = World::new().await;
