@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::pin::pin;
 
+use domain::compare::claimed;
 use domain::ids::{PullRequestNumber, RepositoryId, TaskId};
 use domain::kid_tag::Tags;
 use domain::lifecycle::AWAIT_TASK;
@@ -10,6 +11,7 @@ use domain::outcome::{Applied, Change, Outcome, TaskOutcome};
 use domain::pull_request::{PullRequest, State};
 use domain::report::Report;
 use domain::sync::RepositorySync;
+use domain::task::Task;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
@@ -100,9 +102,8 @@ async fn compare_page(
     rows: Vec<PullRequest>,
     untied: &mut BTreeSet<PullRequestNumber>,
 ) -> Result<BTreeSet<TaskId>, Failure> {
-    let compared = rows
-        .into_iter()
-        .map(|row| async move { (row.snapshot.number, compare_one(run, sync, row.snapshot.number).await) });
+    let compared =
+        rows.into_iter().map(|row| async move { (row.snapshot.number, compare_listed(run, sync, row).await) });
     let mut compared = stream::iter(compared).buffer_unordered(WRITES_AT_ONCE);
     let mut tasks = BTreeSet::new();
     while let Some((number, compared)) = compared.next().await {
@@ -118,6 +119,36 @@ async fn compare_page(
         }
     }
     Ok(tasks)
+}
+
+/// Compares the cards of a listed row, and once more where one is bound to a repository of which nothing is known: not a pull request that the card
+/// says it has is stored, and no resync. If the row had the card, or the card names the row's own repository, a hand has bound it. That nothing is
+/// known of a repository is not enough by itself: the table of pull requests may have been lost.
+async fn compare_listed(run: &Run<'_>, sync: &RepositorySync, row: PullRequest) -> Result<Applied, Failure> {
+    let applied = compare_one(run, sync, row.snapshot.number).await?;
+    let elsewhere = applied.tasks.iter().filter(|task| task.outcome == Outcome::OtherRepository);
+    let elsewhere: Vec<_> = elsewhere.filter_map(|task| task.task.clone()).collect();
+    let mut freed = false;
+    for task in run.app.board.tasks(elsewhere).await.map_err(|error| run.table_failed(error))? {
+        let named = task.repository.as_ref().is_some_and(|name| sync.repository.is(name));
+        if (named || row.task_ids.contains(&task.id)) && is_bound_to_nothing(run, &task).await? {
+            for (repository, number) in claimed(&task) {
+                run.apply(Report::missing(repository, number).claimed_by([task.id.clone()])).await?;
+            }
+            freed = true;
+        }
+    }
+    if freed { compare_one(run, sync, row.snapshot.number).await } else { Ok(applied) }
+}
+
+/// Whether nothing is stored of any pull request that a task says it has, nor of their repositories.
+async fn is_bound_to_nothing(run: &Run<'_>, task: &Task) -> Result<bool, Failure> {
+    let rows = run.app.board.rows(claimed(task)).await.map_err(|error| run.table_failed(error))?;
+    // Each once: DynamoDB refuses a batch that names a key twice.
+    let repositories: BTreeSet<_> = claimed(task).map(|(repository, _)| repository).collect();
+    let repositories: Vec<_> = repositories.into_iter().collect();
+    let syncs = run.app.board.repository_syncs(&repositories).await.map_err(|error| run.table_failed(error))?;
+    Ok(rows.is_empty() && syncs.is_empty())
 }
 
 /// Compares the cards of one pull request, and once more where one had been bound to another repository by a hand: it is free now.
