@@ -18,6 +18,9 @@ const REFUSED_MINUTES: [i64; 7] = [1, 2, 5, 10, 15, 30, 60];
 /// For how long GitHub must have said that something is not there before it is believed, seconds.
 pub const CONFIRMED_GONE: i64 = 3 * 24 * 60 * 60;
 
+/// Within how many seconds it must say so again for that: what was not asked for days, or had another answer, was not seen to be gone meanwhile.
+const SAID_AGAIN: i64 = 12 * 60 * 60;
+
 /// The value of the attribute `due`, the partition key of the sparse index, of pull requests and bases that are owed an answer. Those of
 /// resyncs have partitions of their own, [`resync_shard`], so that nothing that is owed waits behind thousands of them.
 pub const DUE: &str = "open";
@@ -73,6 +76,9 @@ pub struct Failing {
     /// Since when GitHub says that it is not there, epoch seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gone_since: Option<i64>,
+    /// When it last said so, epoch seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_at: Option<i64>,
     /// What was said last.
     pub because: String,
 }
@@ -115,12 +121,13 @@ impl Schedule {
     pub fn refused(&self, refusal: Refusal, because: &str, now: Timestamp) -> Option<Self> {
         let now = now.as_second();
         let known = self.failing.as_ref();
-        let gone_before = known.and_then(|known| known.gone_since);
-        let gone_since = match refusal {
-            Refusal::Gone => gone_before.or(Some(now)),
-            Refusal::Refused => None,
-            // An outage in between says nothing about whether it is there.
-            Refusal::Other => gone_before,
+        let gone_before = known.and_then(|known| Some((known.gone_since?, known.gone_at?)));
+        let gone_before = gone_before.filter(|(_, at)| now - at <= SAID_AGAIN);
+        let (gone_since, gone_at) = match refusal {
+            Refusal::Gone => (gone_before.map(|(since, _)| since).or(Some(now)), Some(now)),
+            Refusal::Refused => (None, None),
+            // A short outage in between says nothing about whether it is there.
+            Refusal::Other => gone_before.unzip(),
         };
         if refusal == Refusal::Gone && gone_since.is_some_and(|since| now - since >= CONFIRMED_GONE) {
             return None;
@@ -134,6 +141,7 @@ impl Schedule {
             failing: Some(Failing {
                 since: known.map_or(now, |known| known.since),
                 gone_since,
+                gone_at,
                 because: because.to_owned(),
             }),
         })
@@ -185,7 +193,7 @@ mod tests {
 
     #[test]
     fn an_outage_never_ends_anything_and_does_not_count_as_gone() {
-        let failing = Some(Failing { since: 0, gone_since: None, because: String::new() });
+        let failing = Some(Failing { since: 0, gone_since: None, gone_at: None, because: String::new() });
         let long_ago = Schedule { failing, ..Schedule::at(0, 30) };
         let now = 10 * CONFIRMED_GONE;
         assert!(long_ago.refused(Refusal::Other, "502", at(now)).is_some());
@@ -199,7 +207,18 @@ mod tests {
         let other = gone.refused(Refusal::Refused, "SAML", at(60)).unwrap();
         assert!(other.refused(Refusal::Gone, "404", at(2 * CONFIRMED_GONE)).is_some());
         let outage = gone.refused(Refusal::Other, "502", at(60)).unwrap();
-        assert!(outage.refused(Refusal::Gone, "404", at(2 * CONFIRMED_GONE)).is_none());
+        assert!(outage.refused(Refusal::Gone, "404", at(2 * CONFIRMED_GONE)).is_some());
+        assert!(gone.refused(Refusal::Gone, "404", at(2 * CONFIRMED_GONE)).is_some(), "nothing was asked in between");
+    }
+
+    #[test]
+    fn a_short_outage_makes_the_three_days_no_longer() {
+        let (mut schedule, mut now) = (Schedule::at(0, 0), 0);
+        while let Some(next) = schedule.refused(Refusal::Gone, "404", at(now)) {
+            schedule = next.refused(Refusal::Other, "502", at(now + 60)).unwrap();
+            now = schedule.next_check_at.unwrap();
+        }
+        assert!((CONFIRMED_GONE..CONFIRMED_GONE + 2 * 60 * 60).contains(&now), "gone after {now} s");
     }
 
     #[test]
