@@ -162,6 +162,9 @@ impl Run<'_> {
         let claims = claims.into_iter().map(|(key, claim)| async move {
             // Claiming a resync moves it to its next turn: for a quiet repository that is the only write.
             let until = if key.is_sync() { resync::next_turn(self.started()) } else { self.lease() };
+            if let Claim::IfDue(due) = &claim {
+                self.due_since(key.clone(), due.next_check_at);
+            }
             self.app.board.claim(&key, &claim, until).await
         });
         let claimed: Vec<_> = stream::iter(claims).buffer_unordered(CLAIMS_AT_ONCE).collect().await;

@@ -16,7 +16,7 @@ use adapters::github::pull_request::Repository;
 use domain::base::BaseMove;
 use domain::ids::{InstallationId, RepositoryId, RepositoryName};
 use domain::item::Item;
-use domain::schedule::Schedule;
+use domain::schedule::{Refusal, Schedule};
 use domain::sync::{InstallationSync, RepositorySync, Resume, Tip};
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -77,11 +77,10 @@ pub(crate) async fn run(run: &Run<'_>, installation: Option<InstallationId>, cla
         };
         listed_to(run, sync, read, listed.err()).await;
     }
-    while !repositories.is_empty() {
-        let rest = repositories.split_off(repositories.len().min(ALIASED));
-        together(run, installation, repositories).await;
-        repositories = rest;
-    }
+    // One at which GitHub hangs may be in every query that hangs: those that failed come last, alone at first.
+    let failing = repositories.extract_if(.., |sync| sync.schedule.failing.is_some()).collect();
+    together(run, installation, repositories, ALIASED).await;
+    together(run, installation, failing, 1).await;
 }
 
 /// Which installation the default one is: its repositories are listed under its own id, like those of any other.
@@ -226,10 +225,18 @@ async fn touched_alone(
     Ok(answer.touched(&asked).pop().unwrap_or_else(nothing))
 }
 
-/// Resyncs claimed repositories of one installation. Claiming has moved each to its next turn, so a quiet one needs no write at all.
-async fn together(run: &Run<'_>, installation: Option<InstallationId>, syncs: Vec<RepositorySync>) {
-    let mut groups = vec![syncs];
-    while let Some(syncs) = groups.pop() {
+/// Resyncs claimed repositories of one installation, at most `most` in a query: fewer after one that failed, and more again after one that
+/// did not. Claiming has moved each to its next turn, so a quiet one needs no write at all.
+async fn together(run: &Run<'_>, installation: Option<InstallationId>, syncs: Vec<RepositorySync>, mut most: usize) {
+    // With what was said of a larger query that each was in.
+    let mut groups = vec![(syncs, None)];
+    while let Some((mut syncs, suspected)) = groups.pop() {
+        if syncs.is_empty() {
+            continue;
+        }
+        if syncs.len() > most {
+            groups.push((syncs.split_off(most), suspected.clone()));
+        }
         let bases: Vec<Vec<String>> = syncs.iter().map(wanted_tips).collect();
         let asked: Vec<_> =
             syncs.iter().zip(&bases).map(|(sync, branches)| Asked { repository: &sync.repository, branches }).collect();
@@ -241,6 +248,7 @@ async fn together(run: &Run<'_>, installation: Option<InstallationId>, syncs: Ve
             .collect();
         match run.ask_with(patience, installation, &graphql::last_touched(&asked)).await {
             Ok(answer) => {
+                most = ALIASED.min(2 * most);
                 let touched = answer.touched(&asked);
                 let each = syncs.into_iter().zip(&bases).zip(touched);
                 let each = stream::iter(each).map(|((sync, bases), touched)| {
@@ -253,11 +261,16 @@ async fn together(run: &Run<'_>, installation: Option<InstallationId>, syncs: Ve
             }
             // It may be about one of them, or one of them too much for it.
             Err(failure) if syncs.len() > 1 && !failure.is_wide() && run.blocked(installation).is_none() => {
-                let mut first = syncs;
-                let second = first.split_off(first.len() / 2);
-                groups.extend([second, first]);
+                most = syncs.len().div_ceil(2);
+                let second = syncs.split_off(most);
+                groups.extend([(second, Some(failure.clone())), (syncs, Some(failure))]);
             }
             Err(failure) => {
+                // One that a run has no time to find would else be in the first query of the next run again.
+                let failure = match failure {
+                    Failure::OutOfTime => suspected.unwrap_or(failure),
+                    failure => failure,
+                };
                 for sync in syncs {
                     resync(run, installation, sync, &[], Err(failure.clone())).await;
                 }
@@ -282,17 +295,30 @@ async fn resync(
     touched: Result<Touched, Failure>,
 ) {
     let known = Item::Repository(Box::new(sync.clone()));
+    let unanswered = touched.as_ref().err().filter(|failure| matches!(failure, Failure::Unavailable(_))).cloned();
     let touched = match own(run, installation, &mut sync, touched).await {
         Ok(touched) => touched,
         Err(failure) => return run.give_up(&known, &failure).await,
     };
     match at_a_turn(run, &mut sync, bases, touched).await {
         Ok(()) => {
-            sync.schedule = Schedule::turn(sync.installation_id, next_turn(run.started()));
-            if sync.resume.is_some() {
-                add(&run.tally.deferred, 1);
-                sync.schedule = sync.schedule.moved_to(run.now().as_second());
-            }
+            let turn = Schedule::turn(sync.installation_id, next_turn(run.started()));
+            sync.schedule = match (&sync.resume, unanswered) {
+                (Some(_), _) => {
+                    add(&run.tally.deferred, 1);
+                    run.met(&Failure::OutOfTime);
+                    // It goes on, and is not done: what it failed by still lasts.
+                    Schedule { failing: known.schedule().failing.clone(), ..turn.moved_to(run.now().as_second()) }
+                }
+                // REST answered for it. The next query that it is in with others would hang as well, and nobody has read its tips.
+                (None, Some(failure)) => {
+                    run.met(&failure);
+                    let refused = known.schedule().refused(Refusal::Other, failure.said(), run.now());
+                    Schedule { failing: refused.and_then(|refused| refused.failing), ..turn }
+                }
+                (None, None) => turn,
+            };
+            run.tell_failing(&Item::Repository(Box::new(sync.clone())));
         }
         Err(Failure::Table) => return,
         Err(failure) => {
@@ -327,9 +353,12 @@ async fn own(
             return Ok(touched);
         }
         Ok(_) => reads::not_this(&sync.repository),
-        Err(Failure::Unavailable(_)) => {
+        Err(failure @ Failure::Unavailable(_)) => {
             // GraphQL does not answer for it, and REST does: it may have been touched just now.
-            sync.repository = reads::name_of(run, installation, sync.repository_id).await?;
+            sync.repository = match reads::name_of(run, installation, sync.repository_id).await {
+                Err(Failure::OutOfTime) => return Err(failure),
+                name => name?,
+            };
             let (repository_id, repository) = (sync.repository_id, sync.repository.clone());
             return Ok(Touched { repository_id, repository, newest: Some(Timestamp::MAX), tips: Vec::new() });
         }
@@ -413,17 +442,21 @@ async fn read_back(run: &Run<'_>, sync: &mut RepositorySync, newest: Option<Time
     // Of a repository without pull requests nothing is known but that: whatever comes first, however it is stamped, is new.
     let until = newest.map_or(Timestamp::UNIX_EPOCH, |newest| newest.min(lagging));
     let open = sync.cursor.is_none();
-    let mut at = sync.resume.take().unwrap_or(Resume { open, rest: false, after: None, until });
+    let mut at = sync.resume.clone().unwrap_or(Resume { open, rest: false, after: None, until });
+    let began = at.clone();
     let mut moves = Moves::new();
     let read = pages(run, sync, &mut at, &mut moves).await;
     // Before the cursor: what it passes is not looked at again.
     let moved = lists::move_bases(run, moves).await;
     match (read, moved) {
         (Ok(true), Ok(())) => {
+            sync.resume = None;
             sync.cursor = Some(sync.cursor.map_or(at.until, |cursor| cursor.max(at.until)));
             run.app.pages.grow(sync.repository_id);
             Ok(())
         }
+        // Where it came no further it is as overdue as it was.
+        (Ok(false) | Err(Failure::OutOfTime), Ok(())) if at == began => Err(Failure::OutOfTime),
         (Ok(false) | Err(Failure::OutOfTime), Ok(())) => {
             sync.resume = Some(at);
             Ok(())

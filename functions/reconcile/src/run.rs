@@ -35,6 +35,9 @@ const REQUESTS_AT_ONCE: usize = 80;
 /// Those of one installation. One whose GitHub hangs holds so many and no more, so that the others go on.
 const REQUESTS_OF_ONE: usize = 12;
 
+/// A request that had so much time and no answer has failed; one that had less only came too late.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
+
 /// After so many requests of an installation in a row that had no answer, the rest of its work waits for a later invocation.
 const OUTAGE: usize = 3;
 
@@ -80,6 +83,8 @@ pub(crate) struct Run<'a> {
 #[derive(Debug, Default)]
 struct Trouble {
     installations: HashMap<Option<InstallationId>, InstallationState>,
+    /// Since when what was claimed had been due, epoch seconds.
+    due_since: HashMap<ItemKey, i64>,
     /// What could not be served, and since when.
     unserved: BTreeMap<String, Unserved>,
     told: HashSet<String>,
@@ -194,12 +199,23 @@ impl<'a> Run<'a> {
         true
     }
 
-    pub(crate) async fn pause(&self, time: Duration) -> Result<(), Failure> {
+    /// `false`: there is no time for that.
+    pub(crate) async fn pause(&self, time: Duration) -> bool {
         if Instant::now() + time >= self.ends {
-            return Err(Failure::OutOfTime);
+            return false;
         }
         tokio::time::sleep(time).await;
-        Ok(())
+        true
+    }
+
+    /// Keeps since when a claimed item had been due: claiming it writes over that.
+    pub(crate) fn due_since(&self, key: ItemKey, second: i64) {
+        self.trouble().due_since.insert(key, second);
+    }
+
+    /// Notes a failure that kept some of the work from being done.
+    pub(crate) fn met(&self, failure: &Failure) {
+        self.trouble().met(failure);
     }
 
     fn trouble(&self) -> MutexGuard<'_, Trouble> {
@@ -249,34 +265,43 @@ impl<'a> Run<'a> {
         let (mut for_token, mut for_github) = (pace.fresh_token.iter(), retries.iter());
         let mut replaced = false;
         let mut token = self.token(installation).await?;
+        // A try that failed is a failure also where no time is left for another: called out of time, it would never back off.
+        let mut out_of_time = Failure::OutOfTime;
         loop {
             self.unless_blocked(installation)?;
             let left = self.ends.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(Failure::OutOfTime);
+                return Err(out_of_time);
             }
             add(&self.tally.github_requests, 1);
             self.trouble().installations.entry(installation).or_default().asked = true;
             let sent = tokio::time::timeout(left, request.send(&self.app.github, &token.token)).await;
-            let refused = match sent.map_err(|_| Failure::OutOfTime)? {
-                Ok(answer) => return Ok(answer),
-                Err(refused) => refused,
+            let refused = match sent {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(refused)) => refused,
+                Err(_) if left < TIME_TO_ANSWER => return Err(out_of_time),
+                Err(_) => return Err(Failure::Unavailable(UNANSWERED.to_owned())),
             };
-            match refused {
-                _ if refused.may_be_a_new_token() && token.is_fresh(self.now()) => {
-                    let Some(wait) = for_token.next() else { return Err(Failure::of(&refused, self.now())) };
-                    self.pause(*wait).await?;
-                }
+            let failed = Failure::of(&refused, self.now());
+            let new_token = refused.may_be_a_new_token() && token.is_fresh(self.now());
+            let new_token = new_token.then(|| for_token.next().copied()).flatten();
+            let wait = match refused {
+                _ if new_token.is_some() => new_token,
                 // Nothing else is about the token: another one would be refused as well.
                 github::Error::Unauthorized(_) if !replaced => {
                     replaced = true;
                     token = self.app.tokens.replace(installation, &token, self.now()).await?;
+                    Some(Duration::ZERO)
                 }
-                github::Error::Unavailable(_) => {
-                    let Some(wait) = for_github.next() else { return Err(Failure::of(&refused, self.now())) };
-                    self.pause(jittered(*wait)).await?;
-                }
-                _ => return Err(Failure::of(&refused, self.now())),
+                github::Error::Unavailable(_) => for_github.next().map(|wait| jittered(*wait)),
+                _ => None,
+            };
+            let Some(wait) = wait else { return Err(failed) };
+            if matches!(failed, Failure::Unavailable(_)) {
+                out_of_time = failed;
+            }
+            if !self.pause(wait).await {
+                return Err(out_of_time);
             }
         }
     }
@@ -470,13 +495,18 @@ impl<'a> Run<'a> {
     pub(crate) async fn give_up(&self, item: &Item, failure: &Failure) {
         let known = item.schedule();
         let now = self.now();
-        self.trouble().met(failure);
+        self.met(failure);
         let (refusal, said) = match failure {
             // Its lease brings it back.
             Failure::Table => return,
             // Whose GitHub hangs is asked ever more rarely; who only had no turn comes next.
             Failure::OutOfTime if self.hangs(item.installation()) => (Refusal::Other, UNANSWERED),
-            Failure::OutOfTime => return self.reschedule(item, &known.moved_to(now.as_second())).await,
+            Failure::OutOfTime => {
+                self.tell_failing(item);
+                // Due from now on, what no run has time for would never be long overdue, and nobody be told.
+                let since = self.trouble().due_since.get(&item.key()).copied().unwrap_or(now.as_second());
+                return self.reschedule(item, &known.moved_to(since)).await;
+            }
             Failure::Limited { until, .. } | Failure::Blocked { until, .. } => {
                 return self.reschedule(item, &known.moved_to(*until)).await;
             }
@@ -487,12 +517,11 @@ impl<'a> Run<'a> {
             Failure::Refused(said) => (Refusal::Refused, said.as_str()),
             Failure::Unavailable(said) => (Refusal::Other, said.as_str()),
         };
-        let key = item.key();
-        let what = format!("{} {}", key.partition, key.item);
+        let what = item.key().to_string();
         match known.refused(refusal, said, now) {
             Some(next) => {
                 self.warn_once(&what, || tracing::warn!(item = what, said, "GitHub cannot be asked; it stays due"));
-                if let Some(failing) = next.failing.as_ref().filter(|_| key.is_sync()) {
+                if let Some(failing) = &next.failing {
                     self.unserved(what, failing.since, said);
                 }
                 self.reschedule(item, &next).await;
@@ -506,6 +535,13 @@ impl<'a> Run<'a> {
                 add(&self.tally.settled, 1);
                 self.write_schedule(item, &Schedule::default()).await;
             }
+        }
+    }
+
+    /// Tells of what has failed and is not done since.
+    pub(crate) fn tell_failing(&self, item: &Item) {
+        if let Some(failing) = &item.schedule().failing {
+            self.unserved(item.key().to_string(), failing.since, &failing.because);
         }
     }
 

@@ -151,7 +151,9 @@ async fn ask(run: &Run<'_>, task: &Task, repository: RepositoryId, number: PullR
             // that would take a link off its card which nothing brings back.
             Err(Failure::Gone(_)) if reads::name_of(run, sync.installation_id, repository).await.is_ok() => {
                 let Some(wait) = waits.next() else { break Report::missing(repository, number) };
-                run.pause(*wait).await?;
+                if !run.pause(*wait).await {
+                    return Err(Failure::OutOfTime);
+                }
             }
             Err(failure) => return Err(failure),
         }

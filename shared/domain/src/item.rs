@@ -1,5 +1,7 @@
 //! The items of the table of pull requests that reconcile looks at: their keys, and the kinds there are.
 
+use std::fmt;
+
 use crate::base::BaseMove;
 use crate::ids::{InstallationId, PullRequestNumber, RepositoryId};
 use crate::pull_request::PullRequest;
@@ -29,6 +31,13 @@ pub struct ItemKey {
     pub partition: String,
     /// Sort key: `pr#<number>`, `base#<branch>` or `sync`.
     pub item: String,
+}
+
+/// For people.
+impl fmt::Display for ItemKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.partition, self.item)
+    }
 }
 
 /// What an item is about, as its key tells.

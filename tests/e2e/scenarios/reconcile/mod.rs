@@ -2,6 +2,7 @@
 
 mod conflicts;
 mod faults;
+mod hangs;
 mod heal;
 mod histories;
 mod interruptions;
