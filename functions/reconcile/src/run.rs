@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::App;
 use crate::event::{Summary, Unserved};
-use crate::github::{Failure, Request};
+use crate::github::{self as requests, Failure, Request};
 use crate::token::Held;
 
 /// What is kept of an invocation's time for writing down what is left.
@@ -287,6 +287,10 @@ impl<'a> Run<'a> {
             let new_token = new_token.then(|| for_token.next().copied()).flatten();
             let wait = match refused {
                 _ if new_token.is_some() => new_token,
+                // It is about the one thing, and blocks nothing else.
+                github::Error::Unauthorized(_) if self.is_good(&token).await => {
+                    return Err(Failure::Refused(failed.said().to_owned()));
+                }
                 // Nothing else is about the token: another one would be refused as well.
                 github::Error::Unauthorized(_) if !replaced => {
                     replaced = true;
@@ -304,6 +308,16 @@ impl<'a> Run<'a> {
                 return Err(out_of_time);
             }
         }
+    }
+
+    /// Whether GitHub takes a token for what every one of them may read. Where it does not say, it counts as good: it is asked again with the next
+    /// refusal.
+    async fn is_good(&self, token: &Held) -> bool {
+        let left = self.ends.saturating_duration_since(Instant::now());
+        let first = requests::repositories(1, 1);
+        add(&self.tally.github_requests, 1);
+        let answer = tokio::time::timeout(left, first.send(&self.app.github, &token.token)).await;
+        !matches!(answer, Ok(Err(github::Error::Unauthorized(_))))
     }
 
     /// Which installations are served, as this invocation first read it. Where nothing says so yet, or not any more, only the App's own one is:

@@ -171,6 +171,30 @@ async fn a_token_that_is_refused_for_good_is_not_asked_for_in_a_loop() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_refused_for_one_repository_is_used_for_the_others() {
+    let (mut world, number) = one_owed().await;
+    world.github.create_repository("acme/other", true);
+    world.task("bbbbbbb2", "pr_submitted");
+    let other = fake_github::NewPullRequest::titled("Work [kid: #bbbbbbb2]");
+    let opened = world.hub().open_pull_request("acme/other", other);
+    world.deliver(&opened).await;
+    let refused = FaultKind::Status(401, r#"{"message":"Bad credentials"}"#.into(), vec![]);
+    world.github.fault(Fault::always("/repos/acme/other/pulls/", refused));
+    for _ in 0..3 {
+        let summary = world.stream().await;
+        assert_eq!((summary.outcome, conflict(&world)), ("refused", json!(false)), "{summary:?}");
+        let noted = world.work_item(&format!("installation:{}", world.installation), "sync");
+        assert!(noted.is_none_or(|noted| noted.get("blocked").is_none()));
+        world.pass(60);
+        let pushed = world.hub().push(REPOSITORY, number);
+        world.deliver(&pushed).await;
+        let pushed = world.hub().push("acme/other", opened.number());
+        world.deliver(&pushed).await;
+    }
+    assert_eq!((world.github.minted().len(), world.tokens.invalidations.load(Ordering::Relaxed)), (1, 0));
+}
+
+#[tokio::test]
 async fn a_new_token_may_be_refused_for_some_seconds() {
     for status in [401, 403] {
         let (world, _) = one_owed().await;
