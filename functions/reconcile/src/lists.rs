@@ -271,7 +271,11 @@ fn no_moves(base: BaseMove) -> BaseMove {
 
 pub(crate) async fn move_bases(run: &Run<'_>, moves: Moves) -> Result<(), Failure> {
     for (ended, base_move) in moves.into_values() {
-        run.app.board.move_base(&base_move, ended).await.map_err(|error| run.table_failed(error))?;
+        match run.app.board.move_base(&base_move, ended).await.map_err(|error| run.not_written(error)) {
+            Err(failure) if failure.is_wide() => return Err(failure),
+            // One that cannot be written stops no other.
+            Err(_) | Ok(()) => {}
+        }
     }
     Ok(())
 }

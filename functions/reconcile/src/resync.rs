@@ -424,7 +424,12 @@ async fn compare_tips(
         // A base that is met for the first time may have moved before: its pull requests are asked about once.
         let explained = stored.is_some_and(|stored| stored.moved_at >= known.read_at);
         let moved = BaseMove::pushed(sync, base, explained, run.now());
-        run.app.board.push_base(&moved).await.map_err(|error| run.table_failed(error))?;
+        match run.app.board.push_base(&moved).await.map_err(|error| run.not_written(error)) {
+            Err(failure) if failure.is_wide() => return Err(failure),
+            // One that cannot be written stops no other, and is tried with the next turn.
+            Err(_) => continue,
+            Ok(()) => {}
+        }
         let tip = Tip { oid: oid.clone(), read_at: run.started().as_second() };
         sync.bases.insert(base.clone(), tip);
     }

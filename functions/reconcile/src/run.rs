@@ -475,7 +475,7 @@ impl<'a> Run<'a> {
     }
 
     /// Why something could not be written: what is about one item stops no other.
-    fn not_written(&self, error: Error) -> Failure {
+    pub(crate) fn not_written(&self, error: Error) -> Failure {
         if error.is_of_one_item() {
             let said = error.chain();
             tracing::warn!(error = said, "a report cannot be written");

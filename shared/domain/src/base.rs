@@ -68,6 +68,12 @@ impl BaseMove {
         }
     }
 
+    /// The same move, after others that are not known: it counts as two, so that nobody is blamed.
+    #[must_use]
+    pub fn by_nobody(&self) -> Self {
+        Self { moved_by: PullRequestNumber(0), moved_by_url: None, moves: 2, ..self.clone() }
+    }
+
     /// A push to a base, heard of now. It names no pull request and may hold several merges, so it is counted as two moves: nobody is
     /// blamed. One that a merge explains, which was heard of since the branch was last read, is no further move.
     pub fn pushed(sync: &RepositorySync, base: &str, explained: bool, now: Timestamp) -> Self {

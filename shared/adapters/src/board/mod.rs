@@ -18,9 +18,9 @@ use domain::task::Task;
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
 
-use crate::Result;
 use crate::pause::pause;
 use crate::table::{Expression, Item, Operation, Query, Table, number, text};
+use crate::{Error, Result};
 
 mod work;
 
@@ -67,7 +67,10 @@ impl Board {
                 }
                 Next::Write(writes) => {
                     let written = match self.write(&writes, &raw).await {
-                        Err(error) => leave_out(error, &writes, &mut left_out)?,
+                        Err(error) => match leave_out(error, &writes, &mut left_out) {
+                            Err(Error::Unwritable { .. }) if self.replace_spoilt_base(&writes).await? => Written::Busy,
+                            decided => decided?,
+                        },
                         Ok(written) => written,
                     };
                     if written == Written::Busy {
@@ -181,6 +184,18 @@ impl Board {
                 None => Ok(Written::Done),
             },
             _ => Table::transact(operations).await,
+        }
+    }
+
+    /// Whether the base that these writes move could not be read, and can be now.
+    async fn replace_spoilt_base(&self, writes: &[Write]) -> Result<bool> {
+        let moved = writes.iter().find_map(|write| match write {
+            Write::MoveBase(base) | Write::MoveBaseOnce(base) => Some(base),
+            _ => None,
+        });
+        match moved {
+            Some(base) => self.replace_spoilt(base).await,
+            None => Ok(false),
         }
     }
 

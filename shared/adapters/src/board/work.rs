@@ -17,9 +17,9 @@ use domain::task::{CLOCK_SKEW, Task};
 use serde::Deserialize;
 
 use super::{Board, key};
-use crate::Result;
 use crate::pause::pause;
 use crate::table::{self, Expression, Operation, Query, number, text};
+use crate::{Error, Result};
 
 /// The index of what is owed: `due`, `next_check_at` and the table's keys.
 const DUE_INDEX: &str = "due-index";
@@ -188,13 +188,26 @@ impl Board {
         Ok(table.write(Operation::put(written, expression)).await? == Written::Done)
     }
 
-    /// What is known of a base branch.
+    /// What is known of a base branch, if it can be read.
     ///
     /// # Errors
-    /// [`crate::Error::Table`] or [`crate::Error::Item`].
+    /// [`crate::Error::Table`].
     pub async fn base(&self, repository: RepositoryId, branch: &str) -> Result<Option<BaseMove>> {
         let item = self.pull_requests.get(key(&ItemKey::base(repository, branch))).await?;
-        item.map(|item| self.pull_requests.parse(item)).transpose()
+        Ok(readable(item, |item| self.pull_requests.parse(item)).pop())
+    }
+
+    /// Puts a move in the place of one that cannot be read, and that no move can be added to: else no merge into the base would count.
+    /// What stood there is not known, so nobody is blamed. `false`: the item can be read.
+    pub(super) async fn replace_spoilt(&self, base: &BaseMove) -> Result<bool> {
+        let key = key(&ItemKey::base(base.repository_id, &base.base));
+        let stored = self.pull_requests.get(key.clone()).await?;
+        if stored.is_none_or(|item| self.pull_requests.parse::<BaseMove>(item).is_ok()) {
+            return Ok(false);
+        }
+        let mut item = self.pull_requests.item(&base.by_nobody())?;
+        item.extend(key);
+        self.pull_requests.write(Operation::put(item, Expression::default())).await.map(|_| true)
     }
 
     /// Marks a base as moved by merges that nobody may have heard of, the last of which ended at `ended_at`, epoch seconds.
@@ -206,14 +219,7 @@ impl Board {
         let mut expression = Expression::default();
         let ended = number(ended_at + CLOCK_SKEW);
         expression.require_that("attribute_not_exists(moved_at) OR moved_at < :ended", [(":ended", ended)]);
-        let operation = self.move_base_operation(base, expression)?;
-        for attempt in 0..TRIES {
-            match self.pull_requests.write(operation.clone()).await? {
-                Written::Busy => tokio::time::sleep(pause(attempt)).await,
-                Written::Done | Written::Lost => return Ok(()),
-            }
-        }
-        Err(self.pull_requests.contention())
+        self.write_base(base, expression).await
     }
 
     /// Marks a base as moved by a push. It commutes with the moves of merges.
@@ -221,11 +227,17 @@ impl Board {
     /// # Errors
     /// [`crate::Error::Table`], [`crate::Error::Item`] or [`crate::Error::Contention`].
     pub async fn push_base(&self, base: &BaseMove) -> Result<()> {
-        let operation = self.move_base_operation(base, Expression::default())?;
+        self.write_base(base, Expression::default()).await
+    }
+
+    async fn write_base(&self, base: &BaseMove, condition: Expression) -> Result<()> {
+        let operation = self.move_base_operation(base, condition)?;
         for attempt in 0..TRIES {
-            match self.pull_requests.write(operation.clone()).await? {
-                Written::Busy => tokio::time::sleep(pause(attempt)).await,
-                Written::Done | Written::Lost => return Ok(()),
+            match self.pull_requests.write(operation.clone()).await {
+                Ok(Written::Busy) => tokio::time::sleep(pause(attempt)).await,
+                Ok(Written::Done | Written::Lost) => return Ok(()),
+                Err(Error::Unwritable { .. }) if self.replace_spoilt(base).await? => return Ok(()),
+                Err(error) => return Err(error),
             }
         }
         Err(self.pull_requests.contention())
@@ -288,13 +300,14 @@ impl Board {
         self.pull_requests.write(Operation::put(item, expression)).await.map(drop)
     }
 
-    /// Which installations are served; `None` where the webhook has not written it yet, or the table was lost.
+    /// Which installations are served; `None` where the webhook has not written it yet, the table was lost, or it cannot be read: the next signed
+    /// delivery writes it anew.
     ///
     /// # Errors
-    /// [`crate::Error::Table`] or [`crate::Error::Item`].
+    /// [`crate::Error::Table`].
     pub async fn served(&self) -> Result<Option<Served>> {
         let item = self.pull_requests.get(key(&Served::key())).await?;
-        item.map(|item| self.pull_requests.parse(item)).transpose()
+        Ok(readable(item, |item| self.pull_requests.parse(item)).pop())
     }
 
     /// The stored ones of these pull requests of one repository, read consistently.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::World;
+use super::faults::{a_turn, settled};
 use super::world::REPOSITORY;
 
 /// After this long the template's alarm for what is overdue goes off, seconds.
@@ -83,4 +84,46 @@ async fn what_is_noted_of_an_installation_that_cannot_be_read_holds_up_none_of_i
     keys.iter().for_each(|key| world.dynamodb.change("PullRequests", key, &json!({"attempts": "many"})));
     half_a_day(&mut world).await;
     assert_eq!(world.read("aaaaaaa1")["has_merge_conflict"], true);
+}
+
+#[tokio::test]
+async fn a_base_whose_row_cannot_be_read_is_written_anew_by_its_next_move() {
+    for by_push in [true, false] {
+        let mut world = World::new().await;
+        settled(&mut world, "aaaaaaa1", "a.rs").await;
+        let other = world.open("Other", "z.rs");
+        let moved = world.hub().merge(REPOSITORY, other.number());
+        world.deliver(&moved).await;
+        world.stream().await;
+        world.once_more().await;
+        a_turn(&mut world).await;
+        let key = json!({"repository_id": world.repository_id.to_string(), "item": "base#main"});
+        world.dynamodb.change("PullRequests", &key, &json!({"moves": "many"}));
+        world.pass(60);
+        if by_push {
+            world.github.push_to_branch(REPOSITORY, "main", &["a.rs"]);
+        } else {
+            world.task("bbbbbbb2", "pr_submitted");
+            let merged = world.open("B [kid: #bbbbbbb2]", "a.rs");
+            let merged = world.hub().merge(REPOSITORY, merged.number());
+            world.deliver(&merged).await;
+            assert_eq!(world.status("bbbbbbb2"), "done", "the merge counts");
+        }
+        world.stream().await;
+        a_turn(&mut world).await;
+        assert_eq!(world.read("aaaaaaa1")["has_merge_conflict"], true, "by a push: {by_push}");
+        assert!(world.read("aaaaaaa1").get("conflict_caused_by").is_none(), "of several moves nobody is blamed");
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_those_served_that_cannot_be_read_is_no_reason_to_do_nothing() {
+    let mut world = World::new().await;
+    world.task("aaaaaaa1", "pr_submitted");
+    world.open("A [kid: #aaaaaaa1]", "a.rs");
+    let key = json!({"repository_id": "installations", "item": "served"});
+    world.dynamodb.change("PullRequests", &key, &json!({"installations": "all"}));
+    a_turn(&mut world).await;
+    a_turn(&mut world).await;
+    assert_eq!(world.read("aaaaaaa1")["has_merge_conflict"], false, "of the App's own installation");
 }
