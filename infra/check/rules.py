@@ -75,6 +75,7 @@ ALARMED = {
     ("AWS/ApiGateway", "5xx"),
     ("Konduktor", "Webhook4xx"),
     ("Konduktor", "OldestDueSeconds"),
+    ("Konduktor", "PagesShrunk"),
     ("Konduktor", "TokenRequests"),
     ("AWS/Lambda", "Invocations", "ReconcileFunction"),
     ("AWS/Lambda", "Errors", "ReconcileFunction"),

@@ -363,7 +363,10 @@ impl Group {
                     return Ok(Some(page));
                 }
                 Err(Failure::Unavailable(_)) if run.app.pages.shrink(self.repository_id, size) => shrunk += 1,
-                Err(Failure::Unavailable(_)) => return Ok(None),
+                Err(Failure::Unavailable(_)) => {
+                    add(&run.tally.pages_shrunk, shrunk + 1);
+                    return Ok(None);
+                }
                 Err(failure @ Failure::Gone(_)) if !renamed => {
                     renamed = true;
                     let (installation, id) = (self.installation, self.repository_id);

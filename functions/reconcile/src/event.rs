@@ -183,9 +183,9 @@ pub struct Summary {
     pub tasks_moved: usize,
     /// Requests to GitHub.
     pub github_requests: usize,
-    /// Pages that GitHub answered only after they were asked for with less in them.
+    /// How often a page, or a query about several repositories, was asked for with less in it because GitHub did not answer it.
     pub pages_shrunk: usize,
-    /// What could not be served: installations that are not to be asked for, repositories that could not be resynced.
+    /// What could not be served: installations that are not to be asked for, repositories, bases and pull requests that could not be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unserved: Vec<Unserved>,
     /// For how long the longest of them has not been served.

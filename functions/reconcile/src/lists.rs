@@ -74,7 +74,10 @@ pub(crate) async fn page(
                         *at = in_rest;
                         return Ok(page);
                     }
-                    (Err(_), Ok(page)) => return Ok((page.listed, page.next)),
+                    (Err(_), Ok(page)) => {
+                        add(&run.tally.pages_shrunk, shrunk);
+                        return Ok((page.listed, page.next));
+                    }
                     // It is not about the size: what was read so far counts, and the list goes on from there.
                     (Err(failure), Err(_)) => return Err(failure),
                 }
@@ -160,14 +163,14 @@ pub(crate) async fn alone(
             Ok(seen) if seen.facts.snapshot.repository_id == sync.repository_id => {
                 // That it was merged counts now, and which title was to be asked for again.
                 if seen.facts.snapshot.state == State::Merged && seen.facts.title_at_merge().is_none() {
-                    sync.missed.insert(number);
+                    sync.miss(number, run.now());
                 } else {
                     sync.missed.remove(&number);
                 }
                 observed.push(seen);
             }
             Err(failure) if failure.is_wide() => return Err(failure),
-            _ => drop(sync.missed.insert(number)),
+            _ => sync.miss(number, run.now()),
         }
     }
     Ok(observed)
@@ -250,7 +253,7 @@ pub(crate) async fn apply(
         for (number, applied) in applied.buffer_unordered(WRITES_AT_ONCE).collect::<Vec<_>>().await {
             match applied {
                 Err(failure) if failure.is_wide() => return Err(failure),
-                Err(_) => drop(sync.missed.insert(number)),
+                Err(_) => sync.miss(number, run.now()),
                 Ok(()) => {}
             }
         }

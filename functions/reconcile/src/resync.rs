@@ -15,7 +15,7 @@ use adapters::github::graphql::{self, Asked, Touched};
 use adapters::github::pull_request::Repository;
 use domain::base::BaseMove;
 use domain::ids::{InstallationId, RepositoryId, RepositoryName};
-use domain::item::Item;
+use domain::item::{Item, ItemKey};
 use domain::schedule::{Refusal, Schedule};
 use domain::sync::{InstallationSync, RepositorySync, Resume, Tip};
 use futures_util::{StreamExt, stream};
@@ -262,6 +262,7 @@ async fn together(run: &Run<'_>, installation: Option<InstallationId>, syncs: Ve
             // It may be about one of them, or one of them too much for it.
             Err(failure) if syncs.len() > 1 && !failure.is_wide() && run.blocked(installation).is_none() => {
                 most = syncs.len().div_ceil(2);
+                add(&run.tally.pages_shrunk, 1);
                 let second = syncs.split_off(most);
                 groups.extend([(second, Some(failure.clone())), (syncs, Some(failure))]);
             }
@@ -384,6 +385,7 @@ async fn at_a_turn(
         sync.resume.is_none() && sync.cursor.is_some_and(|cursor| touched.newest.is_none_or(|newest| newest <= cursor));
     compare_tips(run, sync, bases, &touched).await?;
     read_missed(run, sync).await?;
+    tell_missed(run, sync);
     if !quiet {
         read_back(run, sync, touched.newest).await?;
     }
@@ -508,13 +510,25 @@ async fn pages(run: &Run<'_>, sync: &mut RepositorySync, at: &mut Resume, moves:
     Err(failure)
 }
 
+/// Tells of the one that could be read in no way for the longest time: no resync waits for it, so nothing else would.
+fn tell_missed(run: &Run<'_>, sync: &RepositorySync) {
+    let Some((number, since)) = sync.missed.iter().filter(|(_, since)| **since > 0).min_by_key(|(_, since)| **since)
+    else {
+        return;
+    };
+    let failure =
+        Failure::Refused(format!("one of {} that can be read in no way, or not be written", sync.missed.len()));
+    run.unserved(ItemKey::pull_request(sync.repository_id, *number).to_string(), *since, failure.said());
+    run.met(&failure);
+}
+
 async fn read_missed(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Failure> {
     let tried = sync.missed_at.is_some_and(|at| run.now().as_second() < at + MISSED_AGAIN);
     if sync.missed.is_empty() || tried {
         return Ok(());
     }
     sync.missed_at = Some(run.now().as_second());
-    let numbers = sync.missed.clone();
+    let numbers: Vec<_> = sync.missed.keys().copied().collect();
     let observed = lists::alone(run, sync, numbers).await?;
     let mut moves = Moves::new();
     lists::apply(run, sync, observed, &mut moves).await?;

@@ -479,7 +479,9 @@ impl<'a> Run<'a> {
         if error.is_of_one_item() {
             let said = error.chain();
             tracing::warn!(error = said, "a report cannot be written");
-            Failure::Refused(said)
+            let failure = Failure::Refused(said);
+            self.met(&failure);
+            failure
         } else {
             self.table_failed(error)
         }

@@ -28,9 +28,10 @@ pub struct RepositorySync {
     /// The bases of its open linked pull requests, and where each was when it was last read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub bases: BTreeMap<String, Tip>,
-    /// Pull requests that could be read neither in a page nor alone, and that are tried alone once an hour.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub missed: BTreeSet<PullRequestNumber>,
+    /// Pull requests that could be read neither in a page nor alone, and that are tried alone once an hour; and since when, epoch seconds. 0: not
+    /// known.
+    #[serde(default, with = "missed", skip_serializing_if = "BTreeMap::is_empty")]
+    pub missed: BTreeMap<PullRequestNumber, i64>,
     /// When they were last tried, epoch seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missed_at: Option<i64>,
@@ -49,6 +50,14 @@ pub struct RepositorySync {
 }
 
 impl RepositorySync {
+    /// Keeps a pull request that can be read in no way for later.
+    pub fn miss(&mut self, number: PullRequestNumber, now: Timestamp) {
+        let since = self.missed.entry(number).or_default();
+        if *since == 0 {
+            *since = now.as_second();
+        }
+    }
+
     /// One of which nothing has been read yet, and that is not due.
     pub fn new(repository_id: RepositoryId, repository: RepositoryName, installation: Option<InstallationId>) -> Self {
         Self {
@@ -58,13 +67,47 @@ impl RepositorySync {
             cursor: None,
             resume: None,
             bases: BTreeMap::new(),
-            missed: BTreeSet::new(),
+            missed: BTreeMap::new(),
             missed_at: None,
             untied: BTreeSet::new(),
             compared_at: None,
             schedule: Schedule::default(),
             version: 0,
         }
+    }
+}
+
+/// Numbers and times as a list: names of attributes are text, and earlier versions wrote the numbers alone.
+mod missed {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::ids::PullRequestNumber;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Missed {
+        Since { number: PullRequestNumber, since: i64 },
+        Number(PullRequestNumber),
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        missed: &BTreeMap<PullRequestNumber, i64>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(missed.iter().map(|(number, since)| Missed::Since { number: *number, since: *since }))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<PullRequestNumber, i64>, D::Error> {
+        let missed = Vec::<Missed>::deserialize(deserializer)?;
+        let entry = |missed| match missed {
+            Missed::Since { number, since } => (number, since),
+            Missed::Number(number) => (number, 0),
+        };
+        Ok(missed.into_iter().map(entry).collect())
     }
 }
 
@@ -138,4 +181,25 @@ pub struct Blocked {
     pub attempts: u32,
     /// What was said last.
     pub because: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn numbers_that_an_earlier_version_kept_without_a_time_are_read() {
+        let stored = json!({
+            "repository_id": "7", "repository": "acme/widgets", "missed": [3, {"number": 4, "since": 100}],
+        });
+        let mut sync: RepositorySync = serde_json::from_value(stored).unwrap();
+        let now = Timestamp::from_second(200).unwrap();
+        sync.miss(PullRequestNumber(3), now);
+        sync.miss(PullRequestNumber(4), now);
+        assert_eq!(sync.missed.values().copied().collect::<Vec<_>>(), [200, 100]);
+        let written = serde_json::to_value(&sync).unwrap();
+        assert_eq!(serde_json::from_value::<RepositorySync>(written).unwrap(), sync);
+    }
 }

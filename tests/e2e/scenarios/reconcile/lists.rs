@@ -337,3 +337,43 @@ async fn that_a_pull_request_was_merged_counts_though_its_title_at_the_merge_is_
     }
     assert_eq!(world.read("aaaaaaa1")["status"], "done");
 }
+
+#[tokio::test]
+async fn a_pull_request_that_can_be_read_in_no_way_is_told_of_for_as_long_as_that_lasts() {
+    let mut world = World::new().await;
+    a_turn(&mut world).await;
+    world.task("aaaaaaa1", "pr_submitted");
+    let opened = world.open("Work [kid: #aaaaaaa1]", "a.rs");
+    world.github.bar(REPOSITORY, Some(opened.number()), SAML);
+    for _ in 0..6 {
+        a_turn(&mut world).await;
+    }
+    world.pass(15 * 60 + 1);
+    let told = world.due().await;
+    assert!(told.unserved_seconds > 3600, "{told:?}");
+    assert_eq!(told.outcome, "refused");
+    assert!(told.unserved[0].what.ends_with(&format!("pr#{}", opened.number())), "{told:?}");
+    world.github.unbar();
+    for _ in 0..6 {
+        a_turn(&mut world).await;
+    }
+    world.pass(15 * 60 + 1);
+    assert_eq!(world.due().await.unserved, []);
+    assert_eq!(conflict(&world, "aaaaaaa1"), json!(false));
+}
+
+#[tokio::test]
+async fn a_pull_request_that_is_refused_for_an_hour_is_told_of() {
+    let mut world = World::new().await;
+    let number = settled(&mut world, "aaaaaaa1", "a.rs").await;
+    world.pass(5);
+    let pushed = world.hub().push(REPOSITORY, number);
+    world.github.bar(REPOSITORY, Some(number), SAML);
+    world.deliver(&pushed).await;
+    let mut longest = 0;
+    for _ in 0..130 {
+        world.pass(60);
+        longest = longest.max(world.due().await.unserved_seconds);
+    }
+    assert!(longest > 3600, "{longest}");
+}
