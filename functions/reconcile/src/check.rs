@@ -176,15 +176,16 @@ async fn settle_waiting(run: &Run<'_>, installation: Option<InstallationId>, mer
     let began = run.now().as_second();
     let tasks: Vec<_> = merges.iter().flat_map(|(_, tasks)| tasks.clone()).collect();
     let Some((first, _)) = merges.first() else { return };
-    let held = link_open(run, installation, &first.snapshot, &tasks).await;
+    let doubtful = link_open(run, installation, &first.snapshot, &tasks).await;
     for (row, tasks) in merges {
         let compare = Report::compare(row.snapshot.repository_id, row.snapshot.number);
-        let held = held.as_ref().map(|held| tasks.iter().find_map(|task| held.get(task)));
-        let settled = match held {
+        let may_hold = |open: &&Doubtful| open.may_hold(row.snapshot.number, &tasks);
+        let settled = match doubtful.as_ref().map(|doubtful| doubtful.iter().find(may_hold)) {
             Ok(None) => {
                 run.apply(compare.looked(Look { open_read_at: Some(began), ..Look::default() })).await.map(drop)
             }
-            Ok(Some(failure)) | Err(failure) => Err(failure.clone()),
+            Ok(Some(open)) => Err(open.failure.clone()),
+            Err(failure) => Err(failure.clone()),
         };
         if let Err(failure) = settled {
             run.give_up(&Item::PullRequest(Box::new(row)), &failure).await;
@@ -192,30 +193,48 @@ async fn settle_waiting(run: &Run<'_>, installation: Option<InstallationId>, mer
     }
 }
 
-/// Links the open pull requests of a repository that name one of the tasks. Gives those tasks of which it is not known whether one names them.
+/// An open pull request that may hold a merge up, and of which it is not known.
+struct Doubtful {
+    number: PullRequestNumber,
+    /// What its title names; `None` where it cannot be read.
+    tags: Option<Tags>,
+    failure: Failure,
+}
+
+impl Doubtful {
+    /// Only one that was opened after the merged one holds it up, and numbers grow with time.
+    fn may_hold(&self, merged: PullRequestNumber, tasks: &[TaskId]) -> bool {
+        let names = |tags: &Tags| tasks.iter().any(|task| tags.name(task));
+        self.number > merged && self.tags.as_ref().is_none_or(names)
+    }
+}
+
+/// Links the open pull requests of a repository that name one of the tasks. Gives those of which it is not known what they name, or which cannot
+/// be linked.
 async fn link_open(
     run: &Run<'_>,
     installation: Option<InstallationId>,
     about: &Snapshot,
     tasks: &[TaskId],
-) -> Result<HashMap<TaskId, Failure>, Failure> {
+) -> Result<Vec<Doubtful>, Failure> {
     let id = about.repository_id;
-    let open = match lists::read_open(run, installation, id, &about.repository, tasks).await {
+    let (open, missed) = match lists::read_open(run, installation, id, &about.repository, tasks).await {
         Err(failure @ Failure::Gone(_)) => {
             let name = reads::new_name(run, installation, id, &about.repository, failure).await?;
             lists::read_open(run, installation, id, &name, tasks).await?
         }
         open => open?,
     };
-    let mut held = HashMap::new();
+    let unread = || Failure::Refused("a newer open pull request of the repository can be read in no way".to_owned());
+    let missed = missed.into_iter().map(|number| Doubtful { number, tags: None, failure: unread() });
+    let mut doubtful: Vec<_> = missed.collect();
     for facts in open {
-        let tags = Tags::of(&facts.snapshot.title);
+        let (number, tags) = (facts.snapshot.number, Tags::of(&facts.snapshot.title));
         if let Err(failure) = link(run, installation, facts).await {
-            let named = tasks.iter().filter(|task| tags.name(task));
-            held.extend(named.map(|task| (task.clone(), failure.clone())));
+            doubtful.push(Doubtful { number, tags: Some(tags), failure });
         }
     }
-    Ok(held)
+    Ok(doubtful)
 }
 
 /// Links an open pull request to the tasks that its title names. It may be known for long and yet not be linked: its task was not there when its

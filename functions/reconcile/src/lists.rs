@@ -3,7 +3,7 @@
 //! A page that GitHub cannot answer is asked for with less in it and at last of REST, and a pull request that no page shows is read alone.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use adapters::github::Error;
 use adapters::github::graphql::{self, Listed};
@@ -176,35 +176,38 @@ pub(crate) async fn alone(
     Ok(observed)
 }
 
-/// Reads the open pull requests of a repository and takes in what is news of them. Gives those whose titles name one of the tasks.
+/// Reads the open pull requests of a repository and takes in what is news of them. Gives those whose titles name one of the tasks, and the
+/// numbers of those that can be read in no way.
 pub(crate) async fn read_open(
     run: &Run<'_>,
     installation: Option<InstallationId>,
     id: RepositoryId,
     repository: &RepositoryName,
     tasks: &[TaskId],
-) -> Result<Vec<Facts>, Failure> {
+) -> Result<(Vec<Facts>, BTreeSet<PullRequestNumber>), Failure> {
     let names_one = |facts: &&Facts| {
         let tags = Tags::of(&facts.snapshot.title);
         tasks.iter().any(|task| tags.name(task))
     };
-    let mut named = Vec::new();
+    let (mut named, mut missed) = (Vec::new(), BTreeSet::new());
     let mut at = Resume { open: true, rest: false, after: None, until: run.started() };
-    let mut sync = RepositorySync::new(id, repository.clone(), installation);
     loop {
         if !run.has_time() {
             return Err(Failure::OutOfTime);
         }
+        let mut sync = RepositorySync::new(id, repository.clone(), installation);
         let (listed, next) = page(run, installation, id, repository, &mut at, Timestamp::MIN).await?;
         let (observed, nameless) = seen(run, &mut sync, listed).await?;
-        named.extend(observed.iter().map(|seen| &seen.facts).filter(names_one).cloned());
-        apply(run, &mut sync, observed, &mut Moves::new()).await?;
-        if nameless.is_some() || !sync.missed.is_empty() {
-            return Err(Failure::Refused("an open pull request of the repository can be read in no way".to_owned()));
+        if let Some(failure) = nameless {
+            return Err(failure);
         }
+        missed.extend(sync.missed.keys());
+        named.extend(observed.iter().map(|seen| &seen.facts).filter(names_one).cloned());
+        // One that cannot be written was read: what its title names is known.
+        apply(run, &mut sync, observed, &mut Moves::new()).await?;
         at.after = next;
         if at.after.is_none() {
-            return Ok(named);
+            return Ok((named, missed));
         }
     }
 }

@@ -4,6 +4,7 @@ use fake_github::NewPullRequest;
 use serde_json::json;
 
 use super::World;
+use super::faults::SAML;
 use super::world::REPOSITORY;
 
 #[tokio::test]
@@ -111,6 +112,65 @@ async fn a_task_that_is_submitted_after_its_merge_moves_within_a_week() {
     world.move_task("aaaaaaa1", "pr_submitted");
     world.settle().await;
     assert_eq!(world.read("aaaaaaa1")["status"], "done");
+}
+
+/// A merge whose task is submitted after it, and another pull request that is open: opened after the merged one, or before.
+async fn submitted_beside_another(newer: bool) -> (World, u64) {
+    let mut world = World::new().await;
+    world.task("aaaaaaa1", "in_progress");
+    world.task("bbbbbbb2", "pr_submitted");
+    let mut other = None;
+    if !newer {
+        other = Some(world.open("Other [kid: #bbbbbbb2]", "b.rs"));
+    }
+    let opened = world.open("Early [kid: #aaaaaaa1]", "a.rs");
+    world.deliver(&opened).await;
+    let merged = world.hub().merge(REPOSITORY, opened.number());
+    world.deliver(&merged).await;
+    world.stream().await;
+    let other = other.unwrap_or_else(|| world.open("Other [kid: #bbbbbbb2]", "b.rs"));
+    world.deliver(&other).await;
+    world.stream().await;
+    world.pass(3600);
+    (world, other.number())
+}
+
+#[tokio::test]
+async fn only_a_newer_open_pull_request_that_cannot_be_read_holds_a_merge_up() {
+    for newer in [true, false] {
+        let (mut world, other) = submitted_beside_another(newer).await;
+        world.github.bar(REPOSITORY, Some(other), SAML);
+        submit(&world);
+        hours(&mut world).await;
+        let status = if newer { "pr_submitted" } else { "done" };
+        assert_eq!(world.read("aaaaaaa1")["status"], status, "newer: {newer}");
+        world.github.unbar();
+        hours(&mut world).await;
+        assert_eq!(world.read("aaaaaaa1")["status"], "done", "newer: {newer}");
+    }
+}
+
+#[tokio::test]
+async fn a_newer_open_pull_request_whose_row_cannot_be_written_was_read() {
+    let (mut world, other) = submitted_beside_another(true).await;
+    let key = json!({"repository_id": world.repository_id.to_string(), "item": format!("pr#{other}")});
+    world.dynamodb.change("PullRequests", &key, &json!({"draft": "perhaps"}));
+    submit(&world);
+    hours(&mut world).await;
+    assert_eq!(world.read("aaaaaaa1")["status"], "done");
+}
+
+/// The board's own writing, which comes after the merge.
+fn submit(world: &World) {
+    world.change_task("aaaaaaa1", &json!({"status": "pr_submitted", "updated_at": world.now.to_string()}));
+}
+
+async fn hours(world: &mut World) {
+    for _ in 0..10 {
+        world.pass(15 * 60 + 1);
+        world.due().await;
+        world.stream().await;
+    }
 }
 
 #[tokio::test]
