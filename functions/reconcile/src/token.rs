@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use adapters::aws::AwsError;
 use aws_sdk_lambda::primitives::Blob;
-use domain::contract::token::{ErrorType, Level, Permissions, Refusal as Said, Request, Scope, Token};
+use domain::contract::token::{ErrorKind, ErrorType, Level, Permissions, Refusal as Said, Request, Scope, Token};
 use domain::ids::InstallationId;
 use domain::schedule::Refusal;
 use jiff::{SignedDuration, Timestamp};
@@ -165,24 +165,13 @@ fn request(installation_id: Option<InstallationId>, permissions: &[&str]) -> Req
 fn failure(said: &Said, now: Timestamp) -> Failure {
     let text = format!("{}: {}", said.error_type.name(), said.error_message);
     let no_token = |refusal| Failure::NoToken { refusal, said: text.clone() };
-    match said.error_type {
-        ErrorType::RateLimited | ErrorType::LockedOut => {
+    match said.error_type.kind() {
+        ErrorKind::Limit => {
             let wait = said.retry_after().and_then(|wait| i64::try_from(wait).ok()).unwrap_or(UNSTATED_WAIT);
             Failure::Limited { until: now.as_second().saturating_add(wait), said: text }
         }
-        ErrorType::InstallationNotFound => no_token(Refusal::Gone),
-        ErrorType::NotConfigured
-        | ErrorType::InvalidRequest
-        | ErrorType::InvalidKey
-        | ErrorType::AppNotFound
-        | ErrorType::ClockSkew
-        | ErrorType::InstallationSuspended
-        | ErrorType::PermissionNotGranted
-        | ErrorType::RepositoryNotFound
-        | ErrorType::IpAllowList
-        | ErrorType::SamlEnforced
-        | ErrorType::Blocked
-        | ErrorType::Refused => no_token(Refusal::Other),
-        ErrorType::GitHubUnavailable | ErrorType::Busy => Failure::Unavailable(text),
+        ErrorKind::Installation if said.error_type == ErrorType::InstallationNotFound => no_token(Refusal::Gone),
+        ErrorKind::Request | ErrorKind::Setup | ErrorKind::App | ErrorKind::Installation => no_token(Refusal::Other),
+        ErrorKind::Passing => Failure::Unavailable(text),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use adapters::Error;
 use adapters::error::chain;
 use adapters::github::{self, Barrier};
-use domain::contract::token::{ErrorType, Invalid, wait};
+use domain::contract::token::{ErrorKind, ErrorType, Invalid, wait};
 use domain::policy::Denied;
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::Diagnostic;
@@ -74,27 +74,19 @@ impl Failure {
     }
 
     fn remembered_for(&self) -> SignedDuration {
-        match self.error_type {
-            ErrorType::InstallationNotFound
-            | ErrorType::InstallationSuspended
-            | ErrorType::PermissionNotGranted
-            | ErrorType::RepositoryNotFound
-            | ErrorType::IpAllowList
-            | ErrorType::SamlEnforced
-            | ErrorType::Blocked
-            | ErrorType::Refused
-            | ErrorType::AppNotFound => SignedDuration::from_secs(60),
+        match self.error_type.kind() {
             // A key that was just added is refused for seconds, and repeated refusals get everything refused.
-            ErrorType::InvalidKey => SignedDuration::from_secs(20),
-            ErrorType::RateLimited | ErrorType::LockedOut => {
+            ErrorKind::App if self.error_type == ErrorType::InvalidKey => SignedDuration::from_secs(20),
+            ErrorKind::App | ErrorKind::Installation => SignedDuration::from_secs(60),
+            ErrorKind::Limit => {
                 let wait = SignedDuration::try_from(self.retry_after.unwrap_or_default());
                 wait.unwrap_or(LONGEST_FAILURE).min(LONGEST_FAILURE)
             }
+            // Another try may go well at once, and GitHub was not asked.
+            ErrorKind::Passing if self.error_type == ErrorType::Busy => SignedDuration::ZERO,
+            ErrorKind::Request => SignedDuration::ZERO,
             // Long enough for those who wait right now: were each to try in its turn, an outage would be a stampede.
-            ErrorType::GitHubUnavailable | ErrorType::ClockSkew | ErrorType::NotConfigured => {
-                SignedDuration::from_secs(2)
-            }
-            ErrorType::InvalidRequest | ErrorType::Busy => SignedDuration::ZERO,
+            ErrorKind::Setup | ErrorKind::Passing => SignedDuration::from_secs(2),
         }
     }
 }
@@ -138,7 +130,7 @@ pub(crate) fn logged(error: &Error) -> String {
 /// Whether a refusal is the App's, or its key's, in all its scopes. Then it stands on the App's row, and on no scope's: those are the same
 /// for two versions of the secret that differ in how they name the App, and the good one would be refused what the other one met.
 pub(crate) fn is_of_the_app(error_type: ErrorType) -> bool {
-    matches!(error_type, ErrorType::InvalidKey | ErrorType::AppNotFound | ErrorType::RateLimited | ErrorType::LockedOut)
+    matches!(error_type.kind(), ErrorKind::App | ErrorKind::Limit)
 }
 
 pub(crate) fn warn_of(result: adapters::Result<()>) {

@@ -7,7 +7,7 @@ use aws_sdk_lambda::primitives::Blob;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::Args;
-use domain::contract::token::{self as contract, ErrorType, Request, Scope, Token};
+use domain::contract::token::{self as contract, Request, Scope, Token};
 use domain::ids::InstallationId;
 use domain::policy::REPOSITORIES_NOT_NAMED;
 use secrecy::zeroize::Zeroizing;
@@ -137,7 +137,7 @@ impl From<Refusal> for Failure {
         match refusal {
             Refusal::Broke(failure) | Refusal::Other(failure) => failure,
             Refusal::Function(refusal) => {
-                Self::new(format!("{}: {}", explanation(refusal.error_type), refusal.error_message))
+                Self::new(format!("{}: {}", refusal.error_type.headline(), refusal.error_message))
             }
         }
     }
@@ -146,23 +146,4 @@ impl From<Refusal> for Failure {
 /// Whether the caller's profile allows named repositories only.
 pub(crate) fn wants_repositories(refusal: &contract::Refusal) -> bool {
     refusal.error_message.contains(REPOSITORIES_NOT_NAMED)
-}
-
-/// The function's error types in words; what to do is in the message that comes with them.
-pub(crate) fn explanation(error_type: ErrorType) -> &'static str {
-    match error_type {
-        ErrorType::NotConfigured => "the token function is not configured",
-        ErrorType::InvalidRequest => "the token function does not take this request",
-        ErrorType::InvalidKey | ErrorType::AppNotFound => "GitHub refuses the App",
-        ErrorType::ClockSkew => "GitHub refuses the token function's clock",
-        ErrorType::InstallationNotFound => "the App is not installed",
-        ErrorType::InstallationSuspended => "the App is suspended",
-        ErrorType::PermissionNotGranted | ErrorType::RepositoryNotFound => "this is not granted",
-        ErrorType::IpAllowList | ErrorType::SamlEnforced => "the account keeps the App out",
-        ErrorType::Blocked => "GitHub keeps this closed",
-        ErrorType::RateLimited => "GitHub's rate limit is reached",
-        ErrorType::LockedOut => "GitHub takes no credentials at this time",
-        ErrorType::Refused | ErrorType::GitHubUnavailable => "GitHub gives no token",
-        ErrorType::Busy => "the token is not ready",
-    }
 }

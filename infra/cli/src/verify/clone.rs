@@ -22,7 +22,7 @@ use crate::github_app::{once_known, refused, web_host};
 use crate::output::Progress;
 use crate::stack::Stack;
 use crate::text::one_line;
-use crate::token_function::{Answer, Refusal, TokenFunction, explanation, wants_repositories};
+use crate::token_function::{Answer, Refusal, TokenFunction, wants_repositories};
 
 /// A clone of one commit without its files takes seconds.
 const LONGEST_CLONE: Duration = Duration::from_secs(60);
@@ -58,7 +58,7 @@ pub(super) async fn token(
         Err(Refusal::Broke(failure) | Refusal::Other(failure)) => Err(failure.into()),
         Err(Refusal::Function(refusal)) => {
             let name_it = if wants_repositories(&refusal) { "; name one with --clone" } else { "" };
-            Err(Failed::new(explanation(refusal.error_type), format!("{}{name_it}", refusal.error_message)))
+            Err(Failed::new(refusal.error_type.headline(), format!("{}{name_it}", refusal.error_message)))
         }
     }
 }

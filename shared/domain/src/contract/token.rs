@@ -362,8 +362,25 @@ pub enum Answer {
     },
 }
 
+/// Who can end a refusal, and so what is done about it: for how long it is remembered, and whom it stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The caller, with another request.
+    Request,
+    /// Whoever set the function up.
+    Setup,
+    /// Whoever holds the App or its key: all its scopes are refused.
+    App,
+    /// Time alone: GitHub asks the whole App to wait.
+    Limit,
+    /// The account that the App is installed on.
+    Installation,
+    /// Nobody: it passes within seconds or minutes.
+    Passing,
+}
+
 macro_rules! error_types {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($($(#[$doc:meta])* $name:ident, $kind:ident, $headline:literal;)*) => {
         /// The `errorType` of a refusal. <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-invokeerror>
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
         pub enum ErrorType {
@@ -380,45 +397,59 @@ macro_rules! error_types {
                     $(Self::$name => stringify!($name),)*
                 }
             }
+
+            /// Who can end it.
+            pub fn kind(self) -> ErrorKind {
+                match self {
+                    $(Self::$name => ErrorKind::$kind,)*
+                }
+            }
+
+            /// It in words for people; what to do is in the message that comes with it.
+            pub fn headline(self) -> &'static str {
+                match self {
+                    $(Self::$name => $headline,)*
+                }
+            }
         }
     };
 }
 
 error_types! {
     /// The environment or the secret lacks something.
-    NotConfigured,
+    NotConfigured, Setup, "the token function is not configured";
     /// The request is not one the function understands.
-    InvalidRequest,
+    InvalidRequest, Request, "the token function does not take this request";
     /// The private key is not one, or GitHub does not know it.
-    InvalidKey,
+    InvalidKey, App, "GitHub refuses the App";
     /// GitHub has no App of the App ID.
-    AppNotFound,
+    AppNotFound, App, "GitHub refuses the App";
     /// The clock is wrong, and correcting it did not help.
-    ClockSkew,
+    ClockSkew, Setup, "GitHub refuses the token function's clock";
     /// The App is not installed there.
-    InstallationNotFound,
+    InstallationNotFound, Installation, "the App is not installed";
     /// The installation is suspended.
-    InstallationSuspended,
+    InstallationSuspended, Installation, "the App is suspended";
     /// The installation, or the caller's profile, does not grant what was asked for.
-    PermissionNotGranted,
+    PermissionNotGranted, Installation, "this is not granted";
     /// A repository that was asked for is not among the installation's.
-    RepositoryNotFound,
+    RepositoryNotFound, Installation, "this is not granted";
     /// The account admits named addresses only.
-    IpAllowList,
+    IpAllowList, Installation, "the account keeps the App out";
     /// The organization wants a single sign-on.
-    SamlEnforced,
+    SamlEnforced, Installation, "the account keeps the App out";
     /// GitHub or the law closed it.
-    Blocked,
+    Blocked, Installation, "GitHub keeps this closed";
     /// GitHub refuses in words that are not known.
-    Refused,
+    Refused, Installation, "GitHub gives no token";
     /// GitHub asks to wait.
-    RateLimited,
+    RateLimited, Limit, "GitHub's rate limit is reached";
     /// GitHub takes no credentials for a while, after too many wrong ones.
-    LockedOut,
+    LockedOut, Limit, "GitHub takes no credentials at this time";
     /// GitHub, or the way to it, failed.
-    GitHubUnavailable,
+    GitHubUnavailable, Passing, "GitHub gives no token";
     /// There was no time left to wait for whoever mints this token, or for AWS.
-    Busy,
+    Busy, Passing, "the token is not ready";
 }
 
 impl ErrorType {
@@ -466,9 +497,8 @@ impl Refusal {
 
     /// How many seconds to ask nothing, where GitHub asks to wait.
     pub fn retry_after(&self) -> Option<u64> {
-        match self.error_type {
-            ErrorType::RateLimited | ErrorType::LockedOut => {}
-            _ => return None,
+        if self.error_type.kind() != ErrorKind::Limit {
+            return None;
         }
         self.error_message.rsplit_once(WAIT)?.1.strip_suffix(" s")?.parse().ok()
     }
