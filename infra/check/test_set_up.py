@@ -157,7 +157,8 @@ def test_the_callers_policy_and_the_alias_decide_which_scope_is_had(configured, 
             elif name in given:
                 assert "token" in answer, f"{said}: {answer}"
             else:
-                assert answer["errorType"] in ("PermissionNotGranted", "InstallationNotFound"), f"{said}: {answer}"
+                refused = ("PermissionNotGranted", "RepositoriesNotNamed", "InstallationNotFound")
+                assert answer["errorType"] in refused, f"{said}: {answer}"
                 assert name == "stranger" or f"the profile {profile}" in answer["errorMessage"], f"{said}: {answer}"
 
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use adapters::github::redact;
-use domain::contract::token::{Answer, ErrorType};
+use domain::contract::token::{Answer, ErrorKind, ErrorType};
 use domain::ids::InstallationId;
 use domain::policy::Profile;
 use jiff::Timestamp;
@@ -89,12 +89,11 @@ impl Audit {
         clock: Clock,
     ) {
         let failure = result.as_ref().err();
-        let outcome = match (self.outcome, failure.map(|failure| failure.error_type)) {
-            (_, Some(ErrorType::InvalidRequest | ErrorType::PermissionNotGranted | ErrorType::RepositoryNotFound)) => {
-                "refused"
-            }
-            (_, Some(_)) => "failed",
-            (outcome, None) => outcome.unwrap_or("refused"),
+        let outcome = match failure.map(|failure| failure.error_type) {
+            Some(ErrorType::PermissionNotGranted | ErrorType::RepositoryNotFound) => "refused",
+            Some(error_type) if error_type.kind() == ErrorKind::Request => "refused",
+            Some(_) => "failed",
+            None => self.outcome.unwrap_or("refused"),
         };
         tracing::info!(
             outcome,

@@ -148,7 +148,10 @@ impl From<Invalid> for Failure {
 
 impl From<Denied> for Failure {
     fn from(denied: Denied) -> Self {
-        Self::new(ErrorType::PermissionNotGranted, denied.to_string())
+        // The command line adds how to name them.
+        let named =
+            if denied.wants_repositories() { ErrorType::RepositoriesNotNamed } else { ErrorType::PermissionNotGranted };
+        Self::new(named, denied.to_string())
     }
 }
 

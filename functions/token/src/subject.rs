@@ -97,7 +97,8 @@ impl Subject<'_> {
                  Enterprise Server ends in /api/v3",
                 signer.api_url
             ),
-            ErrorType::InvalidRequest => error_type.name().to_owned(),
+            // These come before GitHub is asked, and are never remembered.
+            ErrorType::InvalidRequest | ErrorType::RepositoriesNotNamed => "the request is invalid".to_owned(),
         };
         Failure { retry_after: after, ..Failure::new(error_type, message) }
     }

@@ -11,7 +11,7 @@ use adapters::config::{Variables, check_api_url};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::Args;
-use domain::contract::token::{Level, Repositories, Scope, Token};
+use domain::contract::token::{ErrorType, Level, Repositories, Scope, Token};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -20,7 +20,7 @@ use crate::aws::Account;
 use crate::failure::Failure;
 use crate::github_app::web_host;
 use crate::output;
-use crate::token_function::{Function, Refusal, TokenFunction, wants_repositories};
+use crate::token_function::{Function, Refusal, TokenFunction};
 
 /// The user that goes with every installation token.
 /// <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/authenticating-as-a-github-app-installation>
@@ -128,10 +128,12 @@ async fn get(
                 output::write("quit=1\n")?;
             }
             return Err(match refusal {
-                Refusal::Function(refusal) if wants_repositories(&refusal) => Failure::new(format!(
-                    "{}; let git name them: `git config --global credential.useHttpPath true`",
-                    refusal.error_message
-                )),
+                Refusal::Function(refusal) if refusal.error_type == ErrorType::RepositoriesNotNamed => {
+                    Failure::new(format!(
+                        "{}; let git name them: `git config --global credential.useHttpPath true`",
+                        refusal.error_message
+                    ))
+                }
                 other => other.into(),
             });
         }

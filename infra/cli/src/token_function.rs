@@ -9,7 +9,6 @@ use base64::prelude::BASE64_STANDARD;
 use clap::Args;
 use domain::contract::token::{self as contract, Request, Scope, Token};
 use domain::ids::InstallationId;
-use domain::policy::REPOSITORIES_NOT_NAMED;
 use secrecy::zeroize::Zeroizing;
 use serde_json::json;
 
@@ -141,9 +140,4 @@ impl From<Refusal> for Failure {
             }
         }
     }
-}
-
-/// Whether the caller's profile allows named repositories only.
-pub(crate) fn wants_repositories(refusal: &contract::Refusal) -> bool {
-    refusal.error_message.contains(REPOSITORIES_NOT_NAMED)
 }

@@ -164,7 +164,36 @@ pub struct Target {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denied {
     profile: Profile,
-    rule: String,
+    rule: Rule,
+}
+
+/// Which rule it was: apart from the others only where a caller does something different about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Rule {
+    RepositoriesNotNamed,
+    Other(String),
+}
+
+impl Denied {
+    /// Whether the request would have to name repositories, and names none.
+    pub fn wants_repositories(&self) -> bool {
+        self.rule == Rule::RepositoriesNotNamed
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::RepositoriesNotNamed => "repositories has to be named in the request",
+            Self::Other(rule) => rule,
+        })
+    }
+}
+
+impl From<String> for Rule {
+    fn from(rule: String) -> Self {
+        Self::Other(rule)
+    }
 }
 
 impl fmt::Display for Denied {
@@ -172,9 +201,6 @@ impl fmt::Display for Denied {
         write!(formatter, "TOKEN_POLICY refuses this to the profile {}: {}", self.profile, self.rule)
     }
 }
-
-/// What a [`Denied`] says where a profile wants repositories to be named.
-pub const REPOSITORIES_NOT_NAMED: &str = "repositories has to be named";
 
 impl Default for Policy {
     /// Without a policy the installation in the App's secret is served, with what it grants.
@@ -231,7 +257,7 @@ impl Policy {
             return reconcile().bound(scope, target).map_err(denied);
         }
         let bounds = self.profiles.get(profile.as_str());
-        let bounds = bounds.ok_or_else(|| denied("it has no such profile".to_owned()))?;
+        let bounds = bounds.ok_or_else(|| denied("it has no such profile".to_owned().into()))?;
         bounds.bound(scope, target).map_err(denied)
     }
 }
@@ -287,34 +313,30 @@ impl Bounds {
         })
     }
 
-    fn bound(&self, scope: &Scope, target: Target) -> Result<Option<Permissions>, String> {
+    fn bound(&self, scope: &Scope, target: Target) -> Result<Option<Permissions>, Rule> {
         let id = target.installation_id;
         match &self.installations {
             Installations::All => {}
             Installations::Own if target.is_own => {}
             Installations::Own => {
-                return Err(format!("installations allows that of the App's secret, which {id} is not"));
+                return Err(format!("installations allows that of the App's secret, which {id} is not").into());
             }
             Installations::Listed(ids) if ids.contains(&id) => {}
-            Installations::Listed(_) => return Err(format!("installations does not list {id}")),
+            Installations::Listed(_) => return Err(format!("installations does not list {id}").into()),
         }
         self.allow_repositories(scope, target)?;
         self.allow_permissions(scope)?;
         Ok(scope.permissions.as_ref().or(self.permissions.as_ref()).cloned())
     }
 
-    fn allow_repositories(&self, scope: &Scope, target: Target) -> Result<(), String> {
+    fn allow_repositories(&self, scope: &Scope, target: Target) -> Result<(), Rule> {
         // An installation of another account may have repositories of the same names. The old form meant every one that it listed.
         let listed = self.form == Form::Old && matches!(self.installations, Installations::Listed(_));
         let without_owner = target.is_own || listed;
         let bounded = self.repositories.as_ref();
         let is_bounded = bounded.is_some_and(|globs| !globs.iter().any(|glob| glob.is_everything() && without_owner));
         let Some(repositories) = &scope.repositories else {
-            return if is_bounded || self.named {
-                Err(format!("{REPOSITORIES_NOT_NAMED} in the request"))
-            } else {
-                Ok(())
-            };
+            return if is_bounded || self.named { Err(Rule::RepositoriesNotNamed) } else { Ok(()) };
         };
         let (true, Some(globs)) = (is_bounded, bounded) else { return Ok(()) };
         let owner = repositories.owner();
@@ -322,12 +344,13 @@ impl Bounds {
         match repositories.names().iter().find(|name| !allowed(name)) {
             None => Ok(()),
             Some(name) if owner.is_none() && globs.iter().any(Glob::has_owner) => {
-                Err(format!("repositories does not allow {name}; if its owner is allowed, ask as owner/name"))
+                Err(format!("repositories does not allow {name}; if its owner is allowed, ask as owner/name").into())
             }
             Some(name) if !without_owner && globs.iter().any(|glob| !glob.has_owner()) => Err(format!(
                 "repositories does not allow {name}: without an owner it means the installation of the App's secret alone"
-            )),
-            Some(name) => Err(format!("repositories does not allow {name}")),
+            )
+            .into()),
+            Some(name) => Err(format!("repositories does not allow {name}").into()),
         }
     }
 

@@ -59,7 +59,7 @@ fn provoked_by(error_type: ErrorType) -> Option<FaultKind> {
         ErrorType::RateLimited => said(429, "API rate limit exceeded."),
         ErrorType::LockedOut => said(403, "Maximum number of login attempts exceeded."),
         ErrorType::GitHubUnavailable => said(500, "Server error."),
-        ErrorType::InvalidRequest | ErrorType::Busy => None,
+        ErrorType::InvalidRequest | ErrorType::RepositoriesNotNamed | ErrorType::Busy => None,
     }
 }
 
@@ -72,6 +72,11 @@ async fn no_refusal_of_the_token_function_repeats_a_secret_to_its_caller_a_log_o
         match (error_type, provoked_by(*error_type)) {
             (_, Some(kind)) => stack.github.fault(Fault::always("access_tokens", kind)),
             (ErrorType::Busy, None) => stack.secrets.set_unreachable(true),
+            (ErrorType::RepositoriesNotNamed, None) => {
+                let policy = json!({"repositories": [format!("acme/{CANARY}")]}).to_string();
+                stack.lambda.set_variable("token", "TOKEN_POLICY", policy);
+                request = json!({"permissions": {"contents": "read"}});
+            }
             (_, None) => request = json!({"repositories": [format!("ghs_{}", CANARY.repeat(8))], CANARY: canaries()}),
         }
         let refused = stack.lambda.invoke("token", request).await.unwrap_err();
@@ -84,6 +89,7 @@ async fn no_refusal_of_the_token_function_repeats_a_secret_to_its_caller_a_log_o
         }
         stack.github.clear_faults();
         stack.secrets.set_unreachable(false);
+        stack.lambda.set_variable("token", "TOKEN_POLICY", String::new());
         stack.lambda.kill_environments("token");
         stack.dynamodb.reset();
     }

@@ -397,7 +397,8 @@ async fn the_policy_bounds_what_may_be_asked() {
         (json!({"repositories": ["app"], "permissions": {"contents": "write"}}), "contents: read at most"),
     ] {
         let (error_type, message) = counter.refusal(&app, ask.clone()).await;
-        assert_eq!(error_type, "PermissionNotGranted", "{ask}");
+        let expected = if ask == json!({}) { "RepositoriesNotNamed" } else { "PermissionNotGranted" };
+        assert_eq!(error_type, expected, "{ask}");
         assert!(message.contains("TOKEN_POLICY") && message.contains(rule), "{ask}: {message}");
     }
     assert!(counter.github.requests().is_empty());
@@ -442,7 +443,9 @@ async fn who_asks_decides_what_may_be_had() {
         match counter.ask_as(&app, alias, ask.clone()).await {
             Ok(_) => assert_eq!(rule, "", "{alias} {ask}"),
             Err(refusal) => {
-                assert_eq!(refusal.error_type.name(), "PermissionNotGranted", "{alias} {ask}: {}", refusal.message);
+                let unnamed = rule.contains("has to be named");
+                let expected = if unnamed { "RepositoriesNotNamed" } else { "PermissionNotGranted" };
+                assert_eq!(refusal.error_type.name(), expected, "{alias} {ask}: {}", refusal.message);
                 assert!(!rule.is_empty() && refusal.message.contains(rule), "{alias} {ask}: {}", refusal.message);
             }
         }

@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use adapters::github::{Client, Error, Repository};
-use domain::contract::token::{Level, Repositories, Scope};
+use domain::contract::token::{ErrorType, Level, Repositories, Scope};
 use domain::ids::RepositoryName;
 use secrecy::SecretString;
 use tokio::process::Command;
@@ -22,7 +22,7 @@ use crate::github_app::{once_known, refused, web_host};
 use crate::output::Progress;
 use crate::stack::Stack;
 use crate::text::one_line;
-use crate::token_function::{Answer, Refusal, TokenFunction, wants_repositories};
+use crate::token_function::{Answer, Refusal, TokenFunction};
 
 /// A clone of one commit without its files takes seconds.
 const LONGEST_CLONE: Duration = Duration::from_secs(60);
@@ -57,7 +57,10 @@ pub(super) async fn token(
         }
         Err(Refusal::Broke(failure) | Refusal::Other(failure)) => Err(failure.into()),
         Err(Refusal::Function(refusal)) => {
-            let name_it = if wants_repositories(&refusal) { "; name one with --clone" } else { "" };
+            let name_it = match refusal.error_type {
+                ErrorType::RepositoriesNotNamed => "; name one with --clone",
+                _ => "",
+            };
             Err(Failed::new(refusal.error_type.headline(), format!("{}{name_it}", refusal.error_message)))
         }
     }

@@ -420,6 +420,8 @@ error_types! {
     NotConfigured, Setup, "the token function is not configured";
     /// The request is not one the function understands.
     InvalidRequest, Request, "the token function does not take this request";
+    /// The caller's profile is given tokens for named repositories only, and the request names none.
+    RepositoriesNotNamed, Request, "this is not granted";
     /// The private key is not one, or GitHub does not know it.
     InvalidKey, App, "GitHub refuses the App";
     /// GitHub has no App of the App ID.
