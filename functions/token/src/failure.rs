@@ -95,7 +95,7 @@ impl Failure {
 pub(crate) fn type_of(error: &github::Error) -> ErrorType {
     use github::Error as E;
     match error {
-        E::InvalidKey(_) => ErrorType::InvalidKey,
+        E::InvalidKey(_) | E::NoPublicKey(_) => ErrorType::InvalidKey,
         E::AppNotFound(_) => ErrorType::AppNotFound,
         E::ClockSkew { .. } => ErrorType::ClockSkew,
         E::InstallationNotFound(_) | E::NotFound(_) => ErrorType::InstallationNotFound,

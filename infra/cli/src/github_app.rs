@@ -109,7 +109,7 @@ impl GitHubApp {
                 Error::ClockSkew { github_now: Some(github_now), .. } if offset.is_zero() => {
                     offset = github_now.duration_since(now);
                 }
-                Error::InvalidKey(said) if said.message.contains("must generate a public key") => match waits.next() {
+                Error::NoPublicKey(_) => match waits.next() {
                     Some(seconds) => {
                         progress.say("GitHub does not know the key yet; one that is seconds old needs a moment...");
                         tokio::time::sleep(Duration::from_secs(seconds)).await;

@@ -33,7 +33,11 @@ pub enum Error {
     #[error("GitHub does not accept the App's private key with this App ID")]
     InvalidKey(#[source] Refusal),
 
-    /// The issuer of the JSON Web Token is no App.
+    /// GitHub has no key to verify the JSON Web Token with. It also says so for some seconds after a key was generated.
+    #[error("the App has no private key at GitHub, or GitHub does not know a new one yet")]
+    NoPublicKey(#[source] Refusal),
+
+    /// The issuer of the JSON Web Token is not an App.
     #[error("GitHub has no App of this App ID: store the one that the App's settings show")]
     AppNotFound(#[source] Refusal),
 
@@ -180,6 +184,7 @@ fn details<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Stri
 pub(super) enum Meaning {
     InvalidKey,
     AppNotFound,
+    NoPublicKey,
     ClockSkew,
     Suspended,
     NotGranted,
@@ -195,7 +200,7 @@ pub(super) enum Meaning {
 /// <https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api>
 const SENTENCES: [(&[u16], &str, Meaning); 20] = [
     (&[401], "could not be decoded", Meaning::InvalidKey),
-    (&[401], "must generate a public key", Meaning::InvalidKey),
+    (&[401], "must generate a public key", Meaning::NoPublicKey),
     (&[401], "'issued at' claim", Meaning::ClockSkew),
     (&[401], "'expiration time' claim", Meaning::ClockSkew),
     (&[401, 404], "integration not found", Meaning::AppNotFound),
@@ -255,6 +260,7 @@ impl Error {
         match meaning {
             Meaning::InvalidKey => Self::InvalidKey(refusal),
             Meaning::AppNotFound => Self::AppNotFound(refusal),
+            Meaning::NoPublicKey => Self::NoPublicKey(refusal),
             Meaning::ClockSkew => Self::ClockSkew { github_now: date(headers), source: refusal },
             Meaning::Suspended => Self::InstallationSuspended(refusal),
             Meaning::NotGranted => Self::PermissionNotGranted(refusal),
@@ -356,6 +362,7 @@ mod tests {
         assert!(matches!(refused(401, "A JSON web token could not be decoded"), Error::InvalidKey(_)));
         assert!(matches!(refused(401, "'Issued at' claim ('iat') must be an Integer"), Error::ClockSkew { .. }));
         let not_granted = "The permissions requested are not granted to this installation.";
+        assert!(matches!(refused(401, "Integration must generate a public key"), Error::NoPublicKey(_)));
         assert!(matches!(refused(422, not_granted), Error::PermissionNotGranted(_)));
     }
 
