@@ -186,7 +186,7 @@ fn ignored(action: Option<String>, reason: String) -> Event {
     Event::Ignored { action, reason }
 }
 
-/// Says where, and what serde missed, but no word of the body.
+/// Says where, and what serde missed, but no word of the body. Should serde call a missing field otherwise one day, the place is said instead.
 fn unreadable(error: &serde_json::Error) -> String {
     let text = error.to_string();
     if let Some(field) = text.strip_prefix("missing field ") {

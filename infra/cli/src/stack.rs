@@ -23,7 +23,7 @@ const IF_MISSING: &str = "deploy it with `make deploy`, name it with --stack, or
 #[derive(Debug, Args)]
 pub(crate) struct Name {
     /// The CloudFormation stack
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_STACK)]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_STACK, value_parser = valid_name)]
     stack: String,
     /// GitHub's REST API, where it is not the one that the stack was deployed with
     #[arg(long, value_name = "URL")]
@@ -56,7 +56,21 @@ pub(crate) struct Stack {
     pub(crate) app_secret: String,
     /// The command that makes git ask for tokens.
     pub(crate) git_credential_helper: String,
-    pub(crate) github_api_url: String,
+    pub(crate) github_api_url: ApiUrl,
+}
+
+/// A stack's name or ARN, as CloudFormation takes it.
+/// <https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateStack.html>
+pub(crate) fn valid_name(text: &str) -> Result<String, String> {
+    let name = match text.strip_prefix("arn:").and_then(|arn| arn.split_once(":stack/")) {
+        Some((_, path)) => path.split('/').next().unwrap_or_default(),
+        None => text,
+    };
+    let fits = name.len() <= 128
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    fits.then(|| text.to_owned())
+        .ok_or_else(|| "a stack's name is a letter, then letters, digits and hyphens".to_owned())
 }
 
 impl Name {
@@ -156,11 +170,8 @@ fn next(status: &str) -> Option<String> {
 async fn describe(name: &str, session: &Session) -> Result<Described, Failure> {
     let answer = Client::new(&session.config).describe_stacks().stack_name(name).send().await;
     let found = answer.map_err(|error| {
-        // CloudFormation has no error of its own for a stack that is not there.
-        let missing = error.as_service_error().is_some_and(|error| {
-            error.code() == Some("ValidationError") && error.message().unwrap_or_default().contains("does not exist")
-        });
-        if missing {
+        // CloudFormation has no error of its own for a stack that is not there, and nothing else is wrong with a name of the right form.
+        if error.code() == Some("ValidationError") {
             return no_stack(name, session);
         }
         let call = Call {
@@ -183,7 +194,7 @@ fn no_stack(name: &str, session: &Session) -> Failure {
 mod tests {
     use aws_sdk_cloudformation::types::StackStatus;
 
-    use super::{after, next};
+    use super::{after, next, valid_name};
 
     #[test]
     fn a_stack_that_cannot_be_updated_is_not_sent_to_a_deploy_that_cannot_work() {
@@ -213,3 +224,21 @@ mod tests {
         assert!(unknown.is_empty(), "{unknown:?}");
     }
 }
+    #[test]
+    fn a_name_that_cloudformation_would_refuse_is_refused_before_it_is_asked() {
+        let arn = "arn:aws:cloudformation:eu-west-1:123456789012:stack/acme-1/0a1b2c3d-0000-0000-0000-000000000000";
+        for name in ["konduktor-github-app", "A", arn] {
+            assert_eq!(valid_name(name).as_deref(), Ok(name));
+        }
+        for name in [
+            "",
+            "1acme",
+            "acme_app",
+            "acme app",
+            "arn:aws:cloudformation:eu-west-1:123456789012:stack/",
+            &"a".repeat(129),
+        ] {
+            assert!(valid_name(name).is_err(), "{name}");
+        }
+    }
+

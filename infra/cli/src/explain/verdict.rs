@@ -15,6 +15,7 @@ use super::cause::{Cause, Explanation};
 use super::context::Context;
 use super::evidence::{Evidence, NotShown, PullRequestEvidence, Served, Tagged};
 use super::malformed_tag;
+use crate::github_app::EVENTS;
 use crate::task::Card;
 
 /// A tag or a task, and what stands in its way.
@@ -222,8 +223,8 @@ fn why_not_told(evidence: &Evidence, pull_request: &PullRequestEvidence) -> Caus
         Served::NotConfigured(_) => return Cause::NotConfigured,
         Served::Yes | Served::Unread(_) => {}
     }
-    if pull_request.installation.as_ref().is_some_and(|found| !found.events.iter().any(|event| event == "pull_request"))
-    {
+    let is_subscribed = |events: &[String]| EVENTS.iter().all(|event| events.iter().any(|held| held == event));
+    if pull_request.installation.as_ref().is_some_and(|found| !is_subscribed(&found.events)) {
         return Cause::NotSubscribed;
     }
     // A URL of the operator's own may lead here too, and then the webhook's own words are in the answer.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use adapters::github::{HookDelivery, HookDeliveryDetail};
+use domain::contract::webhook::Word;
 use serde::Deserialize;
 
 use super::report::Failed;
@@ -147,7 +148,7 @@ struct Failing<'a> {
 #[derive(Default, Deserialize)]
 struct Answer {
     #[serde(default)]
-    outcome: Option<String>,
+    outcome: Option<Word>,
     #[serde(default, alias = "message")]
     reason: Option<String>,
 }
@@ -171,7 +172,7 @@ impl Failing<'_> {
     fn next(&self, stack: &Stack, url: &str) -> String {
         let function = &stack.webhook_function;
         let log = format!("read the function's log with `aws logs tail /aws/lambda/{function} --since 1h`");
-        let not_configured = self.answer.outcome.as_deref() == Some("not_configured");
+        let not_configured = self.answer.outcome == Some(Word::NotConfigured);
         match self.delivery.status_code {
             0 => format!(
                 "GitHub has no answer from {url} within 10 s: see that its name resolves, that its certificate is valid \
