@@ -7,6 +7,7 @@ use adapters::aws::AwsError;
 use aws_sdk_lambda::primitives::Blob;
 use domain::contract::token::{ErrorKind, ErrorType, Level, Permissions, Refusal as Said, Request, Scope, Token};
 use domain::ids::InstallationId;
+use domain::policy::RECONCILE_PERMISSIONS;
 use domain::schedule::Refusal;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
@@ -27,8 +28,8 @@ const SPREADS_WITHIN: SignedDuration = SignedDuration::from_secs(10);
 /// How long to ask nothing where the token function was told to slow down and did not say for how long.
 const UNSTATED_WAIT: i64 = 60;
 
-/// What reconcile reads: pull requests, and the tips of branches if the installation grants them.
-const WANTED: [&[&str]; 2] = [&["contents", "metadata", "pull_requests"], &["metadata", "pull_requests"]];
+/// Pull requests, and the tips of branches if the installation grants them.
+const WANTED: [&[&str]; 2] = [&RECONCILE_PERMISSIONS, &["metadata", "pull_requests"]];
 
 /// A token and whose it is.
 #[derive(Debug, Clone)]

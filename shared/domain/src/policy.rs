@@ -262,9 +262,11 @@ impl Policy {
     }
 }
 
-/// What reconcile needs to read of whatever installation there is.
+/// What reconcile reads, of whatever installation there is: it asks for these, and its profile is given no others.
+pub const RECONCILE_PERMISSIONS: [&str; 3] = ["contents", "metadata", "pull_requests"];
+
 fn reconcile() -> Bounds {
-    let permissions = ["contents", "metadata", "pull_requests"].map(|name| (name.to_owned(), Level::Read));
+    let permissions = RECONCILE_PERMISSIONS.map(|name| (name.to_owned(), Level::Read));
     Bounds { installations: Installations::All, permissions: Some(permissions.into()), ..Bounds::default() }
 }
 
