@@ -47,7 +47,7 @@ pub struct Config {
     /// `TOKEN_FUNCTION`: the name or ARN of the token function.
     pub token_function: String,
     /// `GITHUB_API_URL`
-    pub github_api_url: String,
+    pub github_api_url: adapters::github::ApiUrl,
 }
 
 impl Config {

@@ -26,7 +26,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use adapters::config::Variables;
-use adapters::github::Client;
+use adapters::github::{ApiUrl, Client};
 use adapters::secrets::Secret;
 use domain::contract::token::Request;
 use domain::policy::Profile;
@@ -57,7 +57,7 @@ pub struct Settings {
     /// `TOKENS_TABLE`: the table of cached tokens.
     pub tokens_table: String,
     /// `GITHUB_API_URL`: GitHub's REST API.
-    pub github_api_url: String,
+    pub github_api_url: ApiUrl,
     /// `TOKEN_POLICY`: what may be asked for.
     pub policy: Policy,
 }

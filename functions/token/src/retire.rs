@@ -66,7 +66,7 @@ impl Retire {
     }
 
     async fn may_try(&self, clock: Clock) -> Result<(), Failure> {
-        let row = RowKey::shared("tries", &self.gate.github.base_url());
+        let row = RowKey::shared("tries", &self.gate.github.api_url().as_str());
         // Without the table the way to GitHub is open.
         if self.store.may_try(&row, clock.now()).await.unwrap_or(true) {
             return Ok(());

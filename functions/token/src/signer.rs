@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use adapters::github::ApiUrl;
 use adapters::github::app::{AppBearer, AppKey, KeyError};
 use adapters::secrets::{AppSecret, Secret, Versions};
 use domain::contract::token::ErrorType;
@@ -20,7 +21,7 @@ use crate::store::RowKey;
 pub(crate) struct Signer {
     pub(crate) installation_id: Option<InstallationId>,
     pub(crate) seal: Seal,
-    pub(crate) api_url: String,
+    pub(crate) api_url: ApiUrl,
     pub(crate) app_id: Issuer,
     /// What GitHub is told whose the JSON Web Token is: the client id or the App ID.
     pub(crate) issuer: Issuer,
@@ -30,14 +31,14 @@ pub(crate) struct Signer {
 }
 
 impl Signer {
-    fn new(secret: &AppSecret, secret_id: &str, api_url: &str) -> Result<Self, KeyError> {
+    fn new(secret: &AppSecret, secret_id: &str, api_url: &ApiUrl) -> Result<Self, KeyError> {
         let key = AppKey::from_pem(&secret.private_key)?;
         // A GitHub Enterprise Server takes the App ID in every version, the client id only in late ones.
-        let client_id = secret.client_id.clone().filter(|_| !api_url.ends_with("/api/v3"));
+        let client_id = secret.client_id.clone().filter(|_| !api_url.is_enterprise_server());
         Ok(Self {
             installation_id: secret.installation_id,
             seal: Seal::derive(key.pkcs8_der()).map_err(|_| KeyError::Malformed)?,
-            api_url: api_url.to_owned(),
+            api_url: api_url.clone(),
             app_id: secret.app_id.clone(),
             issuer: client_id.map_or_else(|| secret.app_id.clone(), Issuer::Client),
             secret_id: secret_id.to_owned(),
@@ -46,22 +47,22 @@ impl Signer {
     }
 
     pub(crate) fn cache_key(&self, scope: &Scope) -> CacheKey {
-        CacheKey::new(&self.api_url, &self.app_id, self.key.fingerprint(), scope)
+        CacheKey::new(self.api_url.as_str(), &self.app_id, self.key.fingerprint(), scope)
     }
 
     /// Names what holds for the App in all its scopes: all of GitHub's word about it, whatever key it signs with.
     pub(crate) fn app_row(&self) -> RowKey {
-        RowKey::shared("app", &(&self.api_url, &self.app_id, &self.issuer))
+        RowKey::shared("app", &(self.api_url.as_str(), &self.app_id, &self.issuer))
     }
 
     /// Names what holds for one installation in all its scopes.
     pub(crate) fn installation_row(&self, id: InstallationId) -> RowKey {
-        RowKey::shared("installation", &(&self.api_url, &self.app_id, id))
+        RowKey::shared("installation", &(self.api_url.as_str(), &self.app_id, id))
     }
 
     /// Names the list of the App's installations.
     pub(crate) fn directory_row(&self) -> RowKey {
-        RowKey::shared("installations", &(&self.api_url, &self.app_id))
+        RowKey::shared("installations", &(self.api_url.as_str(), &self.app_id))
     }
 
     /// Which field of the secret the issuer stands in.
@@ -82,7 +83,7 @@ impl Signer {
 #[derive(Debug)]
 pub(crate) struct Signers {
     secret: Secret<AppSecret>,
-    api_url: String,
+    api_url: ApiUrl,
     state: Mutex<State>,
 }
 
@@ -95,7 +96,7 @@ struct State {
 }
 
 impl Signers {
-    pub(crate) fn new(secret: Secret<AppSecret>, api_url: String) -> Self {
+    pub(crate) fn new(secret: Secret<AppSecret>, api_url: ApiUrl) -> Self {
         Self { secret, api_url, state: Mutex::default() }
     }
 

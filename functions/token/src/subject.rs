@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use adapters::github::{self, Barrier};
+use adapters::github::{self, ApiUrl, Barrier};
 use domain::contract::token::ErrorType;
 use jiff::Timestamp;
 
@@ -93,9 +93,9 @@ impl Subject<'_> {
                     .to_owned()
             }
             ErrorType::NotConfigured => format!(
-                "{} is not the address of GitHub's API: set GITHUB_API_URL (the stack's GitHubApiUrl); that of an \
-                 Enterprise Server ends in /api/v3",
-                signer.api_url
+                "{} is not the address of GitHub's API: set GITHUB_API_URL (the stack's GitHubApiUrl); {}",
+                signer.api_url,
+                ApiUrl::HINT
             ),
             // These come before GitHub is asked, and are never remembered.
             ErrorType::InvalidRequest | ErrorType::RepositoriesNotNamed => "the request is invalid".to_owned(),

@@ -99,7 +99,7 @@ impl Tokens {
         Ok(Answer::Token(Token {
             token: entry.token.clone(),
             expires_at: entry.expires_at,
-            api_url: Some(signer.api_url.clone()),
+            api_url: Some(signer.api_url.to_string()),
             installation_id: scope.installation_id,
             account: entry.account.clone(),
             permissions: entry.permissions.clone(),

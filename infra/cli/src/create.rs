@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::aws::Account;
 use crate::configure::{self, AppSecretValue, WebhookSecretValue};
 use crate::failure::Failure;
-use crate::github_app::{EVENTS, GitHubApp, PERMISSIONS, refused, web_host};
+use crate::github_app::{EVENTS, GitHubApp, PERMISSIONS, refused};
 use crate::last_account;
 use crate::output::{self, Progress};
 use crate::prompt;
@@ -193,13 +193,13 @@ impl Creation {
 
     /// GitHub's host, and its page for a new App of the owner.
     fn new_app_page(&self) -> (String, String) {
-        // The URL has passed `check_api_url`.
-        let (protocol, host) = web_host(&self.stack.github_api_url).unwrap_or_default();
+        let github = &self.stack.github_api_url;
+        let (protocol, host) = (github.protocol(), github.web_host());
         let path = match &self.arguments.organization {
             Some(login) => format!("organizations/{login}/settings/apps/new"),
             None => "settings/apps/new".to_owned(),
         };
-        (host.clone(), format!("{protocol}://{host}/{path}"))
+        (host.to_owned(), format!("{protocol}://{host}/{path}"))
     }
 
     /// From the page to an App in service.
@@ -289,7 +289,7 @@ impl Creation {
     }
 
     async fn exchange(&self, code: &str) -> Result<NewApp, Failure> {
-        let client = Client::new(&self.stack.github_api_url);
+        let client = Client::new(self.stack.github_api_url.clone());
         let mut waits = EXCHANGE_WAITS.into_iter();
         let error = loop {
             match client.convert_manifest(code).await {
@@ -318,7 +318,7 @@ impl Creation {
             ),
             error => format!(
                 "{}. If {apps} lists the App, {by_hand}; if not, run this again",
-                refused("hand the App over", client.base_url(), &error)
+                refused("hand the App over", client.api_url(), &error)
             ),
         }))
     }

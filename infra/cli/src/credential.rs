@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use adapters::config::{Variables, check_api_url};
+use adapters::config::Variables;
+use adapters::github::ApiUrl;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::Args;
@@ -18,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::aws::Account;
 use crate::failure::Failure;
-use crate::github_app::web_host;
+use crate::github_app;
 use crate::output;
 use crate::token_function::{Function, Refusal, TokenFunction};
 
@@ -114,7 +115,7 @@ fn another_user(user: &str) -> Failure {
 async fn get(
     description: &Description,
     scope: &Scope,
-    api_url: &str,
+    api_url: &ApiUrl,
     arguments: &Arguments,
     account: &Account,
 ) -> Result<(), Failure> {
@@ -138,7 +139,7 @@ async fn get(
             });
         }
     };
-    let is_other = |other: &&str| check_api_url(other).as_deref() != Ok(api_url);
+    let is_other = |other: &&str| other.parse().as_ref() != Ok(api_url);
     if let Some(other) = answer.token.api_url.as_deref().filter(is_other) {
         return Err(Failure::new(format!(
             "the token function serves the GitHub at {other} and not that at {api_url}: name its own with \
@@ -181,9 +182,9 @@ async fn erase(description: &Description, arguments: &Arguments, account: &Accou
     Ok(function.invalidate(sha256).await?)
 }
 
-pub(crate) fn api_url(flag: Option<&str>) -> Result<String, Failure> {
+pub(crate) fn api_url(flag: Option<&str>) -> Result<ApiUrl, Failure> {
     if let Some(url) = flag {
-        return check_api_url(url).map_err(|reason| Failure::new(format!("--github-api-url: {reason}")));
+        return github_app::api_url(url);
     }
     let mut variables = Variables::default();
     let url = variables.github_api_url();
@@ -252,10 +253,10 @@ impl Description {
     }
 
     /// Whether it is about the GitHub of an API URL.
-    fn is_for(&self, api_url: &str) -> bool {
-        let (Some((protocol, host)), Some(asked)) = (web_host(api_url), &self.host) else { return false };
+    fn is_for(&self, api_url: &ApiUrl) -> bool {
+        let (protocol, Some(asked)) = (api_url.protocol(), &self.host) else { return false };
         let asked = asked.strip_suffix(":443").filter(|_| protocol == "https").unwrap_or(asked);
-        self.protocol.as_deref() == Some(protocol) && asked == host
+        self.protocol.as_deref() == Some(protocol) && asked == api_url.web_host()
     }
 
     /// What to ask the token function for; `None` for a path that is no repository's.
@@ -335,7 +336,9 @@ mod tests {
     #[test]
     fn only_the_host_that_belongs_to_the_api_is_ours() {
         let is_for = |api: &str, protocol: &str, host: &str| {
-            Description::parse(format!("protocol={protocol}\nhost={host}\n").as_bytes()).unwrap().is_for(api)
+            Description::parse(format!("protocol={protocol}\nhost={host}\n").as_bytes())
+                .unwrap()
+                .is_for(&api.parse().unwrap())
         };
         for (api, protocol, host) in [
             ("https://api.github.com", "https", "github.com"),
@@ -455,7 +458,7 @@ mod tests {
             let Some(description) = Description::parse(input) else { return };
             assert!(!format!("{description:?}").contains("ghs_a"));
             for api in ["https://api.github.com", "https://[::1]:8443/api/v3", "https://api.acme.ghe.com"] {
-                description.is_for(api);
+                description.is_for(&api.parse().unwrap());
             }
             description.rejected();
             if let Some(repositories) = description.path.as_deref().and_then(repository) {

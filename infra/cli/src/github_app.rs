@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use adapters::github::app::{AppBearer, AppKey};
 use adapters::github::{
-    AccessTokenRequest, App, Client, Error, HookConfig, HookConfigUpdate, HookDelivery, HookDeliveryDetail,
+    AccessTokenRequest, ApiUrl, App, Client, Error, HookConfig, HookConfigUpdate, HookDelivery, HookDeliveryDetail,
     Installation,
 };
 use adapters::secrets::{self, AppSecret};
@@ -47,14 +47,9 @@ pub(crate) fn missing(permissions: &BTreeMap<String, String>, events: &[String])
         .collect()
 }
 
-/// Protocol and host of the pages and git URLs that belong to an API URL: `api.github.com` serves `github.com`, and a
-/// server of one's own serves both at one host. Plain HTTP has passed as loopback in `check_api_url`.
-pub(crate) fn web_host(api_url: &str) -> Option<(&str, String)> {
-    let (protocol, rest) = api_url.split_once("://")?;
-    let host = rest.split('/').next()?.to_ascii_lowercase();
-    let host = host.strip_suffix(":443").filter(|_| protocol == "https").unwrap_or(&host);
-    let hosted = |host: &&str| *host == "github.com" || host.ends_with(".ghe.com");
-    Some((protocol, host.strip_prefix("api.").filter(hosted).unwrap_or(host).to_owned()))
+/// Reads the flag `--github-api-url`. Were it clap that reads it, a URL with a password would be repeated on the terminal.
+pub(crate) fn api_url(flag: &str) -> Result<ApiUrl, Failure> {
+    flag.parse().map_err(|reason| Failure::new(format!("--github-api-url: {reason}")))
 }
 
 fn level(name: &str) -> u8 {
@@ -87,12 +82,12 @@ impl GitHubApp {
 
     /// Asks GitHub which App the key belongs to. `issuer` is the App ID or the client id.
     pub(crate) async fn identify(
-        api_url: &str,
+        api_url: &ApiUrl,
         issuer: &Issuer,
         key: AppKey,
         progress: Progress,
     ) -> Result<Self, Failure> {
-        let client = Client::new(api_url);
+        let client = Client::new(api_url.clone());
         let mut waits = NEW_KEY_WAITS.into_iter();
         let mut offset = SignedDuration::ZERO;
         loop {
@@ -145,8 +140,8 @@ impl GitHubApp {
         self.key.bearer(&self.issuer, clock::now(), self.clock_offset)
     }
 
-    pub(crate) fn api_url(&self) -> &str {
-        self.client.base_url()
+    pub(crate) fn api_url(&self) -> &ApiUrl {
+        self.client.api_url()
     }
 
     pub(crate) fn pem(&self) -> SecretString {
@@ -258,7 +253,7 @@ pub(crate) fn suspended(installation: InstallationId) -> Failure {
 }
 
 /// What GitHub did not do, and what to do about it.
-pub(crate) fn refused(doing: &str, api_url: &str, error: &Error) -> Failure {
+pub(crate) fn refused(doing: &str, api_url: &ApiUrl, error: &Error) -> Failure {
     Failure::new(match error {
         Error::Unavailable(cause) => format!(
             "GitHub at {api_url} does not answer ({}): check the network and the URL, see \

@@ -20,7 +20,6 @@ use serde_json::json;
 use crate::aws::Account;
 use crate::credential::api_url;
 use crate::failure::Failure;
-use crate::github_app::web_host;
 use crate::output;
 use crate::subject::{self, Subject};
 use crate::task::{self, Card, Table, Tasks};
@@ -103,10 +102,7 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
     };
     let name = match (&arguments.repository, &checkout) {
         (Some(name), _) => name.clone(),
-        (None, Some(checkout)) => {
-            let (_, host) = web_host(&api_url).unwrap_or(("https", "github.com".to_owned()));
-            checkout.repository(&host)?
-        }
+        (None, Some(checkout)) => checkout.repository(api_url.web_host())?,
         (None, None) => return Err(Failure::new("name the repository with --repository")),
     };
     let head = arguments.head.clone().or_else(|| checkout.as_ref().map(|checkout| checkout.branch.clone()));

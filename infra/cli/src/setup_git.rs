@@ -5,14 +5,14 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use adapters::config::{DEFAULT_GITHUB_API_URL, Variables};
+use adapters::config::Variables;
+use adapters::github::ApiUrl;
 use clap::Args;
 
 use crate::NAME;
 use crate::aws::Account;
 use crate::credential::api_url;
 use crate::failure::Failure;
-use crate::github_app::web_host;
 use crate::output::Progress;
 
 const EXAMPLES: &str = "\
@@ -51,8 +51,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, account: &Account) -> Result<(), Failure> {
     let api_url = api_url(arguments.github_api_url.as_deref())?;
-    let (protocol, host) = web_host(&api_url).ok_or_else(|| Failure::new("GitHub's API URL has no host"))?;
-    let section = format!("credential.{protocol}://{host}");
+    let section = format!("credential.{}://{}", api_url.protocol(), api_url.web_host());
     let config = Config { scope: if arguments.local { "--local" } else { "--global" } };
     let ours = if arguments.undo { None } else { Some(helper(arguments, &api_url, account)?) };
     let (helpers, paths) = (format!("{section}.helper"), format!("{section}.useHttpPath"));
@@ -105,7 +104,7 @@ fn is_ours(helper: &str) -> bool {
 }
 
 /// This command as git's shell runs it, with all that another terminal may not have in its environment.
-fn helper(arguments: &Arguments, api_url: &str, account: &Account) -> Result<String, Failure> {
+fn helper(arguments: &Arguments, api_url: &ApiUrl, account: &Account) -> Result<String, Failure> {
     let mut words = vec![command()?];
     for (flag, value) in [("--profile", account.profile()), ("--region", account.region())] {
         words.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value.to_owned()]));
@@ -113,8 +112,8 @@ fn helper(arguments: &Arguments, api_url: &str, account: &Account) -> Result<Str
     words.push("credential".to_owned());
     let function = arguments.function.clone().or_else(|| Variables::default().optional("TOKEN_FUNCTION"));
     words.extend(function.into_iter().flat_map(|name| ["--function".to_owned(), name]));
-    if api_url != DEFAULT_GITHUB_API_URL {
-        words.extend(["--github-api-url".to_owned(), api_url.to_owned()]);
+    if *api_url != ApiUrl::default() {
+        words.extend(["--github-api-url".to_owned(), api_url.to_string()]);
     }
     if arguments.push {
         words.push("--write".to_owned());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use adapters::config::{DEFAULT_GITHUB_API_URL, check_api_url};
+use adapters::github::ApiUrl;
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::Stack as Described;
@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::aws::{Account, Call, Session};
 use crate::failure::Failure;
+use crate::github_app;
 
 /// What `infra/samconfig.toml` calls the stack.
 pub(crate) const DEFAULT_STACK: &str = "konduktor-github-app";
@@ -96,8 +97,7 @@ impl Stack {
 
     /// Looks the stack up.
     pub(crate) async fn find(name: &Name, account: &Account) -> Result<Self, Failure> {
-        let flag = name.github_api_url.as_deref().map(check_api_url).transpose();
-        let flag = flag.map_err(|reason| Failure::new(format!("--github-api-url: {reason}")))?;
+        let flag = name.github_api_url.as_deref().map(github_app::api_url).transpose()?;
         let session = account.session().await?;
         let described = describe(&name.stack, &session).await?;
         let status = described.stack_status().map_or("an unknown state", |status| status.as_str()).to_owned();
@@ -114,6 +114,13 @@ impl Stack {
         let deployed = |key: &str| {
             let found = parameters.iter().find(|parameter| parameter.parameter_key() == Some(key));
             found.and_then(|parameter| parameter.parameter_value.clone())
+        };
+        let github_api_url = match (flag, deployed("GitHubApiUrl")) {
+            (Some(flag), _) => flag,
+            (None, Some(deployed)) => deployed
+                .parse()
+                .map_err(|reason| Failure::new(format!("the stack's GitHubApiUrl cannot be used: {reason}")))?,
+            (None, None) => ApiUrl::default(),
         };
         let inspect_tokens = outputs.remove("InspectTokens");
         let mut output = |key: &str| {
@@ -135,7 +142,7 @@ impl Stack {
             webhook_secret: output("WebhookSecret")?,
             app_secret: output("AppSecret")?,
             git_credential_helper: output("GitCredentialHelper")?,
-            github_api_url: flag.or(deployed("GitHubApiUrl")).unwrap_or_else(|| DEFAULT_GITHUB_API_URL.to_owned()),
+            github_api_url,
             name: name.stack.clone(),
             account,
             status,
@@ -219,12 +226,6 @@ mod tests {
     }
 
     #[test]
-    fn every_state_that_cloudformation_has_is_known() {
-        let unknown: Vec<_> = StackStatus::values().iter().filter(|status| next(status).is_none()).collect();
-        assert!(unknown.is_empty(), "{unknown:?}");
-    }
-}
-    #[test]
     fn a_name_that_cloudformation_would_refuse_is_refused_before_it_is_asked() {
         let arn = "arn:aws:cloudformation:eu-west-1:123456789012:stack/acme-1/0a1b2c3d-0000-0000-0000-000000000000";
         for name in ["konduktor-github-app", "A", arn] {
@@ -242,3 +243,9 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_state_that_cloudformation_has_is_known() {
+        let unknown: Vec<_> = StackStatus::values().iter().filter(|status| next(status).is_none()).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+    }
+}

@@ -15,3 +15,4 @@ pub mod table;
 pub mod telemetry;
 
 pub use error::{Error, Result};
+mod url;

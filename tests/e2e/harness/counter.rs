@@ -61,7 +61,7 @@ impl Counter {
         let settings = Settings {
             app_secret_id: APP_SECRET_ID.to_owned(),
             tokens_table: self.dynamodb.names().tokens.clone(),
-            github_api_url: self.github.url(),
+            github_api_url: self.github.url().parse().unwrap(),
             policy,
         };
         App::new(settings, self.clients.0.clone(), self.clients.1.clone())

@@ -1,7 +1,7 @@
 //! How GitHub is asked: headers, pages, redirects, and what never leaves in a message.
 
 use adapters::github::app::AppKey;
-use adapters::github::{Client, Error, graphql_url};
+use adapters::github::{Client, Error};
 use fake_github::{Authorization, Fault, FaultKind, GitHub, Selection};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 async fn github() -> (GitHub, Client, SecretString) {
     let github = GitHub::start().await;
-    let client = Client::new(github.url());
+    let client = Client::new(github.url().parse().unwrap());
     let jwt = jwt(&github);
     (github, client, jwt)
 }
@@ -142,17 +142,4 @@ async fn one_odd_element_spoils_no_list() {
     let page = client.installation_repositories(&"ghs_any".into(), None).await.unwrap();
     let found: Vec<_> = page.body.repositories.iter().map(|found| found.full_name.as_str()).collect();
     assert_eq!(found, ["acme/app"]);
-}
-
-#[test]
-fn graphql_stands_beside_the_rest_api() {
-    for (rest, graphql) in [
-        ("https://api.github.com", "https://api.github.com/graphql"),
-        ("https://api.octo.ghe.com", "https://api.octo.ghe.com/graphql"),
-        ("https://github.example.com/api/v3", "https://github.example.com/api/graphql"),
-        ("http://127.0.0.1:9000", "http://127.0.0.1:9000/graphql"),
-        ("http://127.0.0.1:9000/api/v3", "http://127.0.0.1:9000/api/graphql"),
-    ] {
-        assert_eq!(graphql_url(rest), graphql);
-    }
 }

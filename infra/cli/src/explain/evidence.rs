@@ -185,7 +185,7 @@ pub(super) async fn gather(stack: &Stack, subject: &Subject, progress: Progress)
         github,
         pull_requests: Table::new(aws_sdk_dynamodb::Client::new(&stack.session.config), &stack.pull_requests_table),
         token_function: TokenFunction::new(stack.session.clone(), stack.tokens().to_owned(), "explain"),
-        client: Client::new(&stack.github_api_url),
+        client: Client::new(stack.github_api_url.clone()),
     };
     progress.say("Asking GitHub...");
     let (pull_request, deliveries) = match (subject, asked.as_ref().map(|asked| &asked.cards[..])) {
@@ -421,7 +421,7 @@ impl Reader<'_> {
             Err(Error::NotFound(_)) => Err(NotShown::NoSuchPullRequest),
             Err(Error::InstallationSuspended(_)) => Err(NotShown::Suspended),
             Err(error) => {
-                let failure = refused("show the pull request", self.client.base_url(), &error);
+                let failure = refused("show the pull request", self.client.api_url(), &error);
                 Err(NotShown::NotRead(failure.to_string()))
             }
         }

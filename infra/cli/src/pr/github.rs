@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use adapters::github::{Client, Error};
+use adapters::github::{ApiUrl, Client, Error};
 use domain::ids::{PullRequestNumber, RepositoryId, RepositoryName};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -87,8 +87,8 @@ pub(super) struct GitHub {
 
 impl GitHub {
     /// Finds the repository by the name that it has or had.
-    pub(super) async fn of(api_url: &str, token: SecretString, name: &RepositoryName) -> Result<Self, Failure> {
-        let client = Client::new(api_url);
+    pub(super) async fn of(api_url: &ApiUrl, token: SecretString, name: &RepositoryName) -> Result<Self, Failure> {
+        let client = Client::new(api_url.clone());
         let path = format!("/repos/{name}");
         let read = once_known(async || client.get(&path, &token).await).await;
         let repository: Repository = read.map_err(|error| refused(&format!("show {name}"), api_url, &error))?.body;
@@ -168,7 +168,7 @@ impl GitHub {
     }
 
     pub(super) fn refused(&self, doing: &str, error: &Error) -> Failure {
-        refused(doing, self.client.base_url(), error)
+        refused(doing, self.client.api_url(), error)
     }
 
     fn path(&self, rest: &str) -> String {

@@ -18,7 +18,7 @@ use super::report::{Failed, Found};
 use crate::NAME;
 use crate::aws::Account;
 use crate::credential::USER;
-use crate::github_app::{once_known, refused, web_host};
+use crate::github_app::{once_known, refused};
 use crate::output::Progress;
 use crate::stack::Stack;
 use crate::text::one_line;
@@ -74,7 +74,7 @@ pub(super) async fn check(
     progress: Progress,
 ) -> Result<String, Failed> {
     let api_url = &stack.github_api_url;
-    let client = Client::new(api_url);
+    let client = Client::new(api_url.clone());
     let found = repository(&client, token, named).await;
     let found = found.map_err(|error| refused("list the repositories that the token opens", api_url, &error))?;
     let Some(repository) = found else {
@@ -117,12 +117,8 @@ async fn repository(
 }
 
 async fn clone(stack: &Stack, repository: &RepositoryName, by_path: bool, account: &Account) -> Result<(), Failed> {
-    let Some((protocol, host)) = web_host(&stack.github_api_url) else {
-        return Err(Failed::new(
-            format!("{} has no host", stack.github_api_url),
-            "deploy the stack with the URL of GitHub's REST API as GitHubApiUrl",
-        ));
-    };
+    let github = &stack.github_api_url;
+    let (protocol, host) = (github.protocol(), github.web_host());
     let site = format!("{protocol}://{host}");
     let helper = helper(stack, account)?;
     let settings = [
@@ -191,7 +187,7 @@ fn helper(stack: &Stack, account: &Account) -> Result<String, Failed> {
     if let Some(profile) = account.profile() {
         words.extend(["--profile", profile]);
     }
-    words.extend(["credential", "--function", stack.tokens(), "--github-api-url", &stack.github_api_url]);
+    words.extend(["credential", "--function", stack.tokens(), "--github-api-url", stack.github_api_url.as_str()]);
     let quoted: Vec<String> = words.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
     Ok(format!("!{}", quoted.join(" ")))
 }

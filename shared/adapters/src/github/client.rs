@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::error::is_page;
 use super::graphql::{self, Queried, Query};
 use super::http::Bearer;
-use super::{Error, Refusal, http};
+use super::{ApiUrl, Error, Refusal, http};
 
 /// Bounds a listing: 100 pages of 100.
 const MOST_PAGES: usize = 100;
@@ -21,7 +21,7 @@ const MOST_PAGES: usize = 100;
 /// A client of one GitHub: github.com, a data-residency subdomain or a GitHub Enterprise Server.
 #[derive(Debug)]
 pub struct Client {
-    base: String,
+    api_url: ApiUrl,
     http: OnceLock<reqwest::Client>,
 }
 
@@ -37,15 +37,14 @@ pub struct Answer<T> {
 }
 
 impl Client {
-    /// A client for an API base URL as `GITHUB_API_URL` holds it (see [`crate::config::check_api_url`]), without a
-    /// trailing slash. Nothing is opened or read yet.
-    pub fn new(base: impl Into<String>) -> Self {
-        Self { base: base.into(), http: OnceLock::new() }
+    /// A client for this API. Nothing is opened or read yet.
+    pub fn new(api_url: ApiUrl) -> Self {
+        Self { api_url, http: OnceLock::new() }
     }
 
-    /// The REST API's base URL.
-    pub fn base_url(&self) -> &str {
-        &self.base
+    /// The API that it asks.
+    pub fn api_url(&self) -> &ApiUrl {
+        &self.api_url
     }
 
     /// Gets a path (`/app`) or a whole URL of this API, as [`Answer::next`] gives it.
@@ -133,7 +132,7 @@ impl Client {
     /// # Errors
     /// See [`Error`]: a limit, which comes with status 200 here, or that there is no part at all.
     pub async fn graphql(&self, bearer: &dyn Bearer, query: &Query) -> Result<Queried, Error> {
-        let url = Url::parse(&graphql_url(&self.base)).map_err(unexpected)?;
+        let url = Url::parse(&self.api_url.graphql()).map_err(unexpected)?;
         let body = serde_json::to_vec(query).map_err(unexpected)?;
         let reply = self.send(Method::POST, url, Some(bearer), Some(body)).await?;
         let headers = reply.headers.clone();
@@ -170,7 +169,7 @@ impl Client {
         match self.http.get() {
             Some(http) => Ok(http),
             None => {
-                let http = http::client(&self.base)?;
+                let http = http::client(self.api_url.as_str())?;
                 Ok(self.http.get_or_init(|| http))
             }
         }
@@ -179,9 +178,10 @@ impl Client {
     /// A page's URL comes from an answer: were it taken as it is, a token could be sent anywhere.
     fn url(&self, path: &str) -> Result<Url, Error> {
         if path.starts_with('/') {
-            return Url::parse(&format!("{}{path}", self.base)).map_err(unexpected);
+            return Url::parse(&format!("{}{path}", self.api_url)).map_err(unexpected);
         }
-        let (url, base) = (Url::parse(path).map_err(unexpected)?, Url::parse(&self.base).map_err(unexpected)?);
+        let (url, base) =
+            (Url::parse(path).map_err(unexpected)?, Url::parse(self.api_url.as_str()).map_err(unexpected)?);
         if url.origin() == base.origin() { Ok(url) } else { Err(Error::Unexpected("a page on another host".into())) }
     }
 }
@@ -207,15 +207,6 @@ fn next_page(headers: &HeaderMap) -> Option<String> {
         let url = url.trim().strip_prefix('<')?.strip_suffix('>')?;
         relation.contains("rel=\"next\"").then(|| url.to_owned())
     })
-}
-
-/// The GraphQL endpoint that belongs to a REST base URL: beside it, not below it, on a GitHub Enterprise Server.
-/// <https://docs.github.com/en/enterprise-server@latest/graphql/guides/forming-calls-with-graphql#the-graphql-endpoint>
-pub fn graphql_url(base: &str) -> String {
-    match base.strip_suffix("/api/v3") {
-        Some(host) => format!("{host}/api/graphql"),
-        None => format!("{base}/graphql"),
-    }
 }
 
 fn unexpected(error: impl std::error::Error + Send + Sync + 'static) -> Error {
@@ -281,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_hostile_link_leads_nowhere_else() {
-        let client = Client::new("https://api.github.com");
+        let client = Client::new(ApiUrl::default());
         let links = [
             "<https://api.github.com/app/installations?page=2>; rel=\"next\", <https://api.github.com/x>; rel=\"last\"",
         ];

@@ -8,6 +8,7 @@ use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
+use super::ApiUrl;
 use super::http::{date, parse_date};
 use super::redact;
 use crate::error::Source;
@@ -122,7 +123,7 @@ pub enum Error {
     Unprocessable(#[source] Refusal),
 
     /// A page or a redirect came from where the API should be.
-    #[error("this is not the address of GitHub's API; that of an Enterprise Server ends in /api/v3")]
+    #[error("this is not the address of GitHub's API; {}", ApiUrl::HINT)]
     NotTheApi(#[source] Refusal),
 
     /// An answer that the documentation does not lead to expect.

@@ -1,6 +1,6 @@
 //! GitHub's REST and GraphQL API, and what the App proves itself with.
 //!
-//! [`http`] builds the one HTTP client, [`Client`] sends JSON with a bearer token and turns refusals into [`Error`],
+//! [`ApiUrl`] says where it is, [`http`] builds the one HTTP client, [`Client`] sends JSON with a bearer token and turns refusals into [`Error`],
 //! `api` names the endpoints, [`graphql`] asks for many things at once, [`pull_request`] reads facts out of a pull request, [`app`] holds the App's key and signs
 //! JSON Web Tokens. Nothing here reads a clock, keeps a token or decides what may be asked: that is the token
 //! function's.
@@ -10,6 +10,7 @@ pub mod app;
 mod client;
 mod error;
 pub mod graphql;
+mod host;
 pub mod http;
 pub mod pull_request;
 mod redact;
@@ -20,5 +21,6 @@ pub use api::{
 };
 pub use client::{Answer, Client, graphql_url};
 pub use error::{Barrier, Error, Refusal};
+pub use host::ApiUrl;
 pub use http::Bearer;
 pub use redact::redact;

@@ -237,7 +237,7 @@ fn app(Services { github, dynamodb, .. }: &Services, lambda: &str) -> App {
         tasks_table: "Tasks".to_owned(),
         pull_requests_table: "PullRequests".to_owned(),
         token_function: TOKEN_FUNCTION.to_owned(),
-        github_api_url: github.url(),
+        github_api_url: github.url().parse().unwrap(),
     };
     let lambda = aws_sdk_lambda::Client::new(&sdk_config(lambda, RECONCILE));
     App::with_clients(config, dynamodb.sdk(RECONCILE), lambda, at_once(Pace::default()))
@@ -318,7 +318,7 @@ impl TokenFunction {
             repositories: None,
             permissions: serde_json::from_value(permissions.clone()).unwrap(),
         };
-        let client = adapters::github::Client::new(self.github.url());
+        let client = adapters::github::Client::new(self.github.url().parse().unwrap());
         match client.create_installation_access_token(&jwt, InstallationId(installation), &request).await {
             Ok(minted) => json!({
                 "token": minted.token.expose_secret(),
