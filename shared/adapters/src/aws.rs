@@ -17,8 +17,8 @@ use aws_types::SdkConfig;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use reqwest::redirect::Policy;
 
+use crate::chain::Source;
 use crate::config::Variables;
-use crate::error::Source;
 
 /// Codes and request ids are no longer than this, and of these characters; anything else is not one.
 const LONGEST_WORD: usize = 64;
@@ -246,7 +246,7 @@ mod tests {
         ];
         for (error, words) in cases {
             let said = AwsError::of(error);
-            assert_eq!(crate::error::chain(&said), words);
+            assert_eq!(crate::chain::chain(&said), words);
             assert_eq!(format!("{said:?}"), words);
         }
     }

@@ -1,15 +1,13 @@
-//! The one error type.
+//! What can go wrong at the edge.
 //!
-//! It knows no HTTP: a function matches it in full and turns it into its own kind of answer in one place. The text
-//! of a variant is ours and may be shown; what a vendor said is its source and is only logged.
+//! It knows no HTTP: each function decides what its caller is told. The text of a variant is ours and may be shown; what a
+//! vendor said is its source and is only logged.
 
 use std::sync::Arc;
 
 use crate::aws::AwsError;
+pub use crate::chain::{Source, chain};
 use crate::github;
-
-/// What a source may be: anything that can cross a task boundary.
-pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -113,18 +111,6 @@ impl Error {
     }
 }
 
-/// An error and everything below it in one line, for a log. Whatever stands in it, and whoever said it, no token and no key does.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    github::redact(&text)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -173,7 +159,6 @@ mod tests {
         ($of:ty: $($variant:pat => $sample:expr,)*) => {{
             let _ = |error: &$of| match error { $($variant => {})* };
             let mut all: Vec<$of> = Vec::new();
-            E::NoPublicKey(_) => E::NoPublicKey(refusal()),
             $({
                 let sample = $sample;
                 assert!(matches!(sample, $variant), "{sample:?} stands beside another variant");
@@ -188,6 +173,7 @@ mod tests {
         let retry_after = Duration::from_secs(7);
         every! { E:
             E::InvalidKey(_) => E::InvalidKey(refusal()),
+            E::NoPublicKey(_) => E::NoPublicKey(refusal()),
             E::AppNotFound(_) => E::AppNotFound(refusal()),
             E::ClockSkew { .. } => E::ClockSkew { github_now: None, source: refusal() },
             E::InstallationNotFound(_) => E::InstallationNotFound(refusal()),

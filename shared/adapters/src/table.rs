@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::aws::AwsError;
-use crate::error::Source;
+use crate::chain::Source;
 use crate::pause::pause;
 use crate::{Error, Result};
 

@@ -264,7 +264,7 @@ mod tests {
                 read::<App>(input, &headers).map(|answer| answer.body.settings_url()).err(),
             ];
             for error in refused.into_iter().flatten() {
-                let said = crate::error::chain(&error);
+                let said = crate::chain::chain(&error);
                 assert!(said.len() < 200 && !said.contains("c4nary"), "{said}");
             }
         });

@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 use super::ApiUrl;
 use super::http::{date, parse_date};
-use super::redact;
-use crate::error::Source;
+use crate::chain::Source;
+use crate::redact::redact;
 
 /// How long to wait where GitHub asks to slow down without saying for how long.
 /// <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit>
@@ -184,8 +184,8 @@ fn details<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Stri
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
     InvalidKey,
-    AppNotFound,
     NoPublicKey,
+    AppNotFound,
     ClockSkew,
     Suspended,
     NotGranted,
@@ -260,8 +260,8 @@ impl Error {
     pub(super) fn meant(meaning: Meaning, headers: &HeaderMap, refusal: Refusal) -> Self {
         match meaning {
             Meaning::InvalidKey => Self::InvalidKey(refusal),
-            Meaning::AppNotFound => Self::AppNotFound(refusal),
             Meaning::NoPublicKey => Self::NoPublicKey(refusal),
+            Meaning::AppNotFound => Self::AppNotFound(refusal),
             Meaning::ClockSkew => Self::ClockSkew { github_now: date(headers), source: refusal },
             Meaning::Suspended => Self::InstallationSuspended(refusal),
             Meaning::NotGranted => Self::PermissionNotGranted(refusal),
@@ -362,8 +362,8 @@ mod tests {
         assert!(matches!(refused(403, "This installation has been suspended"), Error::InstallationSuspended(_)));
         assert!(matches!(refused(401, "A JSON web token could not be decoded"), Error::InvalidKey(_)));
         assert!(matches!(refused(401, "'Issued at' claim ('iat') must be an Integer"), Error::ClockSkew { .. }));
-        let not_granted = "The permissions requested are not granted to this installation.";
         assert!(matches!(refused(401, "Integration must generate a public key"), Error::NoPublicKey(_)));
+        let not_granted = "The permissions requested are not granted to this installation.";
         assert!(matches!(refused(422, not_granted), Error::PermissionNotGranted(_)));
     }
 
@@ -377,7 +377,7 @@ mod tests {
         ] {
             let error = refused(status, said);
             assert!(matches!(error, Error::Forbidden(_) | Error::Unprocessable(_)), "{error:?}");
-            assert!(crate::error::chain(&error).ends_with(said), "{error:?}");
+            assert!(crate::chain::chain(&error).ends_with(said), "{error:?}");
         }
     }
 
@@ -385,7 +385,7 @@ mod tests {
     fn what_is_wrong_in_particular_is_passed_on() {
         let said = |errors: &str| {
             let body = format!(r#"{{"message": "Validation Failed", "errors": {errors}}}"#);
-            crate::error::chain(&Error::from_answer(StatusCode::UNPROCESSABLE_ENTITY, &headers(&[]), body.as_bytes()))
+            crate::chain::chain(&Error::from_answer(StatusCode::UNPROCESSABLE_ENTITY, &headers(&[]), body.as_bytes()))
         };
         assert!(said(r#"[{"code": "custom", "message": "No commits between a and b"}]"#).ends_with("between a and b"));
         assert!(
@@ -444,7 +444,7 @@ mod tests {
             for status in [401, 403, 404, 422, 429, 500] {
                 let error =
                     Error::from_answer(StatusCode::from_u16(status).unwrap(), &headers(&[("date", NOW)]), input);
-                let said = crate::error::chain(&error);
+                let said = crate::chain::chain(&error);
                 assert!(
                     said.chars().count() < LOGGED_CHARACTERS + 300 && !said.chars().any(char::is_control),
                     "{said}"

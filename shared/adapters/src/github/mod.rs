@@ -13,14 +13,13 @@ pub mod graphql;
 mod host;
 pub mod http;
 pub mod pull_request;
-mod redact;
 
+pub use crate::redact::redact;
 pub use api::{
     AccessTokenRequest, Account, App, HookConfig, HookConfigUpdate, HookDelivery, HookDeliveryDetail, HookMessage,
     Installation, InstallationRepositories, InstallationToken, NewApp, Repository, RepositorySelection,
 };
-pub use client::{Answer, Client, graphql_url};
+pub use client::{Answer, Client};
 pub use error::{Barrier, Error, Refusal};
 pub use host::ApiUrl;
 pub use http::Bearer;
-pub use redact::redact;
