@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use adapters::aws::AwsError;
+use adapters::error::chain;
 use aws_sdk_lambda::primitives::Blob;
 use domain::contract::token::{ErrorKind, ErrorType, Level, Permissions, Refusal as Said, Request, Scope, Token};
 use domain::ids::InstallationId;
@@ -144,8 +145,11 @@ impl Tokens {
             .payload(Blob::new(request.to_json().to_string()))
             .send()
             .await
-            // What AWS said in full names ARNs, and goes into the log, the table and the answer.
-            .map_err(|error| Failure::Unavailable(AwsError::of(error).to_string()))?;
+            .map_err(|error| {
+                // AWS's own text names roles and functions, and this is written into a table and the log.
+                let said = chain(&AwsError::of(error));
+                Failure::Unavailable(format!("the token function could not be invoked: {said}"))
+            })?;
         let failed = answer.function_error.is_some();
         let payload = answer.payload.map(Blob::into_inner).unwrap_or_default();
         if !failed {
