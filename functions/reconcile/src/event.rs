@@ -23,7 +23,7 @@ use crate::App;
 pub enum Event {
     /// Items whose `check` became `now`, each once.
     Stream(BTreeSet<ItemKey>),
-    /// A minute has passed.
+    /// The schedule, each minute: what is due is looked at.
     Due {
         /// The part of the work list that this invocation sees to, counted from 0; all of it if absent.
         shard: Option<u64>,
@@ -199,9 +199,9 @@ pub struct Summary {
 /// Something that could not be served.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Unserved {
-    /// What.
+    /// The item or the installation, as its key in the table.
     pub what: String,
-    /// For how long by now.
+    /// For how many seconds.
     pub seconds: i64,
     /// What was said last.
     pub because: String,

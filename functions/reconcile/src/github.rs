@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Why something could not be had, as far as something different is done about it.
+/// Why a request brought nothing, split by what the caller does next.
 #[derive(Debug, Clone)]
 pub(crate) enum Failure {
     /// GitHub asks everybody to wait for an installation until this second.
@@ -58,7 +58,7 @@ impl Failure {
         )
     }
 
-    /// What was said.
+    /// GitHub's words, or the token function's.
     pub(crate) fn said(&self) -> &str {
         match self {
             Self::Limited { said, .. }

@@ -72,7 +72,7 @@ impl Config {
 pub struct Pace {
     /// When an invocation by the stream asks, from its start.
     pub stream: Vec<Duration>,
-    /// When any other asks.
+    /// When an invocation by any other trigger asks, from its start.
     pub others: Vec<Duration>,
     /// How long to wait each time a new token is refused; 10 s together.
     pub fresh_token: Vec<Duration>,

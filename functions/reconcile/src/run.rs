@@ -242,7 +242,7 @@ impl<'a> Run<'a> {
         request: &R,
     ) -> Result<R::Answer, Failure> {
         let of = self.trouble().installations.entry(installation).or_default().room.clone();
-        // Closed by nobody.
+        // The semaphores are never closed.
         let (Ok(_own), Ok(_all)) = (of.acquire().await, self.room.acquire().await) else {
             return Err(Failure::OutOfTime);
         };
@@ -513,7 +513,7 @@ impl<'a> Run<'a> {
         let now = self.now();
         self.met(failure);
         let (refusal, said) = match failure {
-            // Its lease brings it back.
+            // Its claim ends by itself, and then the item is due again.
             Failure::Table => return,
             // Whose GitHub hangs is asked ever more rarely; who only had no turn comes next.
             Failure::OutOfTime if self.hangs(item.installation()) => (Refusal::Other, UNANSWERED),

@@ -52,7 +52,7 @@ impl Failure {
         Self { cause: Some(logged(error)), ..failure }
     }
 
-    /// Trouble with Secrets Manager that nobody here can mend.
+    /// Trouble with Secrets Manager that nobody here can end.
     pub(crate) fn unreadable(secret: &str) -> Self {
         let message = format!(
             "the secret {secret} could not be read: Secrets Manager did not answer or failed. Try again in some seconds, and \

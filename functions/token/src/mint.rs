@@ -107,7 +107,7 @@ impl Mint {
         }
     }
 
-    /// A token of another scope than asked for must not stay in the world.
+    /// Revokes a token whose scope differs from what was asked for: it may open more than the caller may have.
     async fn give_back(
         &self,
         minted: InstallationToken,

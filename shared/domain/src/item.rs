@@ -27,9 +27,9 @@ const INSTALLATION: &str = "installation:";
 /// The key of an item of the table of pull requests.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ItemKey {
-    /// Partition key: a repository's id, or `installation:<id>`.
+    /// Partition key: a repository's id, `installation:<id>`, `tasks` or `installations`.
     pub partition: String,
-    /// Sort key: `pr#<number>`, `base#<branch>` or `sync`.
+    /// Sort key: `pr#<number>`, `base#<branch>`, `sync`, `scan` or `served`.
     pub item: String,
 }
 

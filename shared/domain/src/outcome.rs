@@ -40,9 +40,9 @@ pub struct Applied {
 /// A task that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// As it was.
+    /// The task before the decision.
     pub before: Task,
-    /// As it is.
+    /// The task after it.
     pub after: Task,
 }
 
@@ -94,7 +94,7 @@ pub enum Outcome {
     },
     /// The task is about a newer pull request that is open.
     NewerIsOpen {
-        /// That one.
+        /// The newer one.
         pull_request: PullRequestKey,
     },
     /// The task was completed after the pull request was opened, and came back for other work.

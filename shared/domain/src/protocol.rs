@@ -1,7 +1,7 @@
 //! One decision, one write: which items are read, and what is written on which condition.
 //!
 //! A state machine without I/O. Whoever drives it makes the calls it asks for and hands back what came of them: `adapters` against DynamoDB,
-//! `tests/model` against a table in memory, in every order of calls, crashes and lost answers. There is no second description of it.
+//! `tests/model` against a table in memory, in every order of calls, crashes and lost answers. The model describes no second protocol.
 //!
 //! Everything that a decision changes is written in one transaction, on condition that nothing it rests on has changed since it was read. So
 //! nobody ever sees half of a decision, and there is nothing to resume. Where the condition fails, everything is read and decided again.

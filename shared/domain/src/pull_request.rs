@@ -38,7 +38,7 @@ impl State {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mergeability {
-    /// It does.
+    /// It merges without a conflict.
     Mergeable,
     /// It conflicts.
     Conflicting,

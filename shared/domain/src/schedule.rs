@@ -1,4 +1,4 @@
-//! When an item is to be looked at: the same four attributes for every kind of item.
+//! When an item is to be looked at: the same five attributes for every kind of item.
 //!
 //! An item that has `due` and `next_check_at` is in the sparse index of what is owed an answer; `check` is what the table's stream is
 //! filtered by. The three are set together and taken off together, so they are one value.
@@ -54,7 +54,7 @@ pub struct Schedule {
     /// [`Check::Now`] until reconcile has taken it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
-    /// [`DUE`] while an answer is owed, else absent: the index is sparse.
+    /// The partition of the sparse index: [`DUE`], or a resync's shard; absent while nothing is owed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<String>,
     /// When reconcile is to look, epoch seconds.

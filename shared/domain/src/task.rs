@@ -3,7 +3,7 @@
 //! The table's keys are `prefix`, the first 8 hex digits of the id, and `id`, all 32: a tag finds its task in one query, however
 //! many tasks there are. The table is shared with other writers. The board owns `title`, `status`, `priority`, `repository`,
 //! `created_at` and `updated_at`; everything else here is ours. Nothing of the board's is ever written by us but the one
-//! move from `pr_submitted` to `done` and, once a task is bound to a repository, that repository's current name.
+//! move from `pr_submitted` to `done` with its `updated_at` and, of a task that is bound to a repository, that repository's current name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

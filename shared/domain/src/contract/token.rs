@@ -34,11 +34,11 @@ const FIELDS: [&str; 7] =
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// To see it.
+    /// Allows to see it.
     Read,
-    /// To change it.
+    /// Allows to change it.
     Write,
-    /// To do everything with it.
+    /// Allows everything, also its settings.
     Admin,
 }
 
