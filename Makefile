@@ -75,7 +75,7 @@ fuzz: ## Every test of hostile input under libFuzzer, a minute each (SECONDS=…
 model: ## Every order of table calls, tried, with as many events on GitHub as EVENTS says (2: some minutes)
 	$(CARGO) run --quiet --locked --profile stack --package model -- --events $(or $(EVENTS),2)
 
-mutants: ## Break the rules of domain in eighty ways, one after the other: the unit tests or the model must notice (an hour)
+mutants: ## Break the rules of domain in about eighty ways, one after the other: the unit tests or the model must notice (an hour)
 	tests/model/mutants
 
 bench: ## Measure the release functions beside empty ones and what people would use instead (a quarter of an hour; needs node, npm and Python 3.11; ONLY=tokens for a part)
