@@ -24,6 +24,18 @@ pub(crate) enum Key {
     Task(u8),
 }
 
+impl Key {
+    /// A bit for each that there may be.
+    pub(crate) fn bit(&self) -> u32 {
+        let (kind, of) = match self {
+            Self::Row(pr) => (0, pr),
+            Self::Tag(task) => (1, task),
+            Self::Task(task) => (2, task),
+        };
+        1 << (kind * (SIZE as u32 + 1) + u32::from(*of))
+    }
+}
+
 /// One operation of a transaction; whatever is written, or was read of a task, is a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Op {
@@ -52,6 +64,8 @@ pub(crate) enum Wants {
 struct Node {
     wants: Wants,
     about: u8,
+    /// Whether its protocol has read nothing yet.
+    begins: bool,
     /// The report and when its protocol began.
     of: (u32, u32),
     /// Where a write leads that is done, and one that is lost.
@@ -115,6 +129,7 @@ impl Machine {
         let about = pull_request_of(value.number).unwrap_or(SIZE) as u8;
         let (protocol, next) = Protocol::start(value, time(clock));
         let node = self.node(protocol, next, about, (report, clock));
+        self.nodes[node as usize].begins = true;
         self.starts.insert((report, clock), node);
         node
     }
@@ -141,8 +156,8 @@ impl Machine {
 
     /// The report of a protocol that has read nothing yet, and when it began.
     pub(crate) fn just_begun(&self, node: u32) -> Option<(u32, u32)> {
-        let of = self.nodes[node as usize].of;
-        (self.starts.get(&of) == Some(&node)).then_some(of)
+        let node = &self.nodes[node as usize];
+        node.begins.then_some(node.of)
     }
 
     pub(crate) fn wants(&self, node: u32) -> Wants {
@@ -158,14 +173,15 @@ impl Machine {
         let (wants, after) = match next {
             Next::Read(reads) => {
                 let wants = Wants::Read(reads.iter().map(key).collect());
-                self.nodes.push(Node { wants, about, of, after: [0; 2] });
+                self.nodes.push(Node { wants, about, begins: false, of, after: [0; 2] });
                 let node = self.nodes.len() as u32 - 1;
                 self.reading.insert(node, protocol);
                 return node;
             }
             Next::Write(writes) => {
                 let wants = Wants::Write(writes.into_iter().map(|write| self.operation(write)).collect());
-                (wants, [Written::Done, Written::Lost].map(|written| self.after(protocol.clone(), written, about, of)))
+                let lost = self.after(protocol.clone(), Written::Lost, about, of);
+                (wants, [self.after(protocol, Written::Done, about, of), lost])
             }
             Next::Done(applied) => {
                 let awaits_read = applied.tasks.iter().any(|task| task.outcome == Outcome::SubmittedSince);
@@ -173,7 +189,7 @@ impl Machine {
             }
             Next::GiveUp => (Wants::GiveUp, [0; 2]),
         };
-        let node = Node { wants, about, of, after };
+        let node = Node { wants, about, begins: false, of, after };
         if let Some(known) = self.others.get(&node) {
             return *known;
         }

@@ -166,7 +166,12 @@ pub(crate) struct System {
     settled: Map<u128, Result<(), String>>,
     updates: Map<(u32, u32, u32), u32>,
     claims: Map<(u32, u32), u32>,
-    deliveries: Map<(u32, usize), u32>,
+    deliveries: Map<(u32, usize, bool, u32), u32>,
+    // What a run comes to follows from its number and from those of what it reads, so it is worked out once.
+    decided: Map<[u32; 4], u32>,
+    went_on: Map<[u32; 3], u32>,
+    early: Map<u128, Rc<[u32]>>,
+    renamed: Map<u128, Option<u32>>,
     looks: Map<(u32, usize, Option<bool>, u32, u64), u32>,
     /// What was found wrong on the way to a step.
     noticed: Option<String>,
@@ -188,6 +193,10 @@ impl System {
             updates: Map::default(),
             claims: Map::default(),
             deliveries: Map::default(),
+            decided: Map::default(),
+            went_on: Map::default(),
+            early: Map::default(),
+            renamed: Map::default(),
             looks: Map::default(),
             noticed: None,
         }
@@ -343,9 +352,10 @@ impl System {
 
     fn go(&mut self, state: &State, slot: usize, action: Action, found: &mut Vec<Successor>) {
         let mut ready = *state;
-        let Some(ops) = self.decide(&mut ready, slot) else {
+        let Some(node) = self.decide(&mut ready, slot) else {
             return found.push(Successor { action, state: ready, wrong: None });
         };
+        let Wants::Write(ops) = self.machine.wants(node) else { return };
         let keys = self.writes(&ready, &ops);
         let webhook = self.run(state.runs[slot]).is_none_or(|run| matches!(run.job, Job::Webhook { .. }));
         let mut fates = vec![Fate::Well];
@@ -363,7 +373,7 @@ impl System {
             let mut next = ready;
             next.left.faults -= u8::from(fate != Fate::Well);
             let before = next;
-            if let Err(wrong) = self.write(&mut next, slot, fate) {
+            if let Err(wrong) = self.write(&mut next, slot, node, fate) {
                 found.push(Successor { action, state: next, wrong: Some(wrong) });
                 continue;
             }

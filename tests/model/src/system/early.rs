@@ -1,9 +1,12 @@
 //! What somebody may have read, or begun to look at, just before another writes: no read is a step of its own.
 
+use std::rc::Rc;
+
 use domain::pull_request::State as Stage;
 
 use super::{Action, Fate, RUNS, State, System};
 use crate::machine::{Key, Op, Wants};
+use crate::store::fingerprint;
 use crate::world::time;
 
 impl System {
@@ -107,8 +110,8 @@ impl System {
         for run in read.iter().copied() {
             let mut next = *after;
             next.runs[slot] = run;
-            if !self.scope.patient && self.decide(&mut next, slot).is_some() {
-                let written = self.write(&mut next, slot, Fate::Well);
+            if let Some(node) = if self.scope.patient { None } else { self.decide(&mut next, slot) } {
+                let written = self.write(&mut next, slot, node, Fate::Well);
                 self.noticed = self.noticed.take().or(written.err());
             }
             if before.runs[slot] != after.runs[slot] {
@@ -123,7 +126,20 @@ impl System {
     }
 
     /// What a run may be that has read some of the keys, and what it must have read before those.
-    pub(super) fn early_reads(&mut self, state: &State, slot: usize, keys: &[Key], writer: usize) -> Vec<u32> {
+    fn early_reads(&mut self, state: &State, slot: usize, keys: &[Key], writer: usize) -> Rc<[u32]> {
+        let id = state.runs[slot];
+        let row = self.about(state, slot).map_or(0, |about| state.rows[about]);
+        let written = keys.iter().map(Key::bit).sum::<u32>() << 1 | u32::from(writer < RUNS);
+        let key = fingerprint(&[id, row, state.tasks[0], state.tasks[1], written, state.clock]);
+        if let Some(known) = self.early.get(&key) {
+            return Rc::clone(known);
+        }
+        let found: Rc<[u32]> = self.find_early_reads(state, slot, keys, writer).into();
+        self.early.insert(key, Rc::clone(&found));
+        found
+    }
+
+    fn find_early_reads(&mut self, state: &State, slot: usize, keys: &[Key], writer: usize) -> Vec<u32> {
         let (mut state, mut found) = (*state, Vec::new());
         while let Some(run) = self.run(state.runs[slot]) {
             let Some(Wants::Read(wanted)) = run.node.map(|node| self.machine.wants(node)) else { break };

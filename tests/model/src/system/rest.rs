@@ -77,8 +77,8 @@ impl System {
             if state.runs[0] == 0 {
                 return Ok(());
             }
-            if self.decide(state, 0).is_some() {
-                self.write(state, 0, Fate::Well)?;
+            if let Some(node) = self.decide(state, 0) {
+                self.write(state, 0, node, Fate::Well)?;
             }
         }
         Err("a run does not end".to_owned())

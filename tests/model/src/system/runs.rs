@@ -10,7 +10,7 @@ use domain::report::{Answer, Facts, Look, Report};
 use domain::schedule::Schedule;
 
 use super::{State, System};
-use crate::machine::{Key, Op, Wants};
+use crate::machine::{Key, Wants};
 use crate::world::{self, BEGIN, REPOSITORY, SIZE, What, time};
 
 /// How long reconcile has an item to itself, seconds.
@@ -86,22 +86,20 @@ impl System {
         }
         state.left.duplicates -= u8::from(again);
         state.delivered |= 1 << event;
-        let report = match self.deliveries.get(&(state.world, event)) {
-            Some(report) => *report,
+        let key = (state.world, event, again, state.clock);
+        let run = match self.deliveries.get(&key) {
+            Some(run) => *run,
             None => {
                 let facts = self.world(state.world).delivery(event)?;
                 let report = self.facts_report(facts, None);
-                self.deliveries.insert((state.world, event), report);
-                report
+                let node = self.machine.start(report, state.clock);
+                let job = Job::Webhook { event: event as u8, again };
+                let run = self.runs.id(Run { job, node: Some(node), got: Vec::new() });
+                self.deliveries.insert(key, run);
+                run
             }
         };
-        let node = self.machine.start(report, state.clock);
-        Some(
-            self.begin(
-                state,
-                Run { job: Job::Webhook { event: event as u8, again }, node: Some(node), got: Vec::new() },
-            ),
-        )
+        Some(take_slot(state, run))
     }
 
     pub(super) fn base_due(&self, state: &State) -> Option<u32> {
@@ -109,10 +107,8 @@ impl System {
         base.schedule.next_check_at.filter(|_| base.schedule.is_due()).map(clock)
     }
 
-    pub(super) fn begin(&mut self, state: &mut State, run: Run) -> usize {
-        let slot = state.runs.iter().position(|run| *run == 0).unwrap_or(0);
-        state.runs[slot] = self.runs.id(run);
-        slot
+    fn begin(&mut self, state: &mut State, run: Run) -> usize {
+        take_slot(state, self.runs.id(run))
     }
 
     /// A report of a delivery, or of a read that began at this second.
@@ -248,52 +244,69 @@ impl System {
         run.got.sort_unstable();
         if run.got.len() == keys.len() {
             let node = self.machine.found(node, &run.got);
-            run.got.clear();
-            run.node = Some(node);
-            return self.go_on(state, slot, run);
+            return self.go_on(state, slot, node);
         }
         state.runs[slot] = self.runs.id(run);
     }
 
-    /// Takes a run to its next write, and gives what is to be written; `None`: its protocol came to an end without one, or it did something else.
-    pub(super) fn decide(&mut self, state: &mut State, slot: usize) -> Option<Rc<[Op]>> {
-        let mut run = (*self.run(state.runs[slot])?).clone();
+    /// Takes a run to its next write, and gives the point of its protocol; `None`: its protocol came to an end without one, or it did something
+    /// else.
+    pub(super) fn decide(&mut self, state: &mut State, slot: usize) -> Option<u32> {
+        let mut run = self.run(state.runs[slot])?;
         if run.node.is_none() {
-            run = self.act(state, slot, run)?;
+            run = Rc::new(self.act(state, slot, (*run).clone())?);
+            state.runs[slot] = self.runs.id((*run).clone());
         }
-        let mut node = run.node?;
-        loop {
-            match self.machine.wants(node) {
-                Wants::Read(keys) => {
-                    let read = keys.iter().map(|key| {
-                        let known = run.got.iter().find(|(got, _)| got == key);
-                        known.copied().unwrap_or((*key, self.look_up(state, *key)))
-                    });
-                    let mut read: Vec<_> = read.collect();
-                    read.sort_unstable();
-                    run.got.clear();
-                    node = self.machine.found(node, &read);
-                }
-                Wants::Write(ops) => {
-                    state.runs[slot] = self.runs.id(Run { node: Some(node), ..run });
-                    return Some(ops);
-                }
-                Wants::Done { .. } | Wants::GiveUp => {
-                    self.go_on(state, slot, Run { node: Some(node), ..run });
-                    return None;
-                }
-            }
+        let node = self.decided(state, state.runs[slot], &run)?;
+        if matches!(self.machine.wants(node), Wants::Write(_)) {
+            return Some(node);
         }
+        self.go_on(state, slot, node);
+        None
     }
 
-    /// Puts a run back, or takes it to what follows where its protocol is through.
-    pub(super) fn go_on(&mut self, state: &mut State, slot: usize, run: Run) {
-        let Some(node) = run.node else { return self.leave(state, slot, run, false) };
+    /// Where the protocol of a run gets by what the tables hold now: to a write, or to its end. It reads of them the row that it is about and tasks.
+    fn decided(&mut self, state: &State, id: u32, run: &Run) -> Option<u32> {
+        let mut node = run.node?;
+        let row = state.rows.get(usize::from(self.machine.about(node))).copied().unwrap_or(0);
+        let key = [id, row, state.tasks[0], state.tasks[1]];
+        if let Some(known) = self.decided.get(&key) {
+            return Some(*known);
+        }
+        let mut got = run.got.as_slice();
+        while let Wants::Read(keys) = self.machine.wants(node) {
+            let read = keys.iter().map(|key| {
+                let known = got.iter().find(|(got, _)| got == key);
+                known.copied().unwrap_or((*key, self.look_up(state, *key)))
+            });
+            let mut read: Vec<_> = read.collect();
+            read.sort_unstable();
+            got = &[];
+            node = self.machine.found(node, &read);
+        }
+        self.decided.insert(key, node);
+        Some(node)
+    }
+
+    /// Takes a run to this point of its protocol, or to what follows where it is through.
+    pub(super) fn go_on(&mut self, state: &mut State, slot: usize, node: u32) {
+        let id = state.runs[slot];
+        if let Some(next) = self.went_on.get(&[id, node, state.clock]) {
+            state.runs[slot] = *next;
+            return;
+        }
+        let Some(run) = self.run(id).map(|run| (*run).clone()) else { return };
+        let run = Run { node: Some(node), got: Vec::new(), ..run };
         match self.machine.wants(node) {
             Wants::Read(_) | Wants::Write(_) => state.runs[slot] = self.runs.id(run),
             Wants::GiveUp => state.runs[slot] = 0,
+            // It reads GitHub before it goes on, so where to is not known by its own state.
+            Wants::Done { awaits_read: true } if matches!(run.job, Job::Look { .. }) => {
+                return self.leave(state, slot, run, true);
+            }
             Wants::Done { awaits_read } => self.leave(state, slot, run, awaits_read),
         }
+        self.went_on.insert([id, node, state.clock], state.runs[slot]);
     }
 
     /// What a job does once a protocol of it is done.
@@ -441,6 +454,12 @@ impl System {
         };
         format!("{job}: {wants}")
     }
+}
+
+fn take_slot(state: &mut State, run: u32) -> usize {
+    let slot = state.runs.iter().position(|run| *run == 0).unwrap_or(0);
+    state.runs[slot] = run;
+    slot
 }
 
 fn lease(schedule: &Schedule, now: u32) -> Schedule {

@@ -6,6 +6,7 @@ use super::runs::{Job, NOT_CLAIMED, Run, Todo};
 use super::{RUNS, State, System};
 use crate::machine::{Machine, Op, Wants};
 use crate::scope::TICK;
+use crate::store::fingerprint;
 use crate::world::{BEGIN, time};
 
 impl System {
@@ -16,9 +17,8 @@ impl System {
             let Some(node) = run.node else { continue };
             let Wants::Write(ops) = self.machine.wants(node) else { continue };
             if ops.iter().any(|op| self.has_moved_on(state, op)) {
-                let job = run.job.clone();
                 let node = self.machine.written(node, false);
-                self.go_on(state, slot, Run { node: Some(node), got: Vec::new(), job });
+                self.go_on(state, slot, node);
             }
         }
         (0..RUNS).for_each(|slot| self.forget_unless_begun(state, slot));
@@ -104,9 +104,8 @@ impl System {
     pub(super) fn forget(&mut self, state: &mut State) {
         let mut runs = [0; RUNS];
         for (renamed, run) in runs.iter_mut().zip(state.runs) {
-            let Some(run) = self.runs.get(run).cloned() else { continue };
-            let Some(run) = self.renamed(state, &run) else { return };
-            *renamed = self.runs.id(run);
+            let Some(run) = self.renamed(state, run) else { return };
+            *renamed = run;
         }
         state.runs = runs;
         let (now, ticks) = (BEGIN + i64::from(state.clock), state.left.ticks);
@@ -143,7 +142,21 @@ impl System {
     }
 
     /// A run whose versions are those of [`Self::forget`]; `None`: it has read a table, so nothing may be forgotten.
-    pub(super) fn renamed(&mut self, state: &State, run: &Run) -> Option<Run> {
+    fn renamed(&mut self, state: &State, id: u32) -> Option<u32> {
+        if id == 0 {
+            return Some(0);
+        }
+        let [first, second] = state.rows.map(|row| self.machine.rows.get(row).map_or(0, |row| row.version as u32 + 1));
+        let key = fingerprint(&[id, first, second, state.base, state.clock, state.left.ticks.into()]);
+        if let Some(known) = self.renamed.get(&key) {
+            return *known;
+        }
+        let renamed = self.run(id).and_then(|run| self.rename(state, &run)).map(|run| self.runs.id(run));
+        self.renamed.insert(key, renamed);
+        renamed
+    }
+
+    fn rename(&mut self, state: &State, run: &Run) -> Option<Run> {
         if !run.got.is_empty() {
             return None;
         }

@@ -9,8 +9,6 @@ use crate::scope::Card;
 use crate::truth;
 use crate::world::{self, time};
 
-use super::runs::Run;
-
 /// What [`System::loses`] relies on.
 const SAME_VERSION: &str = "a write leaves an item with the version that it had";
 
@@ -32,10 +30,8 @@ impl System {
         }
     }
 
-    /// Makes the write that a run has decided on.
-    pub(super) fn write(&mut self, state: &mut State, slot: usize, fate: Fate) -> Result<(), String> {
-        let Some(run) = self.run(state.runs[slot]) else { return Ok(()) };
-        let Some(node) = run.node else { return Ok(()) };
+    /// Makes the write that a run has decided on at this point of its protocol.
+    pub(super) fn write(&mut self, state: &mut State, slot: usize, node: u32, fate: Fate) -> Result<(), String> {
         let Wants::Write(ops) = self.machine.wants(node) else { return Ok(()) };
         let holds = ops.iter().all(|op| self.holds(state, op));
         let mut checked = Ok(());
@@ -50,7 +46,7 @@ impl System {
             return checked;
         }
         let node = self.machine.written(node, holds && fate != Fate::LostAnswer);
-        self.go_on(state, slot, Run { node: Some(node), got: Vec::new(), job: run.job.clone() });
+        self.go_on(state, slot, node);
         checked
     }
 
