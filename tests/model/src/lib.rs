@@ -54,7 +54,7 @@ pub fn search_all(events: u8, limit: usize, only: &str, tell: impl Fn(&Found) + 
 mod tests {
     use std::collections::{BTreeSet, HashSet};
 
-    use domain::task::Status;
+    use domain::task::{Status, Task};
 
     use crate::scope::{Scope, scopes};
     use crate::search::{search, tell};
@@ -107,7 +107,7 @@ mod tests {
         for scope in scopes(0).into_iter().filter(|scope| scope.pull_requests == 1) {
             let found = search(scope, usize::MAX);
             assert!(found.complete && found.violations.is_empty(), "{}: {:#?}", found.name, found.violations);
-            assert!(found.at_rest > 100, "{}: only {} states were let come to rest", found.name, found.at_rest);
+            assert!(found.at_rest > 50, "{}: only {} states were let come to rest", found.name, found.at_rest);
         }
     }
 
@@ -129,10 +129,10 @@ mod tests {
         let mut after = before.clone();
         after.status = Status::Done;
         after.completed_by.insert(domain::ids::PullRequestKey::new(crate::world::REPOSITORY, crate::world::number(0)));
-        let write = |world: &World, before, past| truth::write(world, FIRST + 300, 0, 0, before, &after, past);
+        let write = |world: &World, before: &Task, past| truth::write(world, FIRST + 300, 0, 0, before, &after, past);
         assert_eq!(write(&merged(), &before, Past::default()), Ok(()));
-        let twice = Past { board_at: 0, moved_by: 1 };
-        assert!(write(&merged(), &before, twice).is_err(), "one merge moves a card once");
+        let back = Task { status: Status::PrSubmitted, ..after.clone() };
+        assert!(write(&merged(), &back, Past::default()).is_err(), "one merge moves a card once");
         let open = World::default().after(What::Open, 0, 1, FIRST);
         assert!(write(&open, &before, Past::default()).is_err(), "nothing was merged");
         let retitled = World::default().after(What::Open, 0, 0, FIRST).after(What::Merge, 0, 1, FIRST + 200);
@@ -148,7 +148,7 @@ mod tests {
         let mut after = before.clone();
         after.status = Status::Done;
         after.completed_by.insert(domain::ids::PullRequestKey::new(crate::world::REPOSITORY, crate::world::number(0)));
-        let past = Past { board_at: FIRST + 400, moved_by: 0 };
+        let past = Past { board_at: FIRST + 400 };
         assert!(truth::write(&world, FIRST + 600, 0, 0, &before, &after, past).is_err());
         assert_eq!(truth::write(&merged(), FIRST + 600, 0, 0, &before, &after, past), Ok(()));
     }

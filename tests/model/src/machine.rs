@@ -253,9 +253,10 @@ impl Machine {
         self.tasks.id(task)
     }
 
-    /// The number of a base: how often it moved only tells whether there is a culprit.
+    /// The number of a base, without the same: how often it moved only tells whether there is a culprit.
     pub(crate) fn base(&mut self, mut base: BaseMove) -> u32 {
-        base.moves = base.moves.min(1);
+        base.moves = 0;
+        base.ttl = BEGIN;
         self.bases.id(base)
     }
 

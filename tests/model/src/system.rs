@@ -55,7 +55,6 @@ pub(crate) struct State {
 impl State {
     /// What the state is, apart from what may still happen.
     pub(crate) fn fingerprint(&self) -> u128 {
-        let past = |past: Past| past.board_at | u32::from(past.moved_by) << 24;
         fingerprint(&[
             self.world,
             self.rows[0],
@@ -66,8 +65,8 @@ impl State {
             self.runs[0],
             self.runs[1],
             self.runs[2],
-            past(self.past[0]),
-            past(self.past[1]),
+            self.past[0].board_at,
+            self.past[1].board_at,
             self.delivered,
             self.clock,
             u32::from_le_bytes([self.left.events, self.left.ticks, 0, 0]),
@@ -167,7 +166,6 @@ pub(crate) struct System {
     updates: Map<(u32, u32, u32), u32>,
     claims: Map<(u32, u32), u32>,
     deliveries: Map<(u32, usize, bool, u32), u32>,
-    // What a run comes to follows from its number and from those of what it reads, so it is worked out once.
     decided: Map<[u32; 4], u32>,
     went_on: Map<[u32; 3], u32>,
     early: Map<u128, Rc<[u32]>>,

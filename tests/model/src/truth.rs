@@ -15,10 +15,9 @@ const APART: u32 = 60;
 /// What the model remembers of a card that is not on it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Past {
-    /// When the board last wrote it.
+    /// When the board last wrote it. That a merge has moved the card is not remembered: each that does is spent in the same write, [`write`] holds
+    /// that none is forgotten, and so one that moves it again counts none.
     pub(crate) board_at: u32,
-    /// The pull requests that have moved it, a bit each.
-    pub(crate) moved_by: u8,
 }
 
 /// When the board last wrote a card, held against a merge.
@@ -98,9 +97,6 @@ pub(crate) fn write(
     }
     if !moves {
         return Ok(());
-    }
-    if past.moved_by & (1 << pr) != 0 {
-        return Err("one merge moves a card twice".to_owned());
     }
     if before.status != Status::PrSubmitted {
         return Err(format!("a merge moves a card out of {}", before.status));

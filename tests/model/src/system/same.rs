@@ -1,6 +1,6 @@
 //! States that no step can tell apart, made the same.
 
-use domain::task::Task;
+use domain::task::Status;
 
 use super::runs::{Job, NOT_CLAIMED, Run, Todo};
 use super::{RUNS, State, System};
@@ -55,6 +55,7 @@ impl System {
     /// Makes states that no step can tell apart the same.
     pub(crate) fn normalise(&mut self, state: &mut State) {
         state.runs.sort_unstable_by(|a, b| b.cmp(a));
+        self.forget_past(state);
         for row in &mut state.rows {
             let machine = &mut self.machine;
             *row = *self.overdue.entry((*row, state.clock)).or_insert_with(|| machine.overdue(*row, state.clock));
@@ -120,13 +121,35 @@ impl System {
                 machine.row(plain)
             });
         }
-        for id in &mut state.tasks {
-            let Some(task) = self.machine.tasks.get(*id).filter(|task| task.version > 1).cloned() else { continue };
-            let machine = &mut self.machine;
-            let plain = || machine.task(Task { version: 1, ..(*task).clone() });
-            *id = *self.plain_tasks.entry(*id).or_insert_with(plain);
-        }
+        self.forget_of_tasks(state);
         state.base = self.plain_base(state, state.base);
+    }
+
+    /// When the board wrote a card: the truth asks that of one that a merge may move, on a board that keeps a time.
+    fn forget_past(&self, state: &mut State) {
+        for (past, task) in state.past.iter_mut().zip(state.tasks) {
+            let task = self.machine.tasks.get(task);
+            if task.is_none_or(|task| task.updated_at.is_none() || task.status != Status::PrSubmitted) {
+                past.board_at = 0;
+            }
+        }
+    }
+
+    /// The version of a card, as above. The time that it keeps is read of one in `pr_submitted` alone; in any other column it changes with the
+    /// column, on which each write is conditional as well. A rule that did read it there would see the time before the histories and no other.
+    fn forget_of_tasks(&mut self, state: &mut State) {
+        for id in &mut state.tasks {
+            let Some(task) = self.machine.tasks.get(*id).cloned() else { continue };
+            let machine = &mut self.machine;
+            *id = *self.plain_tasks.entry(*id).or_insert_with(|| {
+                let mut plain = (*task).clone();
+                plain.version = plain.version.min(1);
+                if plain.status != Status::PrSubmitted {
+                    plain.updated_at = plain.updated_at.map(|_| time(0));
+                }
+                machine.task(plain)
+            });
+        }
     }
 
     pub(super) fn plain_base(&mut self, state: &State, base: u32) -> u32 {

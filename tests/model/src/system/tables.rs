@@ -122,11 +122,7 @@ impl System {
             return Err(SAME_VERSION.to_owned());
         }
         let world = self.world(state.world);
-        let past = state.past[task];
-        if written.status != stored.status {
-            state.past[task].moved_by |= 1 << about;
-        }
-        truth::write(&world, state.clock, task, about, &stored, &written, past)
+        truth::write(&world, state.clock, task, about, &stored, &written, state.past[task])
     }
 
     pub(super) fn move_base(&mut self, now: u32, by: u32) -> u32 {
