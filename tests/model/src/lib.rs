@@ -111,6 +111,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_wrong_at_rest_is_told_of_every_state_that_comes_to_it() {
+        let mut system = System::new(scope("one pull request, one task", Budget::default()));
+        let mut card = new_card(0, Status::PrSubmitted, Some(0)).unwrap();
+        card.repository = Some("acme/other".to_owned());
+        let mut state = system.roots()[0];
+        state.tasks[0] = system.machine.task(card);
+        let wrong = system.settle(&state).unwrap_err();
+        assert!(wrong.contains("does not have 7#1"), "{wrong}");
+        for _ in 0..2 {
+            assert_eq!(system.settle(&state), Err(wrong.clone()));
+            state.clock += 900;
+        }
+    }
+
     /// A merge of the only pull request, which the board wrote the card long before.
     fn merged() -> World {
         World::default().after(What::Open, 0, 1, FIRST).after(What::Merge, 0, 1, FIRST + 200)

@@ -1,6 +1,6 @@
 //! Things stored once: a state of the search is a handful of their numbers, so it is cheap to copy, to compare and to hash.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::rc::Rc;
 
@@ -49,6 +49,9 @@ impl Hasher for Quick {
 
 /// A map with that hasher.
 pub(crate) type Map<K, V> = HashMap<K, V, BuildHasherDefault<Quick>>;
+
+/// A set with it.
+pub(crate) type Set<K> = HashSet<K, BuildHasherDefault<Quick>>;
 
 /// Values and their numbers, which begin at 1: 0 is "nothing".
 pub(crate) struct Store<T> {

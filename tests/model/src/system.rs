@@ -12,7 +12,7 @@ use domain::task::Status;
 
 use crate::machine::{Key, Machine, Wants};
 use crate::scope::Scope;
-use crate::store::{Map, Store, fingerprint};
+use crate::store::{Map, Set, Store, fingerprint};
 use crate::truth::Past;
 use crate::world::{SIZE, What, World};
 
@@ -162,7 +162,9 @@ pub(crate) struct System {
     plain_tasks: Map<u32, u32>,
     plain_bases: Map<(u32, u32, u8), u32>,
     overdue: Map<(u32, u32), u32>,
-    settled: Map<u128, Result<(), String>>,
+    at_rest: Set<u128>,
+    worlds_at_rest: Map<u32, u32>,
+    versionless: Map<u32, u32>,
     updates: Map<(u32, u32, u32), u32>,
     claims: Map<(u32, u32), u32>,
     deliveries: Map<(u32, usize, bool, u32), u32>,
@@ -187,7 +189,9 @@ impl System {
             plain_tasks: Map::default(),
             plain_bases: Map::default(),
             overdue: Map::default(),
-            settled: Map::default(),
+            at_rest: Set::default(),
+            worlds_at_rest: Map::default(),
+            versionless: Map::default(),
             updates: Map::default(),
             claims: Map::default(),
             deliveries: Map::default(),

@@ -1,5 +1,7 @@
 //! States that no step can tell apart, made the same.
 
+use domain::base::BaseMove;
+use domain::pull_request::PullRequest;
 use domain::task::Status;
 
 use super::runs::{Job, NOT_CLAIMED, Run, Todo};
@@ -7,7 +9,7 @@ use super::{RUNS, State, System};
 use crate::machine::{Machine, Op, Wants};
 use crate::scope::TICK;
 use crate::store::fingerprint;
-use crate::world::{BEGIN, time};
+use crate::world::{BEGIN, What, time};
 
 impl System {
     /// Tells those that have lost: a version that has changed since it was read never comes back, so it is all the same when they try.
@@ -150,6 +152,36 @@ impl System {
                 machine.task(plain)
             });
         }
+    }
+
+    /// The same of a state without functions that comes to rest: the times at which items are due count to the second.
+    pub(super) fn forget_versions(&mut self, state: &mut State) {
+        self.forget_past(state);
+        self.forget_of_tasks(state);
+        for row in &mut state.rows {
+            let Some(known) = self.machine.rows.get(*row).filter(|row| row.version > 1).cloned() else { continue };
+            let machine = &mut self.machine;
+            let plain = || machine.row(PullRequest { version: 1, ..(*known).clone() });
+            *row = *self.versionless.entry(*row).or_insert_with(plain);
+        }
+        if let Some(known) = self.machine.bases.get(state.base).filter(|base| base.version > 1).cloned() {
+            state.base = self.machine.base(BaseMove { version: 1, ..(*known).clone() });
+        }
+    }
+
+    /// What of GitHub's past still counts at rest: the merges that a resync lists and, where there is another pull request, which was open when.
+    pub(super) fn world_at_rest(&mut self, id: u32) -> u32 {
+        if self.scope.pull_requests > 1 {
+            return id;
+        }
+        if let Some(known) = self.worlds_at_rest.get(&id) {
+            return *known;
+        }
+        let mut world = (*self.world(id)).clone();
+        world.events.retain(|event| matches!(event.what, What::Open | What::OtherMerge));
+        let found = self.worlds.id(world);
+        self.worlds_at_rest.insert(id, found);
+        found
     }
 
     pub(super) fn plain_base(&mut self, state: &State, base: u32) -> u32 {
