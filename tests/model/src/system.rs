@@ -169,7 +169,7 @@ pub(crate) struct System {
     claims: Map<(u32, u32), u32>,
     deliveries: Map<(u32, usize, bool, u32), u32>,
     decided: Map<[u32; 4], u32>,
-    went_on: Map<[u32; 3], u32>,
+    went_on: Map<[u32; 2], u32>,
     early: Map<u128, Rc<[u32]>>,
     renamed: Map<u128, Option<u32>>,
     looks: Map<(u32, usize, Option<bool>, u32, u64), u32>,

@@ -291,7 +291,7 @@ impl System {
     /// Takes a run to this point of its protocol, or to what follows where it is through.
     pub(super) fn go_on(&mut self, state: &mut State, slot: usize, node: u32) {
         let id = state.runs[slot];
-        if let Some(next) = self.went_on.get(&[id, node, state.clock]) {
+        if let Some(next) = self.went_on.get(&[id, node]) {
             state.runs[slot] = *next;
             return;
         }
@@ -300,13 +300,10 @@ impl System {
         match self.machine.wants(node) {
             Wants::Read(_) | Wants::Write(_) => state.runs[slot] = self.runs.id(run),
             Wants::GiveUp => state.runs[slot] = 0,
-            // It reads GitHub before it goes on, so where to is not known by its own state.
-            Wants::Done { awaits_read: true } if matches!(run.job, Job::Look { .. }) => {
-                return self.leave(state, slot, run, true);
-            }
-            Wants::Done { awaits_read } => self.leave(state, slot, run, awaits_read),
+            // What it does then may rest on more than it holds: on GitHub, or on the base.
+            Wants::Done { awaits_read } => return self.leave(state, slot, run, awaits_read),
         }
-        self.went_on.insert([id, node, state.clock], state.runs[slot]);
+        self.went_on.insert([id, node], state.runs[slot]);
     }
 
     /// What a job does once a protocol of it is done.
@@ -333,7 +330,12 @@ impl System {
             },
             Job::Base { base, began, mut rest } => match rest.pop() {
                 Some(report) => (Some(Job::Base { base, began, rest }), Some(report)),
-                None => (Some(Job::SettleBase { base, began }), None),
+                None if self.scope.plain => (Some(Job::SettleBase { base, began }), None),
+                // Whoever moves the base meanwhile writes it anew, and then nothing is settled: as if it moved after that. So nobody comes between.
+                None => {
+                    self.settle_base(state, base, began);
+                    (None, None)
+                }
             },
             Job::Resync { mut rest } => {
                 if through {
