@@ -359,19 +359,19 @@ impl System {
         };
         let Wants::Write(ops) = self.machine.wants(node) else { return };
         let keys = self.writes(&ready, &ops);
-        let webhook = self.run(state.runs[slot]).is_none_or(|run| matches!(run.job, Job::Webhook { .. }));
-        let mut fates = vec![Fate::Well];
-        if state.left.faults > 0 {
-            // The one write of a webhook is all it has to do: that it dies after it is the end of it, that it dies before is no delivery.
-            if !webhook {
-                fates.push(Fate::Crash);
+        // A webhook that dies before its write is no delivery.
+        let mut goes_on = self.run(state.runs[slot]).is_some_and(|run| !matches!(run.job, Job::Webhook { .. }));
+        for fate in [Fate::Well, Fate::Crash, Fate::LostAnswer] {
+            let may_be = match fate {
+                Fate::Well => true,
+                // That it dies after its last write is the end of it, too, and leaves less to happen.
+                Fate::Crash => state.left.faults > 0 && goes_on,
+                // A transaction is repeated with the same token and then answers as it did; one conditional write finds itself in the way.
+                Fate::LostAnswer => state.left.faults > 0 && ops.len() == 1,
+            };
+            if !may_be {
+                continue;
             }
-            // A transaction is repeated with the same token and then answers as it did; one conditional write finds itself in the way.
-            if ops.len() == 1 {
-                fates.push(Fate::LostAnswer);
-            }
-        }
-        for fate in fates {
             let mut next = ready;
             next.left.faults -= u8::from(fate != Fate::Well);
             let before = next;
@@ -379,6 +379,7 @@ impl System {
                 found.push(Successor { action, state: next, wrong: Some(wrong) });
                 continue;
             }
+            goes_on &= next.runs[slot] != 0;
             let after = self.overwritten(&before, next, &keys, slot);
             found.extend(after.into_iter().map(|state| Successor { action, state, wrong: None }));
         }
