@@ -168,12 +168,13 @@ async fn fifty_environments_lose_nothing_and_their_memory_stays_flat() {
         opened,
         wrong.len()
     );
+    assert_eq!(environments, ENVIRONMENTS, "of the webhook");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     compare(&halves[0], &halves[1]);
     world.github.assert_nothing_unexpected();
 }
 
-/// Fails if a process of the webhook or of the token function has other memory at the end than it had in the middle.
+/// Fails if a process ended meanwhile, or if one of the webhook or of the token function has other memory at the end than in the middle.
 fn compare(middle: &BTreeMap<String, f64>, end: &BTreeMap<String, f64>) {
     for function in FUNCTIONS {
         let of_function = middle.iter().filter(|(name, _)| name.starts_with(function));
@@ -183,6 +184,7 @@ fn compare(middle: &BTreeMap<String, f64>, end: &BTreeMap<String, f64>) {
         let (count, percent) = (changes.len(), 100.0);
         println!("memory of {count} processes of {function}: {:+.1} to {:+.1} %", least * percent, most * percent);
         // Reconcile holds the rows of a repository while it compares its cards, and those grow in number for as long as this runs.
+        assert!(end.keys().filter(|name| name.starts_with(function)).count() >= count, "a process of {function} ended");
         let is_flat = function == "reconcile" || (-FLAT < least && most < FLAT);
         assert!(count > 0 && is_flat, "it is not flat");
     }

@@ -29,6 +29,9 @@ const DELIVERIES: usize = 200;
 /// How many pull requests of a history are told apart.
 const PULLS: usize = 12;
 
+/// From so many deliveries on each fault is drawn often enough to befall something.
+const ALL_BEFALL: usize = 10_000;
+
 /// How many histories a thread plays at once: most of their time is waiting.
 const AT_ONCE: usize = 8;
 
@@ -244,6 +247,10 @@ struct Tally {
 }
 
 impl Tally {
+    fn befell(&self, name: &str) -> bool {
+        self.came.get(name).is_some_and(|came| came.befell > 0)
+    }
+
     fn note(&mut self, name: &str, befell: usize, taken: usize, failed: usize) {
         let came = self.came.entry(name.to_owned()).or_default();
         came.steps += 1;
@@ -572,7 +579,14 @@ fn every_card_ends_right_whatever_failed_meanwhile() {
             });
         }
     });
-    show(&tally.into_inner().unwrap_or_else(PoisonError::into_inner));
+    let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    show(&tally);
+    let idle: Vec<_> = harms.iter().map(|(name, _)| name).filter(|name| !tally.befell(name)).collect();
+    // With fewer deliveries some kinds may not have had their turn.
+    assert!(
+        wanted < ALL_BEFALL || idle.is_empty(),
+        "these faults befell nothing, so nothing is shown of them: {idle:?}"
+    );
 }
 
 fn show(tally: &Tally) {
