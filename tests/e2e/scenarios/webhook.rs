@@ -289,6 +289,24 @@ async fn a_secret_that_cannot_be_read_is_503_unless_one_is_known() {
 }
 
 #[tokio::test]
+async fn a_flood_while_the_secret_cannot_be_read_looks_at_it_once_in_5_s() {
+    let secrets = SecretsManager::start().await;
+    secrets.create("webhook", Some(&json!({"webhook_secret": WEBHOOK_SECRET}))).await;
+    let secret = Secret::<WebhookSecret>::new(secrets.sdk("ASIAWEBHOOK"), "webhook");
+    secrets.fail(Rule::new(Fault::AccessDenied));
+    let reads = || secrets.calls().iter().filter(|call| call.operation == "GetSecretValue").count();
+    let start = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24);
+    // The first failure may be of one call that was lost.
+    for (seconds, looks) in [(0, 2), (1, 2), (4, 2), (5, 3), (9, 3), (10, 4)] {
+        let flood = join_all((0..50).map(|_| secret.versions(start + SignedDuration::from_secs(seconds)))).await;
+        assert!(flood.iter().all(|known| matches!(known, Err(Error::SecretUnreadable { .. }))), "{seconds}");
+        assert_eq!(reads(), looks, "at {seconds} s");
+    }
+    secrets.clear_faults();
+    assert_eq!(secret.versions(start + SignedDuration::from_secs(15)).await.unwrap().len(), 1, "its end is seen");
+}
+
+#[tokio::test]
 async fn missing_variables_are_503_and_the_log_names_all_of_them() {
     let stack = serving().await;
     stack.lambda.set_variable("webhook", "TASKS_TABLE", "");
