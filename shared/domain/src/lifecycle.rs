@@ -15,7 +15,7 @@ use crate::kid_tag::{KidTag, Tags};
 use crate::outcome::{Applied, Change, Freshness, Outcome, TaskOutcome};
 use crate::protocol::{Match, Stored, Write};
 use crate::pull_request::{Mergeability, PullRequest, State};
-use crate::report::{Answer, Facts, Look, Report, Source};
+use crate::report::{Answer, Facts, Look, Report};
 use crate::schedule::{Schedule, look_again};
 use crate::task::{CLOCK_SKEW, Merge, Status, Task};
 
@@ -64,13 +64,13 @@ pub(crate) fn observe(stored: Option<&PullRequest>, report: &Report, now: Timest
 }
 
 impl Observed {
-    /// The tags whose tasks the decision rests on.
-    pub(crate) fn tags(&self) -> Vec<KidTag> {
-        self.next
-            .as_ref()
-            .filter(|next| links_count(next))
-            .map(|next| Tags::of(&next.snapshot.title).named)
-            .unwrap_or_default()
+    /// The tags whose tasks the decision rests on. Where there is no row, as after the table was lost, only the title before an edit leads to the
+    /// tasks that lose their link by it.
+    pub(crate) fn tags(&self, stored: Option<&PullRequest>, report: &Report) -> BTreeSet<KidTag> {
+        let Some(next) = self.next.as_ref().filter(|next| links_count(next)) else { return BTreeSet::new() };
+        let edited = report.facts.as_ref().filter(|_| stored.is_none()).and_then(Facts::previous_title);
+        let titles = [Some(next.snapshot.title.as_str()), edited];
+        titles.into_iter().flatten().flat_map(|title| Tags::of(title).named).collect()
     }
 
     /// The tasks that it rests on whatever their tags lead to.
@@ -112,7 +112,7 @@ pub(crate) fn decide(
         take_answer(&mut next, answer, now);
     }
     next.unlinked_task_ids.clear();
-    let concerned = concerned_tasks(stored, &next, report);
+    let concerned = concerned_tasks(stored, &next, report, tasks);
     let mut steps: Vec<Step> =
         concerned.iter().filter_map(|id| step(tasks.get(id)?, &next, report.look.as_ref(), now)).collect();
     note(&mut steps, freshness, &next.snapshot.name(), report, now, |step| outcome(step, &next));
@@ -245,12 +245,8 @@ fn first_seen(facts: &Facts, now: Timestamp) -> Option<PullRequest> {
     let title_at_merge = facts.title_at_merge();
     let title_unconfirmed = merged && title_at_merge.is_none();
     // A title that has just lost its tag is kept as well: what is older and comes later would else find nothing that is newer.
-    let previous = match &facts.source {
-        Source::Delivery { previous_title, .. } => previous_title.as_deref(),
-        Source::Api { .. } => None,
-    };
     let title = title_at_merge.unwrap_or(&facts.snapshot.title);
-    if [Some(title), previous].into_iter().flatten().all(|title| Tags::of(title).named.is_empty()) {
+    if [Some(title), facts.previous_title()].into_iter().flatten().all(|title| Tags::of(title).named.is_empty()) {
         return None;
     }
     let mut next = PullRequest {
@@ -387,10 +383,20 @@ fn take_answer(next: &mut PullRequest, answer: &Answer, now: Timestamp) {
     next.checked_head_sha = Some(next.snapshot.head_sha.clone());
 }
 
-/// Every task whose record may have to change: those that are linked, were, or say they are.
-fn concerned_tasks(stored: Option<&PullRequest>, next: &PullRequest, report: &Report) -> BTreeSet<TaskId> {
+/// Every task whose record may have to change: those that are linked, were, or say they are. Of the tasks that were read, those that a title which
+/// counts still names are left out: a tag that became ambiguous takes no link away.
+fn concerned_tasks(
+    stored: Option<&PullRequest>,
+    next: &PullRequest,
+    report: &Report,
+    tasks: &BTreeMap<TaskId, Stored>,
+) -> BTreeSet<TaskId> {
     let before = stored.into_iter().flat_map(|known| known.task_ids.iter().chain(&known.unlinked_task_ids));
-    next.task_ids.iter().chain(before).chain(&report.claimed_by).cloned().collect()
+    let named = Tags::of(&next.snapshot.title).named;
+    let says = |stored: &Stored| matches!(stored, Stored::Task(task) if task.pull_requests.contains_key(&next.key()));
+    let edited_away = |(id, stored): &(&TaskId, &Stored)| says(stored) && !named.iter().any(|tag| tag.names(id));
+    let claims = tasks.iter().filter(|_| links_count(next)).filter(edited_away).map(|(id, _)| id);
+    next.task_ids.iter().chain(before).chain(&report.claimed_by).chain(claims).cloned().collect()
 }
 
 /// One task, before and after.

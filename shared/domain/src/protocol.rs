@@ -227,7 +227,8 @@ impl Protocol {
 
     fn missing_reads(&self, row: Option<&PullRequest>) -> Vec<Read> {
         let observed = lifecycle::observe(row, &self.report, self.now);
-        let tags = observed.tags().into_iter().filter(|tag| !self.tags.contains_key(tag)).map(Read::Tag);
+        let tags =
+            observed.tags(row, &self.report).into_iter().filter(|tag| !self.tags.contains_key(tag)).map(Read::Tag);
         let tasks = observed.tasks(row, &self.report);
         let tasks = tasks.into_iter().filter(|id| !self.tasks.contains_key(id)).map(Read::Task);
         tags.chain(tasks).collect()

@@ -44,6 +44,14 @@ impl Facts {
         matches!(self.source, Source::Delivery { announces_merge: true, .. })
     }
 
+    /// The title before the edit that they tell of, if they do.
+    pub fn previous_title(&self) -> Option<&str> {
+        match &self.source {
+            Source::Delivery { previous_title, .. } => previous_title.as_deref(),
+            Source::Api { .. } => None,
+        }
+    }
+
     /// The title at the merge, if they can tell. An edit after the merge cannot: others may have come before it.
     pub fn title_at_merge(&self) -> Option<&str> {
         match &self.source {

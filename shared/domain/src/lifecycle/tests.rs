@@ -896,6 +896,30 @@ fn losing_the_whole_table_of_pull_requests_changes_nothing_about_where_cards_end
 }
 
 #[test]
+fn a_tag_that_is_edited_away_after_the_table_was_lost_leaves_no_link_behind() {
+    let mut tables = Tables::with_task(TASK, Status::PrSubmitted, Some(0));
+    let pr = Pr::new(1, TAG, 10);
+    tables.apply(pr.delivery(), 11);
+    tables.rows.clear();
+    let edited = pr.retitled(30, "Fix");
+    assert_eq!(outcomes(&tables.apply(edited.edit(TAG), 31)), [Outcome::Unlinked]);
+    assert!(tables.linked(TASK).is_empty() && tables.row(1).task_ids.is_empty());
+    // A link outlives a double: while the tag still stands there, nothing is said against it.
+    let mut tables = Tables::with_task(TASK, Status::PrSubmitted, Some(0));
+    tables.apply(pr.delivery(), 11);
+    tables.rows.clear();
+    tables.add(TWIN, Status::InProgress, None);
+    tables.apply(pr.retitled(30, "Fix better [kid: #4d9d444d]").edit(TAG), 31);
+    assert_eq!(tables.linked(TASK), [1]);
+    // A fork's title does not count yet, so it takes nothing away either.
+    let mut tables = Tables::with_task(TASK, Status::PrSubmitted, Some(0));
+    tables.apply(pr.delivery(), 11);
+    tables.rows.clear();
+    tables.apply(pr.retitled(30, "Fix").changed(30, |pr| pr.fork = true).edit(TAG), 31);
+    assert_eq!(tables.linked(TASK), [1]);
+}
+
+#[test]
 fn half_done_unlinks_of_an_earlier_version_are_finished_and_forgotten() {
     let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
     tables.apply(Pr::new(1, TAG, 10).delivery(), 11);
@@ -1210,6 +1234,11 @@ fn round_trips_are_as_few_as_the_decision_allows() {
     tables.trips();
     tables.apply(pr.retitled(20, "Fix [kid: #bbbbbbbb]").merged(21).delivery(), 22);
     assert_eq!(tables.trips(), 3, "the task that loses its link is read in between");
+    let pr = Pr::new(3, TAG, 10);
+    tables.apply(pr.delivery(), 11);
+    tables.trips();
+    tables.apply(pr.changed(20, |pr| pr.draft = true).edit("Fix [kid: #bbbbbbbb]"), 21);
+    assert_eq!(tables.trips(), 2, "where there is a row, the title before is not looked up");
 }
 
 #[test]
