@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{AWAIT_TASK, is_news};
+use super::{AWAIT_TASK, KEEP_ENDED, is_news};
 use crate::base::BaseMove;
+use crate::contract::webhook::Answer as Answered;
 use crate::history;
 use crate::ids::{DeliveryGuid, InstallationId, PullRequestKey, PullRequestNumber, RepositoryId, TaskId};
 use crate::outcome::{Applied, Freshness, Outcome};
@@ -919,6 +920,43 @@ fn a_tag_that_is_edited_away_after_the_table_was_lost_leaves_no_link_behind() {
     assert_eq!(tables.linked(TASK), [1]);
 }
 
+/// A card whose pull request was closed, and whose row is gone by its TTL since.
+fn closed_and_forgotten() -> (Tables, Pr) {
+    let mut tables = Tables::with_task(TASK, Status::PrSubmitted, Some(0));
+    let pr = Pr::new(1, TAG, 10);
+    tables.apply(pr.delivery(), 11);
+    tables.apply(pr.closed(100).delivery(), 101);
+    assert_eq!(tables.row(1).ttl, Some(EPOCH + 101 + KEEP_ENDED));
+    tables.rows.clear();
+    (tables, pr.changed(100 * DAY, |_| {}))
+}
+
+#[test]
+fn a_pull_request_that_is_reopened_and_merged_after_its_row_is_gone_closes_its_card() {
+    let merged_at = 100 * DAY + 1000;
+    for reopened in [true, false] {
+        let (mut tables, pr) = closed_and_forgotten();
+        if reopened {
+            tables.apply(pr.delivery(), 100 * DAY + 1);
+            assert_eq!((tables.row(1).ttl, tables.status(TASK)), (None, Status::PrSubmitted));
+        }
+        tables.apply(pr.merged(merged_at).delivery(), merged_at + 1);
+        assert_eq!((tables.status(TASK), tables.linked(TASK)), (Status::Done, vec![1]), "reopened: {reopened}");
+    }
+}
+
+#[test]
+fn a_pull_request_that_is_reopened_without_its_tag_after_its_row_is_gone_closes_nothing() {
+    let (mut tables, pr) = closed_and_forgotten();
+    let pr = pr.retitled(100 * DAY, "Fix");
+    tables.apply(pr.delivery(), 100 * DAY + 1);
+    tables.apply(pr.merged(101 * DAY).delivery(), 101 * DAY + 1);
+    assert_eq!(tables.status(TASK), Status::PrSubmitted);
+    // The scan finds what the card claims and asks GitHub.
+    tables.apply(pr.merged(101 * DAY).read(Some("Fix")).claimed_by([id(TASK)]), 102 * DAY);
+    assert_eq!((tables.status(TASK), tables.linked(TASK)), (Status::PrSubmitted, vec![]));
+}
+
 #[test]
 fn half_done_unlinks_of_an_earlier_version_are_finished_and_forgotten() {
     let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
@@ -1242,6 +1280,18 @@ fn round_trips_are_as_few_as_the_decision_allows() {
 }
 
 #[test]
+fn the_answer_to_a_tag_that_was_begun_and_not_ended_says_so() {
+    let mut tables = Tables::with_task(TASK, Status::PrSubmitted, Some(0));
+    for (number, title, begun) in [(1, "Fix [kid: #4d9d4…", true), (2, "Fix [kid: #4d9d444d", true), (3, TAG, false)]
+    {
+        let applied = tables.apply(Pr::new(number, title, 10).delivery(), 11);
+        let answer = Answered::applied(&applied, "acme/app#1".to_owned(), "main");
+        let says = answer.reason.is_some_and(|reason| reason.contains("begins a kid tag and does not end it"));
+        assert_eq!(says, begun, "{title}");
+    }
+}
+
+#[test]
 fn a_write_whose_answer_was_lost_is_recognised() {
     let mut tables = Tables::with_task(TASK, Status::PrSubmitted, Some(0));
     let (mut protocol, mut next) = Protocol::start(Pr::new(1, TAG, 10).merged(1000).delivery(), at(1001));
@@ -1282,6 +1332,22 @@ fn a_merge_without_a_row_moves_its_base_once() {
         assert_eq!(tables.apply(tagged.delivery(), now).base_moved, first);
     }
     assert_eq!(tables.bases["main"].moves, 3);
+}
+
+#[test]
+fn a_merge_of_before_rows_are_kept_moves_no_base_unless_its_row_is_there() {
+    let pr = Pr::new(1, TAG, 10);
+    let merged = pr.merged(1000).read(Some(TAG));
+    let mut moved = |opened: bool, now: i64| {
+        let mut tables = Tables::default();
+        if opened {
+            tables.apply(pr.delivery(), 11);
+        }
+        tables.apply(merged.clone(), now).base_moved
+    };
+    assert!(!moved(false, 1000 + KEEP_ENDED), "what moved then was asked about while there was a row");
+    assert!(moved(false, 999 + KEEP_ENDED));
+    assert!(moved(true, 1000 + KEEP_ENDED), "nobody has heard of it yet");
 }
 
 #[test]

@@ -22,6 +22,21 @@ async fn a_merge_that_no_webhook_told_moves_every_task_it_names() {
 }
 
 #[tokio::test]
+async fn an_updated_at_that_is_no_time_counts_as_absent_and_stays_as_it_is() {
+    let mut world = World::new().await;
+    for written in [json!("yesterday"), json!(7), json!(null), json!("2026-01-01T00:00:00")] {
+        world.put_task("aaaaaaa1", &json!({"title": "a card", "status": "pr_submitted", "updated_at": written}));
+        let opened = world.open("Work [kid: #aaaaaaa1]", "a.rs");
+        world.deliver(&opened).await;
+        let merged = world.hub().merge(REPOSITORY, opened.number());
+        world.deliver(&merged).await;
+        let task = world.read("aaaaaaa1");
+        // Written on condition of what stood there, whatever it was.
+        assert_eq!((&task["status"], task.get("updated_at")), (&json!("done"), Some(&written)));
+    }
+}
+
+#[tokio::test]
 async fn the_second_of_two_pull_requests_may_be_merged_first() {
     let mut world = World::new().await;
     world.task("aaaaaaa1", "pr_submitted");
