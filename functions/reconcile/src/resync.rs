@@ -44,6 +44,9 @@ const FIRST_RESYNC: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// stamped with the cursor's second is surely seen.
 const LISTS_LAG: SignedDuration = SignedDuration::from_secs(60);
 
+/// How far behind its newest pull request a repository is read again once a day: GitHub's lists were seen to lag by more than [`LISTS_LAG`].
+const LATE_IN_LISTS: SignedDuration = SignedDuration::from_hours(24);
+
 /// How many pull requests that can be read neither in a page nor alone are kept, and how often they are tried again, seconds.
 const MISSED: usize = 100;
 
@@ -381,6 +384,15 @@ async fn at_a_turn(
     bases: &[String],
     touched: Touched,
 ) -> Result<(), Failure> {
+    let compared = sync.compared_at.is_some_and(|at| run.now().as_second() < at + cards::COMPARED);
+    if !compared
+        && sync.resume.is_none()
+        && touched.newest.is_some_and(|newest| newest > run.now() - LATE_IN_LISTS - LATE_IN_LISTS)
+    {
+        // What a list showed only after its second had been passed.
+        let day_before = touched.newest.and_then(|newest| newest.checked_sub(LATE_IN_LISTS).ok());
+        sync.cursor = sync.cursor.min(day_before.or(sync.cursor));
+    }
     let quiet =
         sync.resume.is_none() && sync.cursor.is_some_and(|cursor| touched.newest.is_none_or(|newest| newest <= cursor));
     compare_tips(run, sync, bases, &touched).await?;

@@ -708,7 +708,8 @@ impl<'a> Run<'a> {
         let is =
             |name: &str, value: &str| arguments.get(name).and_then(Value::as_str).is_none_or(|wanted| wanted == value);
         let wanted = |pull: &&Pull| {
-            (states.is_empty() || states.contains(&pull.state))
+            !pull.hidden_in_lists
+                && (states.is_empty() || states.contains(&pull.state))
                 && is("baseRefName", &pull.base)
                 && is("headRefName", &pull.head_branch)
         };

@@ -64,6 +64,7 @@ pub(super) struct Pull {
     pub(super) stale_false: Option<(StaleHead, u32)>,
     pub(super) mergeable_state: Option<String>,
     pub(super) unknown_in_lists: bool,
+    pub(super) hidden_in_lists: bool,
     /// What the API still shows of `conflicts` after the base moved, and for how many reads.
     pub(super) stale_conflict: Option<(bool, u32)>,
     /// Renames and the merge, in their order.

@@ -230,6 +230,11 @@ impl GitHub {
     pub fn set_unknown_in_lists(&self, repository: &str, number: u64, unknown: bool) {
         self.state().pull(repository, number).unknown_in_lists = unknown;
     }
+
+    /// Leaves a pull request out of every list, as where lists lag behind.
+    pub fn hide_from_lists(&self, repository: &str, number: u64, hidden: bool) {
+        self.state().pull(repository, number).hidden_in_lists = hidden;
+    }
 }
 
 impl State {
@@ -277,6 +282,7 @@ impl State {
             stale_false: None,
             mergeable_state: None,
             unknown_in_lists: false,
+            hidden_in_lists: false,
             stale_conflict: None,
             timeline: Vec::new(),
         };

@@ -331,6 +331,7 @@ impl State {
             };
             let head = format!("{}:{}", pull.head_owner, pull.head_branch);
             state
+                && !pull.hidden_in_lists
                 && call.parameter("base").is_none_or(|base| base == pull.base)
                 && call.parameter("head").is_none_or(|asked| asked == head)
         };
