@@ -159,11 +159,13 @@ pub(crate) fn repositories(size: usize, page: usize) -> Get<Repositories> {
     Get::new(format!("/installation/repositories?per_page={size}&page={page}"))
 }
 
-/// Where the list of a repository's pull requests begins, the last touched first.
+/// Where the list of a repository's pull requests begins: the last touched first, of the open ones alone the oldest first, as
+/// [`adapters::github::graphql::by_update`] lists them.
 /// <https://docs.github.com/en/rest/pulls/pulls#list-pull-requests>
 pub(crate) fn first_page_of_pulls(repository: &RepositoryName, only_open: bool) -> String {
-    let state = if only_open { "open" } else { "all" };
-    format!("/repos/{repository}/pulls?state={state}&sort=updated&direction=desc&per_page=100")
+    let list =
+        if only_open { "state=open&sort=created&direction=asc" } else { "state=all&sort=updated&direction=desc" };
+    format!("/repos/{repository}/pulls?{list}&per_page=100")
 }
 
 /// A page of that list, the first or one that an earlier page's `Link` header names: each a [`Pull`], or what has another shape.

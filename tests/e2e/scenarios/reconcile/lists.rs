@@ -377,3 +377,56 @@ async fn a_pull_request_that_is_refused_for_an_hour_is_told_of() {
     }
     assert!(longest > 3600, "{longest}");
 }
+
+#[tokio::test]
+async fn what_a_list_shows_only_after_its_second_was_passed_is_found_within_a_day() {
+    let mut world = World::new().await;
+    settled(&mut world, "aaaaaaa1", "a.rs").await;
+    world.task("bbbbbbb2", "pr_submitted");
+    let late = world.open("Late [kid: #bbbbbbb2]", "b.rs");
+    world.github.hide_from_lists(REPOSITORY, late.number(), true);
+    world.pass(300);
+    world.open("Another's", "c.rs");
+    world.pass(300);
+    a_turn(&mut world).await;
+    world.github.hide_from_lists(REPOSITORY, late.number(), false);
+    for _ in 0..12 {
+        world.pass(2 * 3600);
+        world.due().await;
+        world.stream().await;
+    }
+    a_turn(&mut world).await;
+    assert_eq!(conflict(&world, "bbbbbbb2"), json!(false));
+}
+
+#[tokio::test]
+async fn an_open_pull_request_that_is_touched_while_the_list_is_read_is_in_it() {
+    let mut world = World::new().await;
+    world.task("aaaaaaa1", "in_progress");
+    let opened = world.open("Early [kid: #aaaaaaa1]", "a.rs");
+    let merged = world.hub().merge(REPOSITORY, opened.number());
+    world.deliver(&merged).await;
+    world.stream().await;
+    let newer = world.open("Newer", "b.rs").number();
+    world.hub().retitle(REPOSITORY, newer, "Newer [kid: #aaaaaaa1]");
+    for at in 0..119 {
+        world.open(&format!("Without a tag {at}"), "c.rs");
+    }
+    world.pass(3600);
+    world.change_task("aaaaaaa1", &json!({"status": "pr_submitted", "updated_at": world.now.to_string()}));
+    world.pass(3600);
+    let first_page = |world: &World| {
+        let requests = world.github.requests();
+        requests.iter().any(|request| request.status.is_some() && request.body.contains("$states"))
+    };
+    world.github.clear_requests();
+    let touch = async {
+        while !first_page(&world) {
+            tokio::task::yield_now().await;
+        }
+        world.hub().push(REPOSITORY, newer);
+    };
+    let asked = json!({"repository": REPOSITORY, "number": opened.number()});
+    tokio::join!(world.reconcile(asked), touch);
+    assert_eq!(world.read("aaaaaaa1")["status"], "pr_submitted", "one that is newer than the merge is open");
+}

@@ -27,11 +27,15 @@ pub fn on_base(repository: &RepositoryName, base: &str, first: usize, after: Opt
     Query { text: ON_BASE.into(), variables }
 }
 
-/// A page of a repository's pull requests, the last touched first, and of the merged ones their titles at the merge.
+/// A page of a repository's pull requests, the last touched first, and of the merged ones their titles at the merge. The open ones alone come the
+/// oldest first: one that is touched while they are read would else leave a page that is still to come for one that was read.
 pub fn by_update(repository: &RepositoryName, only_open: bool, first: usize, after: Option<&str>) -> Query {
     let (owner, name) = (repository.owner(), repository.name());
     let states = if only_open { json!(["OPEN"]) } else { json!(["OPEN", "CLOSED", "MERGED"]) };
-    let variables = json!({"owner": owner, "name": name, "states": states, "first": first, "after": after});
+    let (field, direction) = if only_open { ("CREATED_AT", "ASC") } else { ("UPDATED_AT", "DESC") };
+    let order = json!({"field": field, "direction": direction});
+    let variables =
+        json!({"owner": owner, "name": name, "states": states, "first": first, "after": after, "order": order});
     Query { text: BY_UPDATE.into(), variables }
 }
 
