@@ -25,6 +25,7 @@ use domain::pull_request::{Mergeability, PullRequest, Snapshot, State};
 use domain::report::{Answer, Facts, Look, Report};
 use domain::schedule::Schedule;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::time::Instant;
 
 use crate::github::Failure;
 use crate::run::{Patience, Run, add};
@@ -93,10 +94,15 @@ pub(crate) async fn run(run: &Run<'_>, installation: Option<InstallationId>, cla
             Item::Repository(_) | Item::Installation(_) | Item::Scan(_) => {}
         }
     }
-    settle_merged(run, installation, merged).await;
-    let mut groups = group(installation, others, bases);
+    // Side by side: a merge whose repository hangs would keep every other answer of its installation waiting.
+    tokio::join!(settle_merged(run, installation, merged), rounds(run, group(installation, others, bases)));
+}
+
+/// Asks in rounds, which are counted from here.
+async fn rounds(run: &Run<'_>, mut groups: Vec<Group>) {
+    let began = Instant::now();
     for offset in run.rounds() {
-        if groups.iter().all(Group::is_done) || !run.reach(*offset).await {
+        if groups.iter().all(Group::is_done) || !run.reach(began + *offset).await {
             break;
         }
         let waiting = groups.iter_mut().filter(|group| !group.is_done());

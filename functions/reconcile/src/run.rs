@@ -169,7 +169,7 @@ impl<'a> Run<'a> {
         self.started.checked_add(passed).unwrap_or(self.started)
     }
 
-    /// At which offsets from the start of the invocation GitHub is asked.
+    /// At which offsets GitHub is asked, from when the first question can be.
     pub(crate) fn rounds(&self) -> &[Duration] {
         if self.trigger == "stream" { &self.app.pace.stream } else { &self.app.pace.others }
     }
@@ -189,9 +189,8 @@ impl<'a> Run<'a> {
         self.now().as_second() + 120.max(i64::try_from(left.as_secs()).unwrap_or(i64::MAX) + 30)
     }
 
-    /// Waits until `offset` after the start of the invocation. `false`: there is no time for that.
-    pub(crate) async fn reach(&self, offset: Duration) -> bool {
-        let then = self.since + offset;
+    /// Waits until then. `false`: there is no time for that.
+    pub(crate) async fn reach(&self, then: Instant) -> bool {
         if then >= self.ends {
             return false;
         }
