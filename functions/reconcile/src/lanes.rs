@@ -215,6 +215,7 @@ impl Run<'_> {
         // Resyncs ask one at a time, and need not wait until the last mergeability is known.
         let answers = Box::pin(check::run(self, installation, lane.answers));
         tokio::join!(answers, Box::pin(resync::run(self, installation, lane.resyncs)));
+        self.tell_others_of(installation).await;
         moves
     }
 

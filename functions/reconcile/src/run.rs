@@ -108,6 +108,8 @@ struct InstallationState {
     /// Whether GitHub was asked, and whether it has answered at all.
     asked: bool,
     answered: bool,
+    /// Whether others were told of all this.
+    told: bool,
 }
 
 impl Trouble {
@@ -133,6 +135,7 @@ impl Default for InstallationState {
             unanswered: 0,
             asked: false,
             answered: false,
+            told: false,
         }
     }
 }
@@ -362,6 +365,7 @@ impl<'a> Run<'a> {
     fn note(&self, installation: Option<InstallationId>, failure: Option<&Failure>) {
         let mut trouble = self.trouble();
         let of = trouble.installations.entry(installation).or_default();
+        of.told = false;
         match failure {
             None | Some(Failure::Gone(_) | Failure::Refused(_)) => {
                 of.answered = true;
@@ -409,21 +413,32 @@ impl<'a> Run<'a> {
         blocked.until > self.now().as_second()
     }
 
-    /// Notes for every environment what this invocation met, of each installation that it asked for.
+    /// Notes for every environment what this invocation met, of each installation that it asked for and has not told of.
     pub(crate) async fn tell_others(&self) {
-        let met = self.trouble().installations.clone();
-        for (installation, of) in met {
-            let Some(before) = of.before.get() else { continue };
-            let heeded = before.as_ref().filter(|before| self.is_in_force(before));
-            let verdict = if heeded.is_some() { None } else { self.verdict(&of, before.as_ref()) };
-            if let Some(verdict) = &verdict
-                && let Err(error) = self.app.board.block(installation, before.as_ref(), verdict.as_ref()).await
-            {
-                self.table_failed(error);
-            }
-            if let Some(blocked) = verdict.as_ref().map_or(heeded, Option::as_ref) {
-                self.unserved(ItemKey::installation(installation).partition, blocked.since, &blocked.because);
-            }
+        let met: Vec<_> = self.trouble().installations.keys().copied().collect();
+        for installation in met {
+            self.tell_others_of(installation).await;
+        }
+    }
+
+    /// The same of one installation, once its work is done: others work for it meanwhile, and the slowest lane may take a minute longer.
+    pub(crate) async fn tell_others_of(&self, installation: Option<InstallationId>) {
+        let of = {
+            let mut trouble = self.trouble();
+            let of = trouble.installations.entry(installation).or_default();
+            (!std::mem::replace(&mut of.told, true)).then(|| of.clone())
+        };
+        let Some(of) = of else { return };
+        let Some(before) = of.before.get() else { return };
+        let heeded = before.as_ref().filter(|before| self.is_in_force(before));
+        let verdict = if heeded.is_some() { None } else { self.verdict(&of, before.as_ref()) };
+        if let Some(verdict) = &verdict
+            && let Err(error) = self.app.board.block(installation, before.as_ref(), verdict.as_ref()).await
+        {
+            self.table_failed(error);
+        }
+        if let Some(blocked) = verdict.as_ref().map_or(heeded, Option::as_ref) {
+            self.unserved(ItemKey::installation(installation).partition, blocked.since, &blocked.because);
         }
     }
 
