@@ -210,7 +210,12 @@ impl Run<'_> {
         // A failure is logged, and the next item of the installation tries again.
         let _tried = self.ensure_listed(installation).await;
         // What the lane is told then, every request of it would be told.
-        drop(self.token(installation).await);
+        let token = self.token(installation).await;
+        if let (None, Ok(held)) = (installation, &token) {
+            // Under its own id, like all that is listed of it: else one installation has two lanes, two rooms and two notes of its limits.
+            let named = Some(held.installation_id);
+            moves.extend(lane.answers.drain(..).map(|item| to_installation(named, item)));
+        }
         moves.extend(self.elsewhere(installation, self.blocked(installation).is_some(), &mut lane.answers).await);
         // Resyncs ask one at a time, and need not wait until the last mergeability is known.
         let answers = Box::pin(check::run(self, installation, lane.answers));
