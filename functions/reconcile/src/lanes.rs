@@ -29,8 +29,9 @@ const ANSWERS_AT_ONCE: usize = 300;
 /// How many resyncs it takes: fifty cost one query.
 const RESYNCS_AT_ONCE: usize = 2_500;
 
-/// How many entries of the index are looked at to find whose turn it is.
-const LOOKED_AT: usize = 5_000;
+/// How many entries of a partition of the index are looked at to find whose turn it is. They are keys alone, so this is a few pages; behind
+/// fewer, what is due of one would stand unseen behind thousands of another.
+const LOOKED_AT: usize = 50_000;
 
 /// How many entries of the due index are looked through for resyncs when an operator asks for all of them.
 const LISTED_FOR_ALL: usize = 20_000;
@@ -62,33 +63,32 @@ impl Run<'_> {
         let mut open = self.due_in(DUE, now, LOOKED_AT).await?;
         open.retain(|due| shard.is_none_or(|shard| shard_of(&due.key) == shard));
         let (old_resyncs, answers): (Vec<_>, Vec<_>) = open.into_iter().partition(|due| due.key.is_sync());
-        let mut taken = self.in_turn(answers).await?;
         let mut resyncs = old_resyncs;
         for shard in shard.map_or(0..RESYNC_SHARDS, |shard| shard..shard + 1) {
-            resyncs.extend(self.due_in(&resync_shard_at(shard), now, RESYNCS_AT_ONCE).await?);
+            resyncs.extend(self.due_in(&resync_shard_at(shard), now, LOOKED_AT).await?);
         }
-        let oldest = taken.iter().chain(&resyncs).map(|due| now - due.next_check_at).max().unwrap_or(0);
+        let oldest = answers.iter().chain(&resyncs).map(|due| now - due.next_check_at).max().unwrap_or(0);
         self.tally.oldest_due_seconds.get_or_init(|| oldest);
         resyncs.sort_by_key(|due| due.next_check_at);
-        resyncs.truncate(RESYNCS_AT_ONCE);
-        taken.extend(resyncs);
+        let mut taken = self.in_turn(answers, ANSWERS_AT_ONCE).await?;
+        taken.extend(self.in_turn(resyncs, RESYNCS_AT_ONCE).await?);
         let work = self.claim(taken.into_iter().map(as_claim).collect()).await;
         self.work(work).await
     }
 
     /// As many as an invocation takes: of each installation in turn, and of those of each of its repositories.
-    async fn in_turn(&self, answers: Vec<Due>) -> Result<Vec<Due>, Failure> {
-        if answers.len() <= ANSWERS_AT_ONCE {
-            return Ok(answers);
+    async fn in_turn(&self, due: Vec<Due>, most: usize) -> Result<Vec<Due>, Failure> {
+        if due.len() <= most {
+            return Ok(due);
         }
         let repository = |due: &Due| due.key.partition.parse().ok().map(RepositoryId);
-        let repositories: BTreeSet<_> = answers.iter().filter_map(repository).collect();
+        let repositories: BTreeSet<_> = due.iter().filter_map(repository).collect();
         let repositories: Vec<_> = repositories.into_iter().collect();
         let syncs = self.app.board.repository_syncs(&repositories).await.map_err(|error| self.table_failed(error))?;
         let whose: BTreeMap<_, _> = syncs.into_iter().map(|sync| (sync.repository_id, sync.installation_id)).collect();
-        let of_repositories = in_turn(answers, usize::MAX, repository);
+        let of_repositories = in_turn(due, usize::MAX, repository);
         // One that no list has shown yet has a turn of its own.
-        Ok(in_turn(of_repositories, ANSWERS_AT_ONCE, |due| {
+        Ok(in_turn(of_repositories, most, |due| {
             let repository = repository(due);
             let installation = repository.and_then(|id| whose.get(&id).copied());
             (installation, repository.filter(|_| installation.is_none()))
