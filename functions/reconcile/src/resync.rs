@@ -34,8 +34,9 @@ const PERIOD: i64 = 14 * 60 - 30;
 /// Repositories in one query.
 const ALIASED: usize = 50;
 
-/// Bases of a repository whose tips are read in one turn; the others have theirs in the next ones.
+/// Bases of a repository whose tips are read in the query that it shares with others, and in one of its own for those beyond.
 const TIPS: usize = 10;
+const MORE_TIPS: usize = 100;
 
 /// How far back the first resync goes for what is no longer open.
 const FIRST_RESYNC: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -283,11 +284,9 @@ async fn together(run: &Run<'_>, installation: Option<InstallationId>, syncs: Ve
     }
 }
 
-/// The bases whose tips are to be read: those that were not read for the longest time.
+/// The bases whose tips are read with those of other repositories.
 fn wanted_tips(sync: &RepositorySync) -> Vec<String> {
-    let mut bases: Vec<_> = sync.bases.iter().collect();
-    bases.sort_by_key(|(_, tip)| tip.read_at);
-    bases.into_iter().take(TIPS).map(|(base, _)| base.clone()).collect()
+    sync.bases.keys().take(TIPS).cloned().collect()
 }
 
 /// Resyncs one repository as far as it needs it.
@@ -396,6 +395,10 @@ async fn at_a_turn(
     let quiet =
         sync.resume.is_none() && sync.cursor.is_some_and(|cursor| touched.newest.is_none_or(|newest| newest <= cursor));
     compare_tips(run, sync, bases, &touched).await?;
+    if bases.len() == TIPS {
+        let others = sync.bases.keys().filter(|base| !bases.contains(base)).cloned().collect();
+        read_tips(run, sync, others).await?;
+    }
     read_missed(run, sync).await?;
     tell_missed(run, sync);
     if !quiet {
@@ -411,19 +414,28 @@ async fn at_a_turn(
 
 /// Reads the tips of bases that are new to a repository, so that the next push to one of them is seen at the next turn.
 async fn meet_bases(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Failure> {
-    let bases: Vec<_> = sync.bases.iter().filter(|(_, tip)| tip.read_at == 0).map(|(base, _)| base.clone()).collect();
-    let bases = &bases[..bases.len().min(TIPS)];
+    let new = sync.bases.iter().filter(|(_, tip)| tip.read_at == 0).map(|(base, _)| base.clone()).collect();
+    read_tips(run, sync, new).await
+}
+
+/// Reads the tips of these bases, so many at a time.
+async fn read_tips(run: &Run<'_>, sync: &mut RepositorySync, bases: Vec<String>) -> Result<(), Failure> {
     if bases.is_empty() || !run.token(sync.installation_id).await?.reads_branches {
         return Ok(());
     }
-    match touched_alone(run, sync.installation_id, &sync.repository, bases).await? {
-        Ok(touched) if touched.repository_id == sync.repository_id => compare_tips(run, sync, bases, &touched).await,
-        // What is wrong with it is met at its next turn.
-        _ => Ok(()),
+    for bases in bases.chunks(MORE_TIPS) {
+        match touched_alone(run, sync.installation_id, &sync.repository, bases).await? {
+            Ok(touched) if touched.repository_id == sync.repository_id => {
+                compare_tips(run, sync, bases, &touched).await?;
+            }
+            // What is wrong with it is met at its next turn.
+            _ => return Ok(()),
+        }
     }
+    Ok(())
 }
 
-/// Marks the bases as moved whose tips are not where they were.
+/// Marks the bases as moved whose tips are not where they were, or are not told: then it is asked about their conflicts all the same.
 async fn compare_tips(
     run: &Run<'_>,
     sync: &mut RepositorySync,
@@ -431,9 +443,19 @@ async fn compare_tips(
     touched: &Touched,
 ) -> Result<(), Failure> {
     for (base, tip) in bases.iter().zip(&touched.tips) {
-        // An error is about this branch alone: it is read in its next turn.
-        let Ok(oid) = tip else { continue };
-        let Some(known) = sync.bases.get(base).filter(|known| known.oid != *oid) else { continue };
+        let Some(known) = sync.bases.get(base) else { continue };
+        let (now, read_at) = (run.now().as_second(), run.started().as_second());
+        let next = match tip {
+            Ok(oid) if known.oid == *oid && known.refused_since.is_none() => continue,
+            Ok(oid) => Tip { oid: oid.clone(), read_at, refused_since: None },
+            Err(refused) => {
+                let failure = Failure::of(refused, run.now());
+                let since = known.refused_since.unwrap_or(now);
+                run.met(&failure);
+                run.unserved(ItemKey::base(sync.repository_id, base).to_string(), since, failure.said());
+                Tip { read_at, refused_since: Some(since), ..known.clone() }
+            }
+        };
         let stored = run.app.board.base(sync.repository_id, base).await.map_err(|error| run.table_failed(error))?;
         // A base that is met for the first time may have moved before: its pull requests are asked about once.
         let explained = stored.is_some_and(|stored| stored.moved_at >= known.read_at);
@@ -444,13 +466,7 @@ async fn compare_tips(
             Err(_) => continue,
             Ok(()) => {}
         }
-        let tip = Tip { oid: oid.clone(), read_at: run.started().as_second() };
-        sync.bases.insert(base.clone(), tip);
-    }
-    // With more bases than are read in one turn, it is told whose turn is next.
-    if sync.bases.len() > TIPS {
-        let read_at = run.started().as_second();
-        bases.iter().filter_map(|base| sync.bases.get_mut(base).map(|tip| tip.read_at = read_at)).for_each(drop);
+        sync.bases.insert(base.clone(), next);
     }
     Ok(())
 }

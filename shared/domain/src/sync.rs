@@ -38,6 +38,9 @@ pub struct RepositorySync {
     /// Pull requests with a tag that led nowhere when the cards were last compared.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub untied: BTreeSet<PullRequestNumber>,
+    /// Where a comparison of its cards that ran out of time goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparing: Option<Comparing>,
     /// When its cards were last compared with its pull requests, epoch seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compared_at: Option<i64>,
@@ -70,6 +73,7 @@ impl RepositorySync {
             missed: BTreeMap::new(),
             missed_at: None,
             untied: BTreeSet::new(),
+            comparing: None,
             compared_at: None,
             schedule: Schedule::default(),
             version: 0,
@@ -119,6 +123,26 @@ pub struct Tip {
     pub oid: Option<String>,
     /// When it was read, epoch seconds; 0 before the first read.
     pub read_at: i64,
+    /// Since when GitHub refuses to tell, epoch seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_since: Option<i64>,
+}
+
+/// A comparison of a repository's cards under way.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparing {
+    /// Behind which pull request it goes on; absent at the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<PullRequestNumber>,
+    /// Whether it is also about what the cards say of others.
+    #[serde(default)]
+    pub claims: bool,
+    /// The bases met so far, and how many open pull requests each has.
+    #[serde(default)]
+    pub bases: BTreeMap<String, usize>,
+    /// Pull requests met so far with a tag that leads nowhere.
+    #[serde(default)]
+    pub untied: BTreeSet<PullRequestNumber>,
 }
 
 /// A resync under way.

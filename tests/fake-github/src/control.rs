@@ -21,8 +21,14 @@ impl GitHub {
 
     /// Closes a repository, or one pull request of it, with a sentence of GitHub's.
     pub fn bar(&self, repository: &str, number: Option<u64>, sentence: &str) {
-        let barred = Barred { repository: repository.to_owned(), number, sentence: sentence.to_owned() };
-        self.state().faults.barred.push(barred);
+        let (repository, sentence) = (repository.to_owned(), sentence.to_owned());
+        self.state().faults.barred.push(Barred { repository, number, branch: None, sentence });
+    }
+
+    /// Closes the tip of one branch of a repository with a sentence of GitHub's.
+    pub fn bar_branch(&self, repository: &str, branch: &str, sentence: &str) {
+        let (repository, sentence) = (repository.to_owned(), sentence.to_owned());
+        self.state().faults.barred.push(Barred { repository, number: None, branch: Some(branch.to_owned()), sentence });
     }
 
     /// Opens all of it again.

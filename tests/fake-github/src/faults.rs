@@ -73,6 +73,8 @@ pub struct Barred {
     pub repository: String,
     /// Just this pull request of it.
     pub number: Option<u64>,
+    /// Just this branch of it.
+    pub branch: Option<String>,
     /// GitHub's sentence.
     pub sentence: String,
 }
@@ -175,8 +177,17 @@ impl Faults {
 
     /// The sentence that a repository, or a pull request of it, is closed with.
     pub(super) fn barred(&self, repository: &str, number: Option<u64>) -> Option<String> {
-        let closed = self.barred.iter().find(|barred| barred.repository == repository && barred.number == number);
+        let closed = self
+            .barred
+            .iter()
+            .find(|barred| barred.repository == repository && barred.number == number && barred.branch.is_none());
         closed.map(|barred| barred.sentence.clone())
+    }
+
+    /// The sentence that the tip of a branch is closed with.
+    pub(super) fn barred_branch(&self, repository: &str, branch: &str) -> Option<String> {
+        let is_it = |barred: &&Barred| barred.repository == repository && barred.branch.as_deref() == Some(branch);
+        self.barred.iter().find(is_it).map(|barred| barred.sentence.clone())
     }
 }
 

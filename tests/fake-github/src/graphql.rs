@@ -676,6 +676,9 @@ impl<'a> Run<'a> {
                 self.state.require_repository(&self.caller, id, "contents").map_err(|_| Failure::forbidden())?;
                 let name = arguments.get("qualifiedName").and_then(Value::as_str).unwrap_or_default();
                 let name = name.strip_prefix("refs/heads/").unwrap_or_default().to_owned();
+                if let Some(message) = self.state.faults.barred_branch(&repository.full_name, &name) {
+                    return Err(Failure { kind: "FORBIDDEN", message });
+                }
                 let tip = repository.branches.get(&name).map(|branch| branch.tip.clone());
                 let Some(tip) = tip else { return Ok(Thing::Leaf(Value::Null)) };
                 let target = plain("Commit", [("oid", json!(tip))]);
