@@ -1,7 +1,7 @@
 //! The cards of a repository, held against its stored pull requests.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::pin::pin;
 
 use domain::compare::claimed;
 use domain::ids::{PullRequestNumber, RepositoryId, TaskId};
@@ -10,9 +10,9 @@ use domain::lifecycle::AWAIT_TASK;
 use domain::outcome::{Applied, Change, Outcome, TaskOutcome};
 use domain::pull_request::{PullRequest, State};
 use domain::report::Report;
-use domain::sync::RepositorySync;
+use domain::sync::{Comparing, RepositorySync};
 use domain::task::Task;
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use jiff::Timestamp;
 
 use crate::github::Failure;
@@ -20,7 +20,7 @@ use crate::lists::WRITES_AT_ONCE;
 use crate::run::Run;
 use crate::scan;
 
-/// How many pull requests have their bases watched for pushes, in a repository: the names must fit into its item.
+/// How many bases are watched for pushes, in a repository, those with the most open pull requests: the names must fit into its item.
 const BASES: usize = 500;
 
 /// How often the cards of a quiet repository are compared with its pull requests, seconds.
@@ -68,28 +68,47 @@ pub(crate) fn stored<'a>(
 
 /// Compares the cards of a repository with its pull requests, and learns which bases its open linked ones have.
 ///
-/// `claims`: also what the cards say of others, which nothing but a hand or another writer can have put there.
+/// `claims`: also what the cards say of others, which nothing but a hand or another writer can have put there. Without time for all of it, the
+/// next turn goes on from `sync.comparing`.
 pub(crate) async fn compare(run: &Run<'_>, sync: &mut RepositorySync, claims: bool) -> Result<(), Failure> {
-    let (mut bases, mut untied, mut told) = (BTreeSet::new(), BTreeSet::new(), true);
-    let mut pages = pin!(stored(run, sync.repository_id));
-    while let Some(rows) = pages.try_next().await? {
+    let under_way = sync.comparing.clone().filter(|at| at.claims || !claims);
+    let mut at = under_way.unwrap_or(Comparing { claims, ..Comparing::default() });
+    loop {
+        if !run.has_time() {
+            // Where it came no further it is as overdue as it was.
+            return if at.after.is_some() && sync.comparing.as_ref() != Some(&at) {
+                sync.comparing = Some(at);
+                Ok(())
+            } else {
+                Err(Failure::OutOfTime)
+            };
+        }
+        let page = run.app.board.stored_in(sync.repository_id, at.after).await;
+        let (rows, next) = page.map_err(|error| run.table_failed(error))?;
         // Also of those whose tag leads nowhere yet: it may be linked before the next comparison.
         let open =
             |row: &&PullRequest| row.snapshot.state == State::Open && !Tags::of(&row.snapshot.title).named.is_empty();
-        bases.extend(rows.iter().filter(open).map(|row| row.snapshot.base.clone()));
-        let tasks = compare_page(run, sync, rows, &mut untied).await?;
-        if claims {
-            told &= scan::heal(run, tasks).await?;
+        for row in rows.iter().filter(open) {
+            *at.bases.entry(row.snapshot.base.clone()).or_default() += 1;
+        }
+        let tasks = compare_page(run, sync, rows, &mut at.untied).await?;
+        if at.claims {
+            at.untold |= !scan::heal(run, tasks).await?;
+        }
+        at.after = next;
+        if at.after.is_none() {
+            break;
         }
     }
-    let bases: BTreeSet<_> = bases.into_iter().take(BASES).collect();
-    sync.bases.retain(|base, _| bases.contains(base));
-    for base in bases {
-        sync.bases.entry(base).or_default();
-    }
-    sync.untied = untied.into_iter().rev().take(UNTIED).collect();
+    let mut bases: Vec<_> = at.bases.into_iter().collect();
+    bases.sort_by_key(|(_, count)| Reverse(*count));
+    bases.truncate(BASES);
+    let mut before = std::mem::take(&mut sync.bases);
+    sync.bases = bases.into_iter().map(|(base, _)| (base.clone(), before.remove(&base).unwrap_or_default())).collect();
+    sync.untied = at.untied.into_iter().rev().take(UNTIED).collect();
+    sync.comparing = None;
     // Else the next turn compares them again: what a limit kept from being told would wait for a day.
-    if told {
+    if !at.untold {
         sync.compared_at = Some(run.now().as_second());
     }
     Ok(())

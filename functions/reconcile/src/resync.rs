@@ -276,9 +276,9 @@ async fn together(run: &Run<'_>, installation: Option<InstallationId>, syncs: Ve
                     Failure::OutOfTime => suspected.unwrap_or(failure),
                     failure => failure,
                 };
-                for sync in syncs {
-                    resync(run, installation, sync, &[], Err(failure.clone())).await;
-                }
+                // Side by side: each writes that it was given up, and the time for that is short.
+                let each = stream::iter(syncs).map(|sync| resync(run, installation, sync, &[], Err(failure.clone())));
+                each.for_each_concurrent(WRITES_AT_ONCE, Box::pin).await;
             }
         }
     }
@@ -306,20 +306,21 @@ async fn resync(
     match at_a_turn(run, &mut sync, bases, touched).await {
         Ok(()) => {
             let turn = Schedule::turn(sync.installation_id, next_turn(run.started()));
-            sync.schedule = match (&sync.resume, unanswered) {
-                (Some(_), _) => {
+            let goes_on = sync.resume.is_some() || sync.comparing.is_some();
+            sync.schedule = match unanswered {
+                _ if goes_on => {
                     add(&run.tally.deferred, 1);
                     run.met(&Failure::OutOfTime);
                     // It goes on, and is not done: what it failed by still lasts.
                     Schedule { failing: known.schedule().failing.clone(), ..turn.moved_to(run.now().as_second()) }
                 }
                 // REST answered for it. The next query that it is in with others would hang as well, and nobody has read its tips.
-                (None, Some(failure)) => {
+                Some(failure) => {
                     run.met(&failure);
                     let refused = known.schedule().refused(Refusal::Other, failure.said(), run.now());
                     Schedule { failing: refused.and_then(|refused| refused.failing), ..turn }
                 }
-                (None, None) => turn,
+                None => turn,
             };
             run.tell_failing(&Item::Repository(Box::new(sync.clone())));
         }
@@ -404,10 +405,9 @@ async fn at_a_turn(
     if !quiet {
         read_back(run, sync, touched.newest).await?;
     }
-    let compared = sync.compared_at.is_some_and(|at| run.now().as_second() < at + cards::COMPARED);
-    if (!quiet || !compared) && sync.resume.is_none() {
+    if (!quiet || !compared || sync.comparing.is_some()) && sync.resume.is_none() {
         cards::compare(run, sync, !compared).await?;
-        return meet_bases(run, sync).await;
+        return if sync.comparing.is_none() { meet_bases(run, sync).await } else { Ok(()) };
     }
     cards::look_up_tags(run, sync).await
 }

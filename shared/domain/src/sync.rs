@@ -137,6 +137,9 @@ pub struct Comparing {
     /// Whether it is also about what the cards say of others.
     #[serde(default)]
     pub claims: bool,
+    /// Whether GitHub did not tell of all that the cards say.
+    #[serde(default)]
+    pub untold: bool,
     /// The bases met so far, and how many open pull requests each has.
     #[serde(default)]
     pub bases: BTreeMap<String, usize>,

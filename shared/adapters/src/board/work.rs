@@ -27,6 +27,9 @@ const DUE_INDEX: &str = "due-index";
 /// How often a write is tried again that another transaction is in the way of.
 const TRIES: u32 = 8;
 
+/// How many stored pull requests are read at once: each may have its cards written before the time is looked at again.
+const STORED_AT_ONCE: usize = 200;
+
 /// An entry of the due index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
@@ -335,6 +338,7 @@ impl Board {
         let query = Query {
             keys: "repository_id = :repository AND begins_with(#item, :prefix)",
             values: vec![(":repository", text(repository.to_string())), (":prefix", text("pr#"))],
+            limit: Some(STORED_AT_ONCE),
             after: after.map(|number| key(&ItemKey::pull_request(repository, number))),
             ..Query::default()
         };

@@ -1,6 +1,8 @@
 //! Reconcile, in this process, against the fake GitHub and the local DynamoDB.
 
+mod bases;
 mod conflicts;
+mod fair;
 mod faults;
 mod hangs;
 mod heal;

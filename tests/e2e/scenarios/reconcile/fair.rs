@@ -1,0 +1,164 @@
+//! Who has their turn where one has very much to do, hangs, or is limited.
+
+use std::time::Duration;
+
+use adapters::telemetry::Invocation;
+use fake_github::{Fault, FaultKind, NewPullRequest, Selection};
+use local_aws::{Fault as Trouble, Rule};
+use reconcile::event::{Event, Summary};
+use serde_json::{Value, json};
+
+use super::World;
+use super::faults::{a_turn, conflict, linked, settled};
+use super::world::REPOSITORY;
+
+/// An installation that asks for so much, and that GitHub has limited for long: what it has to do costs no request.
+const BIG: u64 = 4_000_000;
+
+async fn due_within(world: &World, left: Duration) -> Summary {
+    let event = Event::read(json!({"schedule": "due"})).unwrap();
+    reconcile::handle(&world.app, event, &Invocation::begin("a-test"), world.now, left).await.unwrap()
+}
+
+fn limit_big(world: &World) {
+    let until = world.now.as_second() + 24 * 3600;
+    let blocked = json!({"since": 0, "until": until, "attempts": 0, "because": "GitHub asks to wait"});
+    let partition = format!("installation:{BIG}");
+    let item = json!({"repository_id": partition, "item": "sync", "installation_id": BIG, "blocked": blocked});
+    world.dynamodb.put("PullRequests", &item);
+}
+
+fn sync(world: &World) -> Value {
+    world.work_item(&world.repository_id.to_string(), "sync").expect("the repository has a resync")
+}
+
+#[tokio::test]
+async fn thousands_of_overdue_resyncs_of_one_installation_delay_no_other() {
+    let mut world = World::new().await;
+    a_turn(&mut world).await;
+    limit_big(&world);
+    let (now, shard) = (world.now.as_second(), format!("resync-{}", BIG % 4));
+    for at in 0..3_000 {
+        let item = json!({
+            "repository_id": (5_000_000 + at).to_string(), "item": "sync", "repository": format!("big/r{at}"),
+            "installation_id": BIG, "due": shard, "next_check_at": now - 3600, "attempts": 0, "version": 1,
+        });
+        world.dynamodb.put("PullRequests", &item);
+    }
+    world.pass(15 * 60);
+    let before = sync(&world);
+    assert!(before["next_check_at"].as_i64() <= Some(world.now.as_second()), "it is due");
+    world.due().await;
+    assert!(sync(&world)["version"].as_u64() > before["version"].as_u64(), "it was claimed");
+}
+
+#[tokio::test]
+async fn thousands_of_overdue_answers_of_one_repository_hide_no_other() {
+    let mut world = World::new().await;
+    settled(&mut world, "aaaaaaa1", "a.rs").await;
+    limit_big(&world);
+    let (row, now) = (world.item(1), world.now.as_second());
+    for at in 0..6_000 {
+        let mut item = row.clone();
+        let changes = json!({
+            "repository_id": "5000000", "item": format!("pr#{}", at + 1), "number": at + 1, "installation_id": BIG,
+            "due": "open", "check": "later", "next_check_at": now - 3600,
+        });
+        item.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        world.dynamodb.put("PullRequests", &item);
+    }
+    linked(&mut world, "bbbbbbb2", "b.rs").await;
+    world.pass(1);
+    world.due().await;
+    assert_eq!(conflict(&world, "bbbbbbb2"), json!(false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_merge_whose_repository_hangs_delays_no_fresh_pull_request() {
+    let mut world = World::new().await;
+    world.github.create_repository("acme/other", true);
+    a_turn(&mut world).await;
+    world.task("aaaaaaa1", "in_progress");
+    let opened = world.open("Early [kid: #aaaaaaa1]", "a.rs");
+    let merged = world.hub().merge(REPOSITORY, opened.number());
+    world.deliver(&merged).await;
+    world.stream().await;
+    a_turn(&mut world).await;
+    world.pass(3600);
+    world.change_task("aaaaaaa1", &json!({"status": "pr_submitted", "updated_at": world.now.to_string()}));
+    world.pass(3600);
+    world.task("bbbbbbb2", "pr_submitted");
+    world.github.set_settle_reads(0);
+    let fresh = world.hub().open_pull_request("acme/other", NewPullRequest::titled("Fresh [kid: #bbbbbbb2]"));
+    world.deliver(&fresh).await;
+    world.github.fault(Fault::query("widgets", FaultKind::Hang));
+    world.github.fault(Fault::always("/repos/acme/widgets/pulls?", FaultKind::Hang));
+    due_within(&world, Duration::from_secs(9)).await;
+    assert_eq!(conflict(&world, "bbbbbbb2"), json!(false));
+    assert_eq!(world.read("aaaaaaa1")["status"], "pr_submitted", "it could not be read whether a newer one is open");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_is_told_to_other_environments_before_the_slowest_installation_is_done() {
+    let mut world = World::new().await;
+    world.github.create_repository("globex/tools", true);
+    world.github.install("globex", Selection::All);
+    world.task("bbbbbbb2", "pr_submitted");
+    let slow = world.hub().open_pull_request("globex/tools", NewPullRequest::titled("Slow [kid: #bbbbbbb2]"));
+    world.deliver(&slow).await;
+    linked(&mut world, "aaaaaaa1", "a.rs").await;
+    world.github.fault(Fault::always("globex", FaultKind::Hang));
+    world.github.fault(Fault::always("/repos/acme/widgets/pulls/", FaultKind::TooMany(600)));
+    let partition = format!("installation:{}", world.installation);
+    let noted = async {
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        world.work_item(&partition, "sync").and_then(|noted| noted.get("blocked").cloned())
+    };
+    let (_, noted) = tokio::join!(world.stream(), noted);
+    assert!(noted.is_some(), "noted after 8 s");
+}
+
+#[tokio::test]
+async fn the_default_installation_has_one_lane_and_one_note_of_its_limits() {
+    let mut world = World::new().await;
+    let number = linked(&mut world, "aaaaaaa1", "a.rs").await;
+    let key = json!({"repository_id": world.repository_id.to_string(), "item": format!("pr#{number}")});
+    world.dynamodb.change("PullRequests", &key, &json!({"installation_id": null}));
+    world.github.fault(Fault::always("/pulls/", FaultKind::TooMany(600)));
+    world.stream().await;
+    let blocked = |name: &str| {
+        world.work_item(&format!("installation:{name}"), "sync").is_some_and(|noted| noted.get("blocked").is_some())
+    };
+    assert!(blocked(&world.installation.to_string()) && !blocked("default"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_comparison_of_cards_that_has_no_time_goes_on_where_it_was() {
+    let mut world = World::new().await;
+    settled(&mut world, "aaaaaaa1", "a.rs").await;
+    let row = world.item(1);
+    for number in 2..=1_000 {
+        let mut item = row.clone();
+        let title = "Without a tag";
+        let changes = json!({
+            "item": format!("pr#{number}"), "number": number, "state": "closed", "title": title, "task_ids": [], "tags": [],
+        });
+        item.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        world.dynamodb.put("PullRequests", &item);
+    }
+    let compared_at = sync(&world)["compared_at"].clone();
+    world.pass(25 * 3600);
+    // A second for each page, and some for finding out what is due.
+    let late = Rule::new(Trouble::Delay(Duration::from_secs(1))).operation("Query");
+    world.dynamodb.fail(late);
+    let (mut stopped, mut runs) = (Vec::new(), 0);
+    while sync(&world)["compared_at"] == compared_at {
+        runs += 1;
+        assert!(runs < 20, "{stopped:?}");
+        world.pass(60);
+        due_within(&world, Duration::from_millis(11_500)).await;
+        stopped.extend(sync(&world)["comparing"]["after"].as_u64());
+    }
+    assert!(stopped.len() >= 2 && stopped.is_sorted_by(|a, b| a != b), "{stopped:?}");
+    assert!(sync(&world)["bases"].get("main").is_some());
+}
