@@ -285,7 +285,7 @@ impl Cache {
 }
 
 fn contested() -> Failure {
-    let message = "tokens of this scope are revoked as fast as they are minted, and others wait for one too";
+    let message = "tokens of this scope are revoked again and again, and one caller at a time gets a new one";
     Failure::over_in(ErrorType::RateLimited, message, LEASE.unsigned_abs())
 }
 

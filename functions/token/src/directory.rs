@@ -146,7 +146,9 @@ impl Directory {
                 Err(row) => row,
             };
             if row.failure(clock.now()).is_some() {
-                return Err(github::Error::Unavailable("the installations could not be listed just now".into()));
+                return Err(github::Error::Unavailable(
+                    "GitHub did not list the App's installations a moment ago".into(),
+                ));
             }
             self.list(subject, clock).await
         });

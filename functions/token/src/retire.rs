@@ -71,7 +71,7 @@ impl Retire {
         if self.store.may_try(&row, clock.now()).await.unwrap_or(true) {
             return Ok(());
         }
-        let message = "too many tokens were to be revoked that are not known here, or no more; this one is not revoked";
+        let message = "too many unknown tokens were sent for revocation, so this one is not revoked";
         Err(Failure::over_in(ErrorType::RateLimited, message, TRIED_WITHIN.unsigned_abs()))
     }
 
@@ -127,8 +127,8 @@ impl Retire {
                 return Ok(Answer::Invalidated { invalidated: true, reason: None });
             }
             Ok(false) => {
-                "no copy of this token, or a fresh one: those are refused for seconds by GitHub itself; or one was \
-                dropped in the last 30 s"
+                "nothing was dropped: this token is not cached, or it is so new that GitHub may reject it for some seconds, or \
+                another was dropped in the last 30 s"
             }
             Err(error) => {
                 let error = logged(&error);

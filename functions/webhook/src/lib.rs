@@ -157,7 +157,7 @@ fn not_configured(error: &Error, invocation: &Invocation) -> Response {
 
 /// The answer when the time was up: AWS would end the invocation without one, and without a line in the log.
 fn out_of_time(invocation: &Invocation) -> Response {
-    let reason = "AWS took too long; reconcile will catch up, or deliver it again".to_owned();
+    let reason = "AWS took too long; nothing is lost: reconcile reads it from GitHub later, or redeliver it".to_owned();
     let response = Response::new(StatusCode::INTERNAL_SERVER_ERROR, Word::Failed, reason);
     log(&response, invocation, None, None, None);
     response
@@ -170,7 +170,9 @@ async fn apply(app: &App, facts: Facts, id: Option<DeliveryGuid>, now: Timestamp
         Ok(applied) => Response::ok(Answer::applied(&applied, name, &base)),
         Err(error) => {
             tracing::error!(error = error.chain(), pull_request = name, "the delivery could not be stored");
-            let reason = "it could not be stored; reconcile will catch up, or deliver it again".to_owned();
+            let reason =
+                "it could not be stored; nothing is lost: reconcile reads it from GitHub later, or redeliver it"
+                    .to_owned();
             Response::new(StatusCode::INTERNAL_SERVER_ERROR, Word::Failed, reason)
         }
     }
@@ -192,7 +194,7 @@ fn refused(refusal: Refusal) -> Response {
             Response::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 Word::NotConfigured,
-                "the GitHub App is not configured; run configure-github-app".to_owned(),
+                "the GitHub App is not configured; run `konduktor-github-app configure`".to_owned(),
             )
         }
         Refusal::Secret(error) => {

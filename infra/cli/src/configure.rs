@@ -189,6 +189,6 @@ pub(crate) fn introduce(github: &GitHubApp, progress: Progress) {
     let seconds = github.clock_offset.as_secs();
     if seconds != 0 {
         let (apart, side) = (seconds.unsigned_abs(), if seconds > 0 { "behind" } else { "ahead of" });
-        progress.say(&format!("This machine's clock is {apart} s {side} GitHub's; it is allowed for."));
+        progress.say(&format!("This machine's clock is {apart} s {side} GitHub's; the difference is corrected."));
     }
 }

@@ -234,7 +234,7 @@ impl Creation {
         let differences = self.differences(&app);
         if !differences.is_empty() {
             return Err(Failure::new(format!(
-                "what came back is the App {} (App ID {}), and not the one that was asked for: {}. Its key is not kept. If \
+                "GitHub returned the App {} (App ID {}), which is not the one requested: {}. Its key is not kept. If \
                  you made it, delete it under {}; if not, somebody sent you theirs",
                 app.name,
                 app.id,
@@ -313,7 +313,7 @@ impl Creation {
                 format!("the App is made, but GitHub's answer with its key was lost on the way: {by_hand}, see {apps}")
             }
             Error::NotFound(_) => format!(
-                "GitHub does not take the code that it sent: it was used before or is over an hour old. Delete the App \
+                "GitHub rejects the code that it sent: it was used before or is over an hour old. Delete the App \
                  if {apps} lists it, and run this again"
             ),
             error => format!(
@@ -365,7 +365,7 @@ impl Creation {
         }
         self.app_secret().unlabel(CREATED).await?;
         Err(Failure::new(format!(
-            "the App {} (App ID {}) delivers to {} and was not asked to: its key is not kept. If you made it, delete it \
+            "the App {} (App ID {}) has the webhook {}, which was not requested: its key is not kept. If you made it, delete it \
              under {}; if not, somebody sent you theirs",
             github.app.name,
             github.app.id,
@@ -400,7 +400,7 @@ impl Creation {
         };
         tokio::time::timeout(HOUR, installed).await.unwrap_or_else(|_| {
             Err(Failure::new(format!(
-                "nobody has installed the App within an hour: install it at {link}, then run this again"
+                "the App was not installed within an hour: install it at {link}, then run this again"
             )))
         })
     }

@@ -108,7 +108,7 @@ fn another_user(user: &str) -> Failure {
     // Some write a token there.
     let user = if user.len() > LONGEST_LOGIN { "another user" } else { &format!("the user {user}") };
     Failure::new(format!(
-        "the URL names {user}, whose password this is not: take the name out of the URL to use the App's tokens"
+        "the URL names {user}, and these tokens are not the password of that user: take the name out of the URL to use the App's tokens"
     ))
 }
 

@@ -181,8 +181,8 @@ impl<'a> Secret<'a> {
 
     fn changed(&self) -> Failure {
         Failure::new(format!(
-            "somebody else changed the secret {} meanwhile: what they stored is in service, and of this run \
-             nothing is in it. See that it is what you want, and run this again if not",
+            "somebody else changed the secret {} at the same time: their version is in use, and nothing of this \
+             run is in it. If that is not what you want, run this again",
             self.id
         ))
     }
@@ -230,7 +230,7 @@ impl<'a> Secret<'a> {
             return Ok(());
         }
         Err(Failure::new(format!(
-            "the secret {} came back otherwise than it was written, and was not put into service: try again",
+            "the secret {} was read back differently from what was written, and was not put into service: try again",
             self.id
         )))
     }

@@ -124,7 +124,7 @@ fn helper(arguments: &Arguments, api_url: &ApiUrl, account: &Account) -> Result<
 /// The command's name where the PATH leads to it, else where it is.
 fn command() -> Result<String, Failure> {
     let here = std::env::current_exe().and_then(|path| path.canonicalize());
-    let here = here.map_err(|error| Failure::new(format!("this command's own path is not to be had ({error})")))?;
+    let here = here.map_err(|error| Failure::new(format!("the path of this program cannot be found ({error})")))?;
     let path = Variables::default().optional("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join(NAME)).find(|path| path.is_file());
     let same = found.and_then(|path: PathBuf| path.canonicalize().ok()).is_some_and(|path| path == here);

@@ -257,7 +257,7 @@ impl Policy {
             return reconcile().bound(scope, target).map_err(denied);
         }
         let bounds = self.profiles.get(profile.as_str());
-        let bounds = bounds.ok_or_else(|| denied("it has no such profile".to_owned().into()))?;
+        let bounds = bounds.ok_or_else(|| denied("the policy has no profile of this name".to_owned().into()))?;
         bounds.bound(scope, target).map_err(denied)
     }
 }
@@ -304,7 +304,7 @@ impl Bounds {
         };
         let permissions = fields.remove("permissions").map(|value| levels(value, &format!("{place}permissions"), form));
         if let Some(name) = fields.keys().next() {
-            return Err(format!("{place}{name} is no part of a policy"));
+            return Err(format!("{place}{name} is not a field of a policy"));
         }
         Ok(Self {
             installations,
@@ -537,7 +537,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
         let mut fields = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             if fields.contains_key(&key) {
-                return Err(A::Error::custom(format!("{key} stands there twice")));
+                return Err(A::Error::custom(format!("{key} is given twice")));
             }
             let Strict(value) = entries.next_value()?;
             fields.insert(key, value);
@@ -689,14 +689,14 @@ mod tests {
             (r#"{"permissions": null}"#, "permissions must be"),
             (r#"{"permissions": {"contents": "none"}}"#, "permissions.contents"),
             (r#"{"permissions": {"Contents": "read"}}"#, "permissions.Contents"),
-            (r#"{"permissions": {"contents": "read", "contents": "write"}}"#, "contents stands there twice"),
+            (r#"{"permissions": {"contents": "read", "contents": "write"}}"#, "contents is given twice"),
             (r#"{"repositories": []}"#, "repositories is empty"),
             (r#"{"installations": ["1"]}"#, "installations[0]"),
             (r#"{"named_repositories": true}"#, "named_repositories"),
             (r#"{"profiles": {}}"#, "profiles is empty"),
             (r#"{"profiles": null}"#, "profiles must be"),
             (r#"{"profiles": {"agents": null}}"#, "profiles.agents must be"),
-            (r#"{"profiles": {"agents": {}, "agents": {}}}"#, "agents stands there twice"),
+            (r#"{"profiles": {"agents": {}, "agents": {}}}"#, "agents is given twice"),
             (r#"{"profiles": {"agents": {}}, "permissions": {"contents": "read"}}"#, "permissions stands beside"),
             (r#"{"profiles": {"reconcile": {}}}"#, "profiles.reconcile is built in"),
             (r#"{"profiles": {"a b": {}}}"#, "profiles.a b"),
@@ -730,8 +730,8 @@ mod tests {
             (r#"{"profiles": {"agents": {"installations": [1.5]}}}"#, "profiles.agents.installations[0]"),
             (r#"{"profiles": {"agents": {"installations": [1, 0]}}}"#, "profiles.agents.installations[1]"),
             (r#"{"profiles": {"agents": {"installations": []}}}"#, "profiles.agents.installations is empty"),
-            (r#"{"profiles": {"agents": {"installations": [{"a": 1, "a": 2}]}}}"#, "a stands there twice"),
-            (r#"{"profiles": {"agents": {}, "\u0061gents": {}}}"#, "agents stands there twice"),
+            (r#"{"profiles": {"agents": {"installations": [{"a": 1, "a": 2}]}}}"#, "a is given twice"),
+            (r#"{"profiles": {"agents": {}, "\u0061gents": {}}}"#, "agents is given twice"),
             (r#"{"profiles": {"agents": {}}} {}"#, "trailing"),
             (r#"{"profiles": {"": {}}}"#, "profiles. is no name"),
             (r#"{"profiles": {"$LATEST": {}}}"#, "profiles.$LATEST"),

@@ -350,12 +350,9 @@ async fn a_code_that_is_not_taken_and_a_network_that_breaks_are_told_in_words() 
     };
     let (shown, ended) = after_the_button(|back| back.replace("code=", "code=0")).await;
     let line = ended.stderr.strip_prefix("konduktor-github-app: ").unwrap();
-    assert!(
-        line.starts_with("GitHub does not take the code that it sent: it was used before or is over an hour"),
-        "{line}"
-    );
+    assert!(line.starts_with("GitHub rejects the code that it sent: it was used before or is over an hour"), "{line}");
     assert!(line.contains(&format!("{}/settings/apps", stack.github.url())), "{line}");
-    assert!(shown.status == 502 && shown.html.contains("GitHub does not take the code"), "{shown:?}");
+    assert!(shown.status == 502 && shown.html.contains("GitHub rejects the code"), "{shown:?}");
 
     stack.github.fault(github::Fault::once("/conversions", FaultKind::AnswerThenDrop));
     let (shown, ended) = after_the_button(|back| back).await;
@@ -695,7 +692,7 @@ async fn an_app_that_is_not_the_one_asked_for_is_shown_and_not_kept() {
     for (field, value, words) in [
         ("default_permissions", wider, "it has the permissions contents: write"),
         ("default_events", json!(["pull_request", "push"]), "it subscribes to the events"),
-        ("hook_attributes", elsewhere, "delivers to https://somebody.example/hook and was not asked to"),
+        ("hook_attributes", elsewhere, "has the webhook https://somebody.example/hook, which was not requested"),
     ] {
         let stack = deployed().await;
         let ended = ends_with(&stack, &[], |form| {
@@ -756,7 +753,7 @@ async fn a_run_that_goes_on_looks_at_where_the_app_delivers_too() {
     assert!(!ended.ok && is_kept(&stack).await, "{ended:?}");
     stack.github.clear_faults();
     let line = operator.refused(&[&CREATE[..], &["--yes"]].concat()).await;
-    assert!(line.contains("delivers to https://somebody.example/hook and was not asked to"), "{line}");
+    assert!(line.contains("has the webhook https://somebody.example/hook, which was not requested"), "{line}");
     assert!(!is_kept(&stack).await);
     assert_nothing_is_in_service(&stack).await;
 }

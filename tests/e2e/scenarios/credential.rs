@@ -258,7 +258,8 @@ async fn a_url_that_names_git_is_served_and_another_user_is_told_why_not() {
     }
     let refused = agent.git(".", &["ls-remote", &named("octocat")]).await;
     assert!(!refused.ok, "{refused:?}");
-    let line = "konduktor-github-app: the URL names the user octocat, whose password this is not";
+    let line =
+        "konduktor-github-app: the URL names the user octocat, and these tokens are not the password of that user";
     assert!(refused.stderr.contains(line), "{refused:?}");
     assert_eq!(stack.lambda.invocations("token"), 2);
 }

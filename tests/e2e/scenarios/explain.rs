@@ -190,8 +190,8 @@ async fn a_title_that_names_no_task_rightly_is_quoted_with_what_is_wrong_with_it
         ),
         ("Fix [kids: #4d9d444d]", "[kids: #4d9d444d]", "the word is kid", Some("[kid: #4d9d444d]")),
         ("Fix [kid: #4d9d444]", "[kid: #4d9d444]", "it has 7 hex digits and takes 8 to 32", None),
-        ("Fix [kid: #4d9d444g]", "[kid: #4d9d444g]", "g is no hex digit", None),
-        ("Fix [kid: #４d9d444d]", "[kid: #４d9d444d]", "４ is no hex digit", None),
+        ("Fix [kid: #4d9d444g]", "[kid: #4d9d444g]", "g is not a hex digit", None),
+        ("Fix [kid: #４d9d444d]", "[kid: #４d9d444d]", "４ is not a hex digit", None),
         ("Fix [kid: #4d9d444d", "[kid: #4d9d444d", "no ] follows its digits", Some("[kid: #4d9d444d]")),
         ("Fix [kid: #4d9d444d or so]", "[kid: #4d9d444d or so]", "no ] follows its digits", Some("[kid: #4d9d444d]")),
         (
@@ -361,7 +361,7 @@ async fn what_the_rules_do_not_move_has_the_rule_and_the_way_out() {
 
     desk.task("eeeeeeee", "done");
     let sentence = desk.sentence("eeeeeeee", "done_otherwise").await;
-    assert_eq!(sentence, "Task eeeeeeee is done, and no merge moved it there: who did is not recorded.");
+    assert_eq!(sentence, "Task eeeeeeee is done, moved there by hand or by the board: who did it is not recorded.");
     let number = desk.opened("For show [kid: #eeeeeeee]").await;
     assert_eq!(desk.sentence(&page(number), "done_otherwise").await, sentence);
     stack.github.assert_nothing_unexpected();
@@ -403,7 +403,7 @@ async fn what_github_did_not_get_through_is_named_and_the_command_makes_up_for_i
         ("signature_refused", "was answered with 401, as GitHub had another webhook secret than the stack: run `"),
         (
             "not_configured",
-            "was answered with 503, the GitHub App is not configured; run configure-github-app; reconcile",
+            "was answered with 503, the GitHub App is not configured; run `konduktor-github-app configure`; reconcile",
         ),
         ("webhook_failed", "failed in the webhook, whose log tells more (it could not be stored;"),
         ("delivery_refused", "was answered with 400, the body lacks the field `merged`; reconcile makes up"),

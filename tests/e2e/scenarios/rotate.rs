@@ -226,7 +226,7 @@ async fn at_once(stack: &Stack, operators: [&Operator<'_>; 2], arguments: [&[&st
 
 /// One at least has stored his, and who has not is told why.
 fn assert_told(ended: &[Ended; 2], secret: &str) {
-    let outrun = format!("somebody else changed the secret {secret} meanwhile");
+    let outrun = format!("somebody else changed the secret {secret} at the same time");
     assert!(ended.iter().any(|ended| ended.ok), "{ended:?}");
     assert!(ended.iter().all(|ended| ended.ok || ended.stderr.contains(&outrun)), "{ended:?}");
 }
@@ -344,7 +344,7 @@ async fn of_two_operators_at_once_one_is_told_and_what_the_other_stored_stays() 
     stack.github.add_key(AppKey::second());
     operator.file("new.pem", &AppKey::second().pem);
     operator.file("mine", "a secret of my own choice");
-    let told = |secret: &str| format!("somebody else changed the secret {secret} meanwhile");
+    let told = |secret: &str| format!("somebody else changed the secret {secret} at the same time");
     let theirs = app_secret(&stack.github, stack.installation);
     let mut theirs_again = theirs.clone();
     theirs_again["client_id"] = json!("Iv1.theirs");
@@ -401,8 +401,8 @@ async fn what_the_loser_is_told_of_one_secret_is_true_of_the_other() {
     let theirs = json!({"webhook_secret": "theirs"});
     let line = outrun(&stack, &operator, &flags(&id, "app.pem"), WEBHOOK_SECRET_ID, &theirs).await;
     let told =
-        format!("somebody else changed the secret {WEBHOOK_SECRET_ID} meanwhile: what they stored is in service, and ");
-    assert!(line.starts_with(&told) && line.contains("of this run nothing is in it"), "{line}");
+        format!("somebody else changed the secret {WEBHOOK_SECRET_ID} at the same time: their version is in use, and ");
+    assert!(line.starts_with(&told) && line.contains("nothing of this run is in it"), "{line}");
     assert_eq!(value(&stack, WEBHOOK_SECRET_ID, "AWSCURRENT").await, Some(theirs));
     assert!(value(&stack, APP_SECRET_ID, "AWSCURRENT").await.is_some(), "the App's key was stored before");
 }

@@ -438,7 +438,7 @@ async fn who_asks_decides_what_may_be_had() {
             json!({"permissions": {"issues": "read"}}),
             "the profile reconcile: permissions does not list issues",
         ),
-        ("auditors", json!({}), "the profile auditors: it has no such profile"),
+        ("auditors", json!({}), "the profile auditors: the policy has no profile of this name"),
     ] {
         match counter.ask_as(&app, alias, ask.clone()).await {
             Ok(_) => assert_eq!(rule, "", "{alias} {ask}"),
@@ -637,7 +637,7 @@ async fn who_has_no_time_for_a_turn_is_told_why_there_is_none() {
     let deadline = u64::try_from(counter.now().as_millisecond()).unwrap() + 2000;
     let failure = counter.ask_until(&counter.environment(), json!({}), deadline).await.unwrap_err();
     assert_eq!(failure.error_type.name(), "RateLimited");
-    assert!(failure.message.contains("revoked as fast"), "{}", failure.message);
+    assert!(failure.message.contains("revoked again and again"), "{}", failure.message);
 }
 
 #[tokio::test]

@@ -208,7 +208,7 @@ async fn a_stack_as_deployed_is_told_to_be_configured_and_then_passes() {
     for line in [
         "✗ app-secret                konduktor/app cannot be used: it is empty",
         "                            → run `konduktor-github-app configure`",
-        "– 11 skipped                for want of app-secret: served-installations, key, app, clock, app-permissions, \
+        "– 11 skipped                because app-secret did not pass: served-installations, key, app, clock, app-permissions, \
          installation, installation-permissions, webhook-config, deliveries, token, clone",
         "21 checks: 9 ok, 1 failed, 11 skipped",
     ] {

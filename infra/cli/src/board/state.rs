@@ -89,7 +89,7 @@ fn class(outcome: &str) -> &'static str {
 fn check(check: &Check) -> String {
     let (mark, word) = check.verdict.mark();
     let seen = match check.needs {
-        Some(needs) => format!("for want of {needs}"),
+        Some(needs) => format!("because {needs} did not pass"),
         None => check.seen.clone().unwrap_or_default(),
     };
     let next = check.next.as_ref().map(|next| format!("<br>→ {}", escape(next))).unwrap_or_default();

@@ -82,7 +82,9 @@ fn choose(
         None if installations.len() == 1 => installations[0].id,
         None if prompt::is_possible() => {
             let typed = prompt::line("  Installation ID:", progress)?;
-            typed.parse().map_err(|_| Failure::new(format!("{typed:?} is no installation ID: type one of the list")))?
+            typed
+                .parse()
+                .map_err(|_| Failure::new(format!("{typed:?} is not an installation ID: type one of the list")))?
         }
         None => {
             return Err(Failure::new(

@@ -54,7 +54,7 @@ fn at_word(before: &str, after: &str, title: &str) -> Option<MalformedTag> {
     } else if !hash {
         "the # before the digits is missing".to_owned()
     } else if let Some(other) = other {
-        format!("{other} is no hex digit")
+        format!("{other} is not a hex digit")
     } else if !(MIN_DIGITS..=MAX_DIGITS).contains(&count) {
         format!("it has {count} hex digits and takes {MIN_DIGITS} to {MAX_DIGITS}")
     } else if !end.trim_start().starts_with(']') {

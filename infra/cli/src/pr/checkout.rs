@@ -21,7 +21,7 @@ impl Checkout {
     /// The one of this folder.
     pub(super) fn here() -> Result<Self, Failure> {
         git(&["rev-parse", "--git-dir"])?.ok_or_else(|| {
-            Failure::new("this folder is no clone of a repository: go to one, or pass --repository and --head")
+            Failure::new("this folder is not a clone of a repository: go to one, or pass --repository and --head")
         })?;
         let commit = git(&["rev-parse", "--verify", "--quiet", "HEAD"])?
             .ok_or_else(|| Failure::new("nothing is committed here: commit, push, and try again"))?;
@@ -49,7 +49,7 @@ impl Checkout {
         match found {
             Some((at, repository)) if at.eq_ignore_ascii_case(host) => Ok(repository),
             _ => Err(Failure::new(format!(
-                "the remote {} is no repository at {host}: pass --repository OWNER/NAME",
+                "the remote {} is not a repository at {host}: pass --repository OWNER/NAME",
                 self.remote
             ))),
         }

@@ -118,7 +118,7 @@ fn fitted(board: &str, terminal: Terminal) -> String {
 
 fn named_by_branches() -> Result<Vec<String>, Failure> {
     let branches = git(&["for-each-ref", "--format=%(refname:short)", "refs/heads"])?.ok_or_else(|| {
-        Failure::new("this folder is no clone of a repository, and --mine is about its branches: go to one")
+        Failure::new("this folder is not a clone of a repository, and --mine is about its branches: go to one")
     })?;
     Ok(digits(&branches))
 }

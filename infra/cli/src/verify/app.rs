@@ -213,8 +213,7 @@ pub(super) async fn webhook(github: &GitHubApp, url: &str) -> Result<String, Fai
     if wrong.is_empty() {
         return Ok(format!("{url}, json, signed"));
     }
-    let next =
-        format!("`{NAME} configure` sets all of it; a URL that is another on purpose is named with --webhook-url");
+    let next = format!("`{NAME} configure` sets all of it; if another URL is meant, pass it with --webhook-url");
     Err(Failed::new(wrong.join("; "), next))
 }
 

@@ -53,7 +53,7 @@ pub(super) async fn token(
     match function.token(&scope).await {
         Ok(Answer { token, .. }) => {
             let whose = token.account.map(|account| format!(" for {account}")).unwrap_or_default();
-            Ok((format!("the function has one{whose} that is valid until {}", token.expires_at), token.token))
+            Ok((format!("the function returned a token{whose}, valid until {}", token.expires_at), token.token))
         }
         Err(Refusal::Broke(failure) | Refusal::Other(failure)) => Err(failure.into()),
         Err(Refusal::Function(refusal)) => {

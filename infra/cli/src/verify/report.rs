@@ -186,7 +186,7 @@ impl Report {
             }
         }
         let line = |(needs, names): &(&str, Vec<&str>)| {
-            let text = format!("for want of {needs}: {}", names.join(", "));
+            let text = format!("because {needs} did not pass: {}", names.join(", "));
             self.line(Verdict::Skipped, &format!("{} skipped", names.len()), &text, Style::Faint)
         };
         needed.iter().map(line).collect()

@@ -47,7 +47,7 @@ pub(super) async fn token_function(stack: &Stack) -> Result<String, Failed> {
     match stack.token_policy.as_deref().map(Policy::parse) {
         Some(Err(reason)) => Err(Failed::new(
             format!("TokenPolicy is not understood: {reason}"),
-            "mend it and deploy with it as the parameter TokenPolicy: until then nobody gets a token",
+            "correct it and deploy with it as the parameter TokenPolicy: until then nobody gets a token",
         )),
         Some(Ok(policy)) if policy.is_old() => Ok(format!(
             "{seen}; its TokenPolicy knows no profiles and bounds agents alone: give each alias its own, see TokenPolicy in \

@@ -52,7 +52,7 @@ pub(super) fn done_otherwise(context: &Context<'_>) -> Explanation {
             let linked = task.pull_requests.get(key);
             format!("by the merge of {}", linked.map_or(key.as_str(), |linked| &linked.url))
         }
-        None => "and no merge moved it there: who did is not recorded".to_owned(),
+        None => "moved there by hand or by the board: who did it is not recorded".to_owned(),
     };
     format!("{} is done, {by}.", capital(&context.task())).into()
 }

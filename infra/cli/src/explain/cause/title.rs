@@ -22,7 +22,7 @@ pub(super) fn malformed_tag(context: &Context<'_>) -> Explanation {
         return format!("The title of {pull_request} carries no kid tag.").into();
     };
     let advice = context.put_tag(found.meant);
-    format!("\"{}\" in the title of {pull_request} is no kid tag, because {}: {advice}.", found.text, found.reason)
+    format!("\"{}\" in the title of {pull_request} is not a kid tag, because {}: {advice}.", found.text, found.reason)
         .into()
 }
 
@@ -58,7 +58,7 @@ pub(super) fn other_repository(context: &Context<'_>) -> Explanation {
 
 pub(super) fn unreadable(context: &Context<'_>) -> Explanation {
     format!(
-        "The item of {} is not of the documented shape, so it is left out: mend what was written there, or delete it \
+        "The item of {} has a wrong format, so it is left out: correct what was written there, or delete it \
          and create the task again.",
         context.task()
     )
