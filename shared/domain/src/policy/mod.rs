@@ -13,83 +13,23 @@
 //! `installations` is a list of ids or `"all"` of this App's; left out, the one in the App's secret alone. A glob of `repositories`
 //! without an owner means that installation alone. Left out, `repositories` and `permissions` bound nothing.
 
+mod glob;
+mod parse;
+mod permissions;
+mod strict_json;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::Value;
 
-use crate::contract::token::{Level, Permissions, Scope, is_permission};
+use glob::Glob;
+use parse::{Form, object};
+use strict_json::Strict;
+
+use crate::contract::token::{Level, Permissions, Scope};
 use crate::ids::InstallationId;
-
-/// The names of the permissions that an App can have.
-/// <https://docs.github.com/en/rest/apps/apps#create-an-installation-access-token-for-an-app>
-const PERMISSIONS: [&str; 62] = [
-    "actions",
-    "actions_variables",
-    "administration",
-    "artifact_metadata",
-    "attestations",
-    "checks",
-    "codespaces",
-    "contents",
-    "custom_properties_for_organizations",
-    "dependabot_secrets",
-    "deployments",
-    "discussions",
-    "email_addresses",
-    "enterprise_custom_properties_for_organizations",
-    "environments",
-    "followers",
-    "git_ssh_keys",
-    "gpg_keys",
-    "interaction_limits",
-    "issues",
-    "keys",
-    "members",
-    "merge_queues",
-    "metadata",
-    "models",
-    "organization_actions_variables",
-    "organization_administration",
-    "organization_announcement_banners",
-    "organization_copilot_seat_management",
-    "organization_custom_org_roles",
-    "organization_custom_properties",
-    "organization_custom_roles",
-    "organization_events",
-    "organization_hooks",
-    "organization_packages",
-    "organization_personal_access_token_requests",
-    "organization_personal_access_tokens",
-    "organization_plan",
-    "organization_pre_receive_hooks",
-    "organization_projects",
-    "organization_secrets",
-    "organization_self_hosted_runners",
-    "organization_user_blocking",
-    "packages",
-    "pages",
-    "profile",
-    "pull_requests",
-    "repository_advisories",
-    "repository_custom_properties",
-    "repository_hooks",
-    "repository_projects",
-    "secret_scanning_alerts",
-    "secrets",
-    "security_events",
-    "single_file",
-    "starring",
-    "statuses",
-    "sub_issues",
-    "team_discussions",
-    "variables",
-    "vulnerability_alerts",
-    "workflows",
-];
 
 /// Whose bounds apply: the alias that the function was invoked by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -276,45 +216,7 @@ fn is_alias(name: &str) -> bool {
     (1..=128).contains(&name.len()) && plain && !name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// What a policy of before took is still taken: a stack is deployed again with the parameter it had.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Form {
-    Old,
-    #[default]
-    Profiles,
-}
-
 impl Bounds {
-    fn parse(mut fields: Map<String, Value>, place: &str, form: Form) -> Result<Self, String> {
-        let installations = match (fields.remove("installations"), form) {
-            (None, Form::Old) => Installations::All,
-            (None, Form::Profiles) => Installations::Own,
-            (Some(Value::String(word)), Form::Profiles) if word == "all" => Installations::All,
-            (Some(value), _) => Installations::Listed(ids(value, &format!("{place}installations"))?),
-        };
-        let repositories =
-            fields.remove("repositories").map(|value| globs(value, &format!("{place}repositories"), form));
-        let named = match (form, fields.get("named_repositories").cloned()) {
-            (Form::Old, _) | (_, None) => false,
-            (Form::Profiles, Some(Value::Bool(named))) => {
-                fields.remove("named_repositories");
-                named
-            }
-            (Form::Profiles, Some(_)) => return Err(format!("{place}named_repositories must be true or false")),
-        };
-        let permissions = fields.remove("permissions").map(|value| levels(value, &format!("{place}permissions"), form));
-        if let Some(name) = fields.keys().next() {
-            return Err(format!("{place}{name} is not a field of a policy"));
-        }
-        Ok(Self {
-            installations,
-            repositories: repositories.transpose()?,
-            named,
-            permissions: permissions.transpose()?,
-            form,
-        })
-    }
-
     fn bound(&self, scope: &Scope, target: Target) -> Result<Option<Permissions>, Rule> {
         let id = target.installation_id;
         match &self.installations {
@@ -366,183 +268,6 @@ impl Bounds {
             }
         }
         Ok(())
-    }
-}
-
-fn object(value: Value, place: &str) -> Result<Map<String, Value>, String> {
-    match value {
-        Value::Object(fields) if fields.is_empty() && place == "profiles" => {
-            Err(format!("{place} is empty: nobody gets a token"))
-        }
-        Value::Object(fields) => Ok(fields),
-        _ => Err(format!("{place} must be an object")),
-    }
-}
-
-fn ids(value: Value, place: &str) -> Result<BTreeSet<InstallationId>, String> {
-    let Value::Array(values) = value else { return Err(format!("{place} must be a list of installations' ids")) };
-    let id = |(at, value): (usize, &Value)| {
-        let id = value.as_u64().filter(|id| *id > 0);
-        id.map(InstallationId).ok_or_else(|| format!("{place}[{at}] must be an installation's id"))
-    };
-    not_empty(values.iter().enumerate().map(id).collect::<Result<BTreeSet<_>, _>>()?, BTreeSet::is_empty, place)
-}
-
-fn globs(value: Value, place: &str, form: Form) -> Result<Vec<Glob>, String> {
-    let Value::Array(values) = value else { return Err(format!("{place} must be a list of globs such as acme/web-*")) };
-    let glob = |(at, value): (usize, &Value)| {
-        let place = format!("{place}[{at}]");
-        let text = value.as_str().ok_or_else(|| format!("{place} must be a glob such as acme/web-*"))?;
-        Glob::parse(text, form).map_err(|reason| format!("{place} {reason}"))
-    };
-    not_empty(values.iter().enumerate().map(glob).collect::<Result<Vec<_>, _>>()?, Vec::is_empty, place)
-}
-
-fn levels(value: Value, place: &str, form: Form) -> Result<Permissions, String> {
-    let Value::Object(fields) = value else { return Err(format!("{place} must be an object of permission to level")) };
-    let level = |(name, value): (String, Value)| {
-        let place = format!("{place}.{name}");
-        if !is_permission(&name) || (form == Form::Profiles && !PERMISSIONS.contains(&name.as_str())) {
-            return Err(format!("{place} is no permission of GitHub's, such as pull_requests"));
-        }
-        let level = value.as_str().and_then(|level| level.parse().ok());
-        Ok((name, level.ok_or_else(|| format!("{place} must be read, write or admin"))?))
-    };
-    not_empty(fields.into_iter().map(level).collect::<Result<Permissions, _>>()?, BTreeMap::is_empty, place)
-}
-
-fn not_empty<T>(values: T, is_empty: impl FnOnce(&T) -> bool, place: &str) -> Result<T, String> {
-    if is_empty(&values) {
-        return Err(format!("{place} is empty and allows nothing: leave it out to bound nothing"));
-    }
-    Ok(values)
-}
-
-/// A pattern of repositories, `owner/name` or `name`: `*` stands for any run of characters but `/`, `?` for one.
-#[derive(Debug, Clone)]
-struct Glob(String);
-
-impl Glob {
-    fn parse(text: &str, form: Form) -> Result<Self, String> {
-        let glob = Self(text.to_ascii_lowercase());
-        if form == Form::Old {
-            return Ok(glob);
-        }
-        let plain = |text: &str, also: &str| {
-            !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c) || also.contains(c))
-        };
-        let (owner, name) = glob.0.split_once('/').map_or((None, glob.0.as_str()), |(owner, name)| (Some(owner), name));
-        if owner.is_some_and(|owner| owner.contains(['*', '?'])) {
-            return Err("can match another account: write its owner out".to_owned());
-        }
-        if !plain(name, "*?") || !owner.is_none_or(|owner| plain(owner, "")) {
-            return Err("is no glob of owner/name".to_owned());
-        }
-        Ok(glob)
-    }
-
-    fn has_owner(&self) -> bool {
-        self.0.contains('/')
-    }
-
-    fn is_everything(&self) -> bool {
-        self.0 == "*"
-    }
-
-    fn covers(&self, owner: Option<&str>, name: &str, without_owner: bool) -> bool {
-        match (self.has_owner(), owner) {
-            (false, _) => without_owner && matches(self.0.as_bytes(), name.as_bytes()),
-            (true, Some(owner)) => matches(self.0.as_bytes(), format!("{owner}/{name}").as_bytes()),
-            (true, None) => false,
-        }
-    }
-}
-
-/// Whether the whole text matches.
-///
-/// Remembers the last star alone, so that a pattern of many stars costs no more than its length times the text's.
-fn matches(glob: &[u8], text: &[u8]) -> bool {
-    let (mut g, mut t) = (0, 0);
-    let mut star = None;
-    while let Some(&byte) = text.get(t) {
-        match glob.get(g) {
-            Some(b'*') => {
-                star = Some((g, t));
-                g += 1;
-            }
-            Some(&wanted) if wanted == byte || (wanted == b'?' && byte != b'/') => (g, t) = (g + 1, t + 1),
-            _ => match star {
-                Some((at, from)) if text.get(from) != Some(&b'/') => {
-                    star = Some((at, from + 1));
-                    (g, t) = (at + 1, from + 1);
-                }
-                _ => return false,
-            },
-        }
-    }
-    glob.get(g..).is_some_and(|rest| rest.iter().all(|&byte| byte == b'*'))
-}
-
-/// JSON without a key that stands twice: of two bounds for the same thing one would be dropped in silence.
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor)
-    }
-}
-
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
-    type Value = Strict;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("JSON")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Strict, E> {
-        Ok(Strict(value.into()))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Strict, E> {
-        Ok(Strict(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Strict, E> {
-        Ok(Strict(value.into()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Strict, E> {
-        Ok(Strict(Number::from_f64(value).map_or(Value::Null, Value::Number)))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Strict, E> {
-        Ok(Strict(value.into()))
-    }
-
-    fn visit_unit<E>(self) -> Result<Strict, E> {
-        Ok(Strict(Value::Null))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Strict, A::Error> {
-        let mut values = Vec::new();
-        while let Some(Strict(value)) = items.next_element()? {
-            values.push(value);
-        }
-        Ok(Strict(values.into()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Strict, A::Error> {
-        let mut fields = Map::new();
-        while let Some(key) = entries.next_key::<String>()? {
-            if fields.contains_key(&key) {
-                return Err(A::Error::custom(format!("{key} is given twice")));
-            }
-            let Strict(value) = entries.next_value()?;
-            fields.insert(key, value);
-        }
-        Ok(Strict(fields.into()))
     }
 }
 
@@ -751,23 +476,6 @@ mod tests {
     }
 
     proptest! {
-        /// The matcher against its definition, tried out by hand.
-        #[test]
-        fn a_glob_matches_what_its_definition_says(glob in "[ab/*?]{0,8}", text in "[ab/]{0,8}") {
-            fn defined(glob: &[u8], text: &[u8]) -> bool {
-                match (glob.split_first(), text.split_first()) {
-                    (None, None) => true,
-                    (Some((b'*', rest)), _) if defined(rest, text) => true,
-                    (Some((b'*', _)), Some((byte, rest))) => *byte != b'/' && defined(glob, rest),
-                    (Some((wanted, glob)), Some((byte, text))) => {
-                        (wanted == byte || (*wanted == b'?' && *byte != b'/')) && defined(glob, text)
-                    }
-                    _ => false,
-                }
-            }
-            prop_assert_eq!(matches(glob.as_bytes(), text.as_bytes()), defined(glob.as_bytes(), text.as_bytes()));
-        }
-
         /// Whatever a policy with profiles says of repositories, no glob of it reaches an account that it does not write out.
         #[test]
         fn no_glob_reaches_another_account(glob in "[a-c*?/]{1,8}", name in "[a-c]{1,4}") {
