@@ -87,12 +87,12 @@ impl Settings {
 
 /// Everything an execution environment keeps between invocations.
 #[derive(Debug)]
-pub struct App {
+pub struct Environment {
     tokens: Tokens,
     retire: Retire,
 }
 
-impl App {
+impl Environment {
     /// An app on given clients. Nothing is fetched.
     pub fn new(
         settings: Settings,
@@ -130,7 +130,12 @@ impl App {
 ///
 /// # Errors
 /// [`Failure`], whose message says what the operator or the caller should do.
-pub async fn handle(app: &App, request: &str, context: RequestContext, now: Timestamp) -> Result<Answer, Failure> {
+pub async fn handle(
+    app: &Environment,
+    request: &str,
+    context: RequestContext,
+    now: Timestamp,
+) -> Result<Answer, Failure> {
     let clock = Clock::new(now, context.deadline);
     let profile = Profile::of_function(&context.function);
     let mut audit = Audit::default();
@@ -147,7 +152,7 @@ pub async fn handle(app: &App, request: &str, context: RequestContext, now: Time
 
 type Acting<'a> = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'a>>;
 
-impl App {
+impl Environment {
     /// Boxed, because the SDK's futures are nested so deeply that the compiler gives up on what awaits them all.
     fn act<'a>(&'a self, request: &'a Request, profile: &'a Profile, clock: Clock, audit: &'a mut Audit) -> Acting<'a> {
         match request {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
-use token::{App, Failure, Settings, handle};
+use token::{Environment, Failure, Settings, handle};
 
 /// What `check-settings` ends with where they are refused (`EX_CONFIG`): a loader that cannot start the program ends otherwise.
 const REFUSED: i32 = 78;
@@ -16,7 +16,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         return Ok(());
     }
     adapters::telemetry::init();
-    let app = &App::from_environment();
+    let app = &Environment::from_environment();
     lambda_runtime::run(service_fn(move |event| invoke(app, event))).await
 }
 
@@ -28,7 +28,10 @@ fn check_settings() {
 }
 
 /// A function that lacks configuration stays up and says so to each caller, instead of failing to start.
-async fn invoke(app: &Result<App, Failure>, event: LambdaEvent<Box<RawValue>>) -> Result<token::Answer, Diagnostic> {
+async fn invoke(
+    app: &Result<Environment, Failure>,
+    event: LambdaEvent<Box<RawValue>>,
+) -> Result<token::Answer, Diagnostic> {
     #[expect(clippy::disallowed_methods, reason = "the handler's wrapper is where the clock is read")]
     let now = Timestamp::now();
     let (request, context) = event.into_parts();

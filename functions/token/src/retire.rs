@@ -127,8 +127,8 @@ impl Retire {
                 return Ok(Answer::Invalidated { invalidated: true, reason: None });
             }
             Ok(false) => {
-                "nothing was dropped: this token is not cached, or it is so new that GitHub may reject it for some seconds, or \
-                another was dropped in the last 30 s"
+                "nothing was dropped: this token is not cached, or it is so new that GitHub may reject it for some \
+                seconds, or another was dropped in the last 30 s"
             }
             Err(error) => {
                 let error = logged(&error);

@@ -27,7 +27,7 @@ pub struct VerifiedDelivery {
 
 /// Why a delivery is not taken.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum DeliveryRefusal {
     /// The signature is missing or wrong. One answer for both: which of them it was would help a forger.
     Signature,
     /// The body did not arrive in one piece.
@@ -39,17 +39,17 @@ pub enum Refusal {
 /// Checks the signature against every version of the secret that is in service.
 ///
 /// # Errors
-/// A [`Refusal`].
+/// A [`DeliveryRefusal`].
 pub async fn verify(
     delivery: UnverifiedDelivery,
     secret: &Secret<WebhookSecret>,
     now: Timestamp,
-) -> Result<VerifiedDelivery, Refusal> {
+) -> Result<VerifiedDelivery, DeliveryRefusal> {
     // Asked for first: a function without its secret says so to everyone, signed or not.
-    let known = secret.versions(now).await.map_err(Refusal::Secret)?;
-    let body = delivery.body.ok_or(Refusal::Encoding)?;
+    let known = secret.versions(now).await.map_err(DeliveryRefusal::Secret)?;
+    let body = delivery.body.ok_or(DeliveryRefusal::Encoding)?;
     let signature = delivery.headers.get(signature::HEADER).and_then(|value| Signature::parse(value.as_bytes()));
-    let signature = signature.ok_or(Refusal::Signature)?;
+    let signature = signature.ok_or(DeliveryRefusal::Signature)?;
     let current_if_one_fits = |versions: Versions<WebhookSecret>| {
         let fits = |version: &Arc<WebhookSecret>| version.signing().any(|secret| signature.verifies(&secret, &body));
         versions.iter().any(fits).then(|| versions.into_iter().next()).flatten()
@@ -58,10 +58,10 @@ pub async fn verify(
         return Ok(VerifiedDelivery { body, current });
     }
     // It may be signed with a version that came, or went, since we looked.
-    let refreshed = secret.refresh(now).await.map_err(Refusal::Secret)?;
+    let refreshed = secret.refresh(now).await.map_err(DeliveryRefusal::Secret)?;
     match refreshed.and_then(current_if_one_fits) {
         Some(current) => Ok(VerifiedDelivery { body, current }),
-        None => Err(Refusal::Signature),
+        None => Err(DeliveryRefusal::Signature),
     }
 }
 

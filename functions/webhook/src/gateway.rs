@@ -19,7 +19,7 @@ use lambda_http::{Body, Error};
 use tokio::time::timeout;
 
 use crate::delivery::UnverifiedDelivery;
-use crate::{App, Response};
+use crate::{Environment, Response};
 
 /// What is kept of an invocation's time for its answer.
 const RESERVE: Duration = Duration::from_millis(500);
@@ -31,7 +31,7 @@ const WITHOUT_DEADLINE: Duration = Duration::from_secs(9);
 ///
 /// # Errors
 /// When the Lambda Runtime API cannot be reached.
-pub async fn serve(app: &adapters::Result<App>) -> Result<(), Error> {
+pub async fn serve(app: &adapters::Result<Environment>) -> Result<(), Error> {
     lambda_runtime::run(service_fn(|event: LambdaEvent<ApiGatewayV2httpRequest>| async move {
         #[expect(clippy::disallowed_methods, reason = "the edge: from here on `now` is an argument")]
         let now = Timestamp::now();

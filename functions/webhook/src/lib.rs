@@ -23,57 +23,57 @@ use domain::served::Served;
 use jiff::Timestamp;
 use lambda_http::http::{HeaderMap, StatusCode};
 
-use crate::delivery::{Refusal, UnverifiedDelivery};
+use crate::delivery::{DeliveryRefusal, UnverifiedDelivery};
 use crate::event::Event;
 
 pub use crate::gateway::serve;
 
 /// What the environment says.
-struct Config {
+struct Settings {
     tasks_table: String,
     pull_requests_table: String,
     webhook_secret_id: String,
 }
 
-impl Config {
+impl Settings {
     fn from_environment() -> adapters::Result<Self> {
         let mut variables = Variables::default();
-        let config = Self {
+        let settings = Self {
             tasks_table: variables.required("TASKS_TABLE"),
             pull_requests_table: variables.required("PULL_REQUESTS_TABLE"),
             webhook_secret_id: variables.required("WEBHOOK_SECRET_ID"),
         };
-        variables.finish().map(|()| config)
+        variables.finish().map(|()| settings)
     }
 }
 
 /// The clients that one execution environment holds.
 #[derive(Debug)]
-pub struct App {
+pub struct Environment {
     board: Board,
     secret: Secret<WebhookSecret>,
     /// The secret whose list of installations reconcile was last told.
     told: Mutex<Option<Arc<WebhookSecret>>>,
 }
 
-impl App {
-    /// An app over these tables and this secret. Nothing is read yet.
+impl Environment {
+    /// An environment over these tables and this secret. Nothing is read yet.
     pub fn new(board: Board, secret: Secret<WebhookSecret>) -> Self {
         Self { board, secret, told: Mutex::default() }
     }
 
-    /// The app that the environment describes.
+    /// What the environment variables describe.
     ///
     /// # Errors
     /// [`Error::MissingVariables`] naming every one that is missing.
     pub fn from_environment() -> adapters::Result<Self> {
-        let config = Config::from_environment()?;
+        let settings = Settings::from_environment()?;
         let sdk = adapters::aws::sdk_config();
         let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
         let secrets_manager = aws_sdk_secretsmanager::Client::new(&sdk);
         Ok(Self::new(
-            Board::new(dynamodb, config.tasks_table, config.pull_requests_table),
-            Secret::new(secrets_manager, config.webhook_secret_id),
+            Board::new(dynamodb, settings.tasks_table, settings.pull_requests_table),
+            Secret::new(secrets_manager, settings.webhook_secret_id),
         ))
     }
 }
@@ -98,7 +98,12 @@ impl Response {
 }
 
 /// Takes one delivery: verify, read, apply, and one line in the log.
-pub async fn handle(app: &App, delivery: UnverifiedDelivery, invocation: &Invocation, now: Timestamp) -> Response {
+pub async fn handle(
+    app: &Environment,
+    delivery: UnverifiedDelivery,
+    invocation: &Invocation,
+    now: Timestamp,
+) -> Response {
     let header = |name| text(&delivery.headers, name);
     let event = header("x-github-event");
     let id = header("x-github-delivery").map(|id| DeliveryGuid::of_header(&id));
@@ -118,7 +123,7 @@ pub async fn handle(app: &App, delivery: UnverifiedDelivery, invocation: &Invoca
 }
 
 async fn answer(
-    app: &App,
+    app: &Environment,
     event: Result<Event, String>,
     id: Option<DeliveryGuid>,
     now: Timestamp,
@@ -133,7 +138,7 @@ async fn answer(
 
 /// Tells reconcile, which cannot read the secret, which installations are served: whenever the secret was read again. So the two differ for as long
 /// as a secret is kept at most.
-async fn tell_reconcile(app: &App, secret: &Arc<WebhookSecret>, served: &Served) {
+async fn tell_reconcile(app: &Environment, secret: &Arc<WebhookSecret>, served: &Served) {
     let told = || app.told.lock().unwrap_or_else(PoisonError::into_inner);
     if told().as_ref().is_some_and(|told| Arc::ptr_eq(told, secret)) {
         return;
@@ -163,7 +168,7 @@ fn out_of_time(invocation: &Invocation) -> Response {
     response
 }
 
-async fn apply(app: &App, facts: Facts, id: Option<DeliveryGuid>, now: Timestamp) -> Response {
+async fn apply(app: &Environment, facts: Facts, id: Option<DeliveryGuid>, now: Timestamp) -> Response {
     let name = facts.snapshot.name();
     let base = facts.snapshot.base.clone();
     match app.board.apply(Report::facts(facts).delivered_as(id), now).await {
@@ -179,17 +184,17 @@ async fn apply(app: &App, facts: Facts, id: Option<DeliveryGuid>, now: Timestamp
 }
 
 /// What a refused delivery is answered. What a vendor said is logged, never answered.
-fn refused(refusal: Refusal) -> Response {
+fn refused(refusal: DeliveryRefusal) -> Response {
     match refusal {
-        Refusal::Signature => Response::new(
+        DeliveryRefusal::Signature => Response::new(
             StatusCode::UNAUTHORIZED,
             Word::Refused,
             "the signature is missing or wrong; the webhook secret at GitHub and ours must be the same".to_owned(),
         ),
-        Refusal::Encoding => {
+        DeliveryRefusal::Encoding => {
             Response::new(StatusCode::BAD_REQUEST, Word::Refused, "the body is not valid base64".to_owned())
         }
-        Refusal::Secret(error @ Error::SecretNotConfigured { .. }) => {
+        DeliveryRefusal::Secret(error @ Error::SecretNotConfigured { .. }) => {
             tracing::error!(error = error.chain(), "not configured");
             Response::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -197,7 +202,7 @@ fn refused(refusal: Refusal) -> Response {
                 "the GitHub App is not configured; run `konduktor-github-app configure`".to_owned(),
             )
         }
-        Refusal::Secret(error) => {
+        DeliveryRefusal::Secret(error) => {
             tracing::error!(error = error.chain(), "the webhook secret cannot be read");
             Response::new(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use stack::{APP_SECRET_ID, Services, app_secret};
-use token::{App, Failure, Policy, RequestContext, Settings, handle};
+use token::{Environment, Failure, Policy, RequestContext, Settings, handle};
 
 pub const PERMISSIONS: [(&str, &str); 5] = [
     ("administration", "admin"),
@@ -53,26 +53,26 @@ impl Counter {
     }
 
     /// A cold execution environment.
-    pub fn environment(&self) -> App {
+    pub fn environment(&self) -> Environment {
         self.environment_with(Policy::default())
     }
 
-    pub fn environment_with(&self, policy: Policy) -> App {
+    pub fn environment_with(&self, policy: Policy) -> Environment {
         let settings = Settings {
             app_secret_id: APP_SECRET_ID.to_owned(),
             tokens_table: self.dynamodb.names().tokens.clone(),
             github_api_url: self.github.url().parse().unwrap(),
             policy,
         };
-        App::new(settings, self.clients.0.clone(), self.clients.1.clone())
+        Environment::new(settings, self.clients.0.clone(), self.clients.1.clone())
     }
 
-    pub async fn ask(&self, app: &App, request: Value) -> Result<Value, Failure> {
+    pub async fn ask(&self, app: &Environment, request: Value) -> Result<Value, Failure> {
         self.ask_as(app, "", request).await
     }
 
     /// As [`Counter::ask`] of a caller who invokes an alias.
-    pub async fn ask_as(&self, app: &App, alias: &str, request: Value) -> Result<Value, Failure> {
+    pub async fn ask_as(&self, app: &Environment, alias: &str, request: Value) -> Result<Value, Failure> {
         let qualifier = if alias.is_empty() { String::new() } else { format!(":{alias}") };
         let function = format!("arn:aws:lambda:eu-west-1:123456789012:function:token{qualifier}");
         let answer =
@@ -82,7 +82,7 @@ impl Counter {
     }
 
     /// As [`Counter::ask`], in an invocation that Lambda ends at this time, epoch milliseconds.
-    pub async fn ask_until(&self, app: &App, request: Value, deadline: u64) -> Result<Value, Failure> {
+    pub async fn ask_until(&self, app: &Environment, request: Value, deadline: u64) -> Result<Value, Failure> {
         let answer =
             handle(app, &request.to_string(), RequestContext { deadline, ..RequestContext::default() }, self.now())
                 .await?;
@@ -95,7 +95,7 @@ impl Counter {
     }
 
     /// The error type of a refusal, and its message.
-    pub async fn refusal(&self, app: &App, request: Value) -> (&'static str, String) {
+    pub async fn refusal(&self, app: &Environment, request: Value) -> (&'static str, String) {
         let failure = self.ask(app, request.clone()).await.expect_err(&format!("{request} is refused"));
         (failure.error_type.name(), failure.message)
     }

@@ -11,7 +11,7 @@ use local_aws::lambda::access_key_id;
 use serde_json::{Value, json};
 use stack::{Services, WEBHOOK_SECRET, WEBHOOK_SECRET_ID};
 use webhook::delivery::UnverifiedDelivery;
-use webhook::{App, handle};
+use webhook::{Environment, handle};
 
 use crate::harness::payload::{Payload, REPOSITORY_ID};
 
@@ -21,7 +21,7 @@ pub const NOW: i64 = 1_795_500_000;
 
 pub struct Desk {
     services: Services,
-    pub app: App,
+    pub app: Environment,
 }
 
 /// What the webhook answered.
@@ -53,7 +53,7 @@ impl Desk {
     }
 
     /// A second execution environment over the same tables.
-    pub fn another_app(&self) -> App {
+    pub fn another_app(&self) -> Environment {
         app(&self.services)
     }
 
@@ -74,14 +74,14 @@ impl Desk {
         self.deliver_to(&self.app, payload).await
     }
 
-    pub async fn deliver_to(&self, app: &App, payload: &Payload) -> Answered {
+    pub async fn deliver_to(&self, app: &Environment, payload: &Payload) -> Answered {
         let body = payload.bytes();
         let signature = sign(WEBHOOK_SECRET, &body);
         self.post(app, &[("x-github-event", "pull_request"), ("x-hub-signature-256", &signature)], Some(body)).await
     }
 
     /// Delivers any body with any headers.
-    pub async fn post(&self, app: &App, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> Answered {
+    pub async fn post(&self, app: &Environment, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> Answered {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(lambda_http::http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
@@ -99,10 +99,10 @@ impl Desk {
     }
 }
 
-fn app(Services { dynamodb, secrets, .. }: &Services) -> App {
+fn app(Services { dynamodb, secrets, .. }: &Services) -> Environment {
     let key = access_key_id("webhook");
     let board = Board::new(dynamodb.sdk(&key), "Tasks", "PullRequests");
-    App::new(board, Secret::new(secrets.sdk(&key), WEBHOOK_SECRET_ID))
+    Environment::new(board, Secret::new(secrets.sdk(&key), WEBHOOK_SECRET_ID))
 }
 
 pub fn sign(secret: &str, body: &[u8]) -> String {

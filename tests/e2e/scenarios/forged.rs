@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use stack::{Stack, WEBHOOK_SECRET, WEBHOOK_SECRET_ID};
-use webhook::delivery::{Refusal, UnverifiedDelivery, verify};
+use webhook::delivery::{DeliveryRefusal, UnverifiedDelivery, verify};
 use webhook::signature::Signature;
 
 use crate::harness::desk::{TAG, TASK, sign};
@@ -167,8 +167,8 @@ async fn no_forged_delivery_is_accepted_by_the_verifier() {
         for count in 0..tried {
             let forged = forger.forged();
             match verify(delivery(forged.clone()), &secret, at(count)).await {
-                Err(Refusal::Signature) if configured => {}
-                Err(Refusal::Secret(adapters::Error::SecretNotConfigured { .. })) if !configured => {}
+                Err(DeliveryRefusal::Signature) if configured => {}
+                Err(DeliveryRefusal::Secret(adapters::Error::SecretNotConfigured { .. })) if !configured => {}
                 other => panic!("{other:?}: {forged:?}"),
             }
         }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use stack::{APP_SECRET_ID, Stack, app_secret};
-use token::{App, ErrorType, Policy};
+use token::{Environment, ErrorType, Policy};
 
 use crate::harness::counter::{Counter, PERMISSIONS, REPOSITORIES, rejected, token_of};
 
@@ -577,7 +577,7 @@ async fn who_revokes_again_and_again_neither_makes_github_mint_each_time_nor_tak
     let app = counter.environment();
     let began = std::time::Instant::now();
     // Turns are drawn: who has lost some of them is told to come again, and does.
-    let persistently = async |app: &App| {
+    let persistently = async |app: &Environment| {
         for _ in 0..10 {
             match counter.ask(app, json!({})).await {
                 Err(failure) if failure.error_type == ErrorType::RateLimited => {}
