@@ -50,17 +50,17 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     port: u16,
     #[command(flatten)]
-    table: task::Table,
+    table: task::TableArguments,
 }
 
 struct Site {
     place: Arc<Place>,
     tasks: Tasks,
-    looks: UnboundedSender<oneshot::Sender<Look>>,
+    looks: UnboundedSender<oneshot::Sender<BoardView>>,
 }
 
 /// How things stand: the deliveries of the day, and what `verify` finds.
-struct Look {
+struct BoardView {
     day: Result<Day, Failure>,
     checks: Vec<Check>,
 }
@@ -120,7 +120,7 @@ async fn state_now(State(site): State<Arc<Site>>, Path(path): Path<String>) -> R
     let (reply, answer) = oneshot::channel();
     let asked = site.looks.send(reply).is_ok();
     match answer.await {
-        Ok(Look { day, checks }) if asked => {
+        Ok(BoardView { day, checks }) if asked => {
             page(StatusCode::OK, "Deliveries and checks", &state::page(&day, &checks, &site.place.path), LOOK)
         }
         _ => not_read(&Failure::new("the command is ending")),
@@ -128,12 +128,12 @@ async fn state_now(State(site): State<Arc<Site>>, Path(path): Path<String>) -> R
 }
 
 /// Looks whenever somebody asks, one at a time: it takes seconds, and calls GitHub.
-async fn look(stack: &str, account: &Account, mut asked: UnboundedReceiver<oneshot::Sender<Look>>) {
+async fn look(stack: &str, account: &Account, mut asked: UnboundedReceiver<oneshot::Sender<BoardView>>) {
     while let Some(reply) = asked.recv().await {
         let day = async { Day::until(clock::now(), &Stack::find(&stack::Name::of(stack), account).await?).await };
         let (day, checks) = tokio::join!(day, verify::look(stack, account));
         // Whoever asked may have closed the page.
-        drop(reply.send(Look { day, checks }));
+        drop(reply.send(BoardView { day, checks }));
     }
 }
 

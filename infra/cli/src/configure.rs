@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::github_app::GitHubApp;
 use crate::last_account;
 use crate::output::{self, Progress};
-use crate::secret::{CREATED, Current, Secret};
+use crate::secret::{CREATED, Current, ManagedSecret};
 use crate::stack::{self, Stack};
 
 pub(crate) use answers::key;
@@ -117,10 +117,10 @@ async fn configure(arguments: &Arguments, account: &Account) -> Result<(), Failu
     let installation = app::installation(&github, answers.installation_id, progress).await?;
 
     let (id, called) = (Issuer::App(github.app.id), format!("the App {} ({})", github.app.id, github.app.name));
-    let app_secret = Secret::new(&stack.session, &stack.app_secret);
+    let app_secret = ManagedSecret::new(&stack.session, &stack.app_secret);
     let in_service = app_secret.current().await?;
     app::confirm_another_app(&in_service, Some(&id), &called, arguments.yes, progress)?;
-    let webhook_secret = Secret::new(&stack.session, &stack.webhook_secret);
+    let webhook_secret = ManagedSecret::new(&stack.session, &stack.webhook_secret);
     let signing = WebhookSecretValue::next(&webhook_secret, answers.webhook_secret, &installation, progress).await?;
     signing.check_rotation(&webhook_secret).await?;
     let hook = github.hook_config().await?;
@@ -143,8 +143,8 @@ pub(crate) async fn put_into_service(
     webhook_url: Option<&str>,
     progress: Progress,
 ) -> Result<Value, Failure> {
-    let app_secret = Secret::new(&stack.session, &stack.app_secret);
-    let webhook_secret = Secret::new(&stack.session, &stack.webhook_secret);
+    let app_secret = ManagedSecret::new(&stack.session, &stack.app_secret);
+    let webhook_secret = ManagedSecret::new(&stack.session, &stack.webhook_secret);
     mintable(github, installation.id, progress).await?;
     let value = AppSecretValue::new(&github.app, &github.pem(), Some(installation.id));
     let app_written = store(&app_secret, &value, in_service, progress).await?;

@@ -32,7 +32,7 @@ use crate::github_app::{EVENTS, GitHubApp, PERMISSIONS, refused};
 use crate::last_account;
 use crate::output::{self, Progress};
 use crate::prompt;
-use crate::secret::{CREATED, Current, Secret};
+use crate::secret::{CREATED, Current, ManagedSecret};
 use crate::stack::{self, Stack};
 use page::{Form, Page, Redirected};
 
@@ -129,7 +129,7 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
     last_account::confirm(&stack, arguments.yes, progress)?;
     let webhook_url = configure::url(arguments.webhook_url.as_deref(), &stack)?;
     // What would stop it at the end is better found before there is an App.
-    WebhookSecretValue::current(&Secret::new(&stack.session, &stack.webhook_secret)).await?;
+    WebhookSecretValue::current(&ManagedSecret::new(&stack.session, &stack.webhook_secret)).await?;
     let creation = Creation { arguments, stack, webhook_url, progress };
     match creation.unfinished().await? {
         Some((created, confirmed)) => {
@@ -148,8 +148,8 @@ struct Creation {
 }
 
 impl Creation {
-    fn app_secret(&self) -> Secret<'_> {
-        Secret::new(&self.stack.session, &self.stack.app_secret)
+    fn app_secret(&self) -> ManagedSecret<'_> {
+        ManagedSecret::new(&self.stack.session, &self.stack.app_secret)
     }
 
     /// The App's secret as it is now, if the App that is in service may be replaced by this one.
@@ -334,7 +334,7 @@ impl Creation {
         let key = configure::key(&created.private_key)?;
         let github = GitHubApp::identify(&stack.github_api_url, &created.app_id, key, progress).await?;
         configure::introduce(&github, progress);
-        let secret = Secret::new(&stack.session, &stack.webhook_secret);
+        let secret = ManagedSecret::new(&stack.session, &stack.webhook_secret);
         let signing = WebhookSecretValue::current(&secret).await?;
         self.check_hook(&github).await?;
         configure::hand_over(&github, &secret, &signing, url, progress).await?;
@@ -365,8 +365,8 @@ impl Creation {
         }
         self.app_secret().unlabel(CREATED).await?;
         Err(Failure::new(format!(
-            "the App {} (App ID {}) has the webhook {}, which was not requested: its key is not kept. If you made it, delete it \
-             under {}; if not, somebody sent you theirs",
+            "the App {} (App ID {}) has the webhook {}, which was not requested: its key is not kept. If you made it, \
+             delete it under {}; if not, somebody sent you theirs",
             github.app.name,
             github.app.id,
             hook.url.as_deref().unwrap_or("nowhere"),

@@ -21,7 +21,7 @@ use crate::aws::Account;
 use crate::failure::Failure;
 use crate::github_app;
 use crate::output;
-use crate::token_function::{Function, Refusal, TokenFunction};
+use crate::token_function::{Function, NoToken, TokenFunction};
 
 /// The user that goes with every installation token.
 /// <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/authenticating-as-a-github-app-installation>
@@ -108,7 +108,8 @@ fn another_user(user: &str) -> Failure {
     // Some write a token there.
     let user = if user.len() > LONGEST_LOGIN { "another user" } else { &format!("the user {user}") };
     Failure::new(format!(
-        "the URL names {user}, and these tokens are not the password of that user: take the name out of the URL to use the App's tokens"
+        "the URL names {user}, and these tokens are not the password of that user: take the name out of the URL to use the \
+         App's tokens"
     ))
 }
 
@@ -124,12 +125,12 @@ async fn get(
     let answer = match function.token(scope).await {
         Ok(answer) => answer,
         Err(refusal) => {
-            if matches!(refusal, Refusal::Function(_) | Refusal::Broke(_)) {
+            if matches!(refusal, NoToken::Refused(_) | NoToken::Crashed(_)) {
                 // It is for us and we have nothing: whoever is asked next has no better answer, and would hide the reason.
                 output::write("quit=1\n")?;
             }
             return Err(match refusal {
-                Refusal::Function(refusal) if refusal.error_type == ErrorType::RepositoriesNotNamed => {
+                NoToken::Refused(refusal) if refusal.error_type == ErrorType::RepositoriesNotNamed => {
                     Failure::new(format!(
                         "{}; let git name them: `git config --global credential.useHttpPath true`",
                         refusal.error_message

@@ -7,9 +7,9 @@
 mod cause;
 mod context;
 mod deliveries;
+mod diagnosis;
 mod evidence;
 mod malformed_tag;
-mod verdict;
 mod view;
 
 use clap::Args;
@@ -52,13 +52,13 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
     // Its lines go to standard error in either case: a report is read, kept and searched.
     let evidence = evidence::gather(&stack, &arguments.subject, Progress::BesideJson).await?;
     let now = clock::now();
-    let verdict = verdict::decide(&evidence, now);
+    let diagnosis = diagnosis::decide(&evidence, now);
     if arguments.json {
-        output::write_json(view::json(&evidence, &verdict)?.to_string())?;
+        output::write_json(view::json(&evidence, &diagnosis)?.to_string())?;
     } else {
-        output::write(view::sections(&evidence, &verdict, Terminal::of_stdout(), now))?;
+        output::write(view::sections(&evidence, &diagnosis, Terminal::of_stdout(), now))?;
     }
-    if verdict.cause == Cause::Unexplained { Err(Failure::new(verdict.explanation.sentence)) } else { Ok(()) }
+    if diagnosis.cause == Cause::Unexplained { Err(Failure::new(diagnosis.explanation.sentence)) } else { Ok(()) }
 }
 
 /// What is to be expected of a pull request, for `verify`.
@@ -74,10 +74,10 @@ pub(crate) enum Outlook {
 /// The explanation of a pull request, or of a task's, as an answer to whether it works.
 pub(crate) async fn outlook(stack: &Stack, subject: &Subject, progress: Progress) -> Result<Outlook, Failure> {
     let evidence = evidence::gather(stack, subject, progress).await?;
-    let verdict = verdict::decide(&evidence, clock::now());
-    let Explanation { sentence, command } = verdict.explanation;
+    let diagnosis = diagnosis::decide(&evidence, clock::now());
+    let Explanation { sentence, command } = diagnosis.explanation;
     let next = command.map_or(sentence.clone(), |command| format!("{sentence} {command}"));
-    Ok(match verdict.cause {
+    Ok(match diagnosis.cause {
         // That it conflicts was found out, which is what is asked here.
         Cause::Open | Cause::Done | Cause::DoneOtherwise | Cause::Conflict => Outlook::Well(sentence),
         Cause::TitleAsked | Cause::Owed | Cause::ConflictOutdated | Cause::ConflictUnknown => Outlook::Pending(next),

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::text::one_line;
+use crate::text::redacted_line;
 
 /// One line for standard error. It never holds a token, whoever's words it repeats.
 #[derive(Debug)]
@@ -11,7 +11,7 @@ pub(crate) struct Failure(String);
 
 impl Failure {
     pub(crate) fn new(line: impl AsRef<str>) -> Self {
-        Self(one_line(line.as_ref()))
+        Self(redacted_line(line.as_ref()))
     }
 }
 

@@ -16,7 +16,7 @@ use secrecy::SecretString;
 use crate::clock;
 use crate::failure::{Failure, deepest};
 use crate::output::Progress;
-use crate::secret::{Current, Secret};
+use crate::secret::{Current, ManagedSecret};
 use crate::stack::Stack;
 
 /// What the App has to be granted, permission and least level.
@@ -74,7 +74,7 @@ pub(crate) struct GitHubApp {
 impl GitHubApp {
     /// The App as the stack has it.
     pub(crate) async fn of(stack: &Stack, progress: Progress) -> Result<Self, Failure> {
-        let secret = Secret::new(&stack.session, &stack.app_secret);
+        let secret = ManagedSecret::new(&stack.session, &stack.app_secret);
         let current = read(&secret, &secret.current().await?)?;
         let key = AppKey::from_pem(&current.private_key).map_err(|error| Failure::new(error.to_string()))?;
         Self::identify(&stack.github_api_url, &current.app_id, key, progress).await
@@ -225,7 +225,7 @@ impl GitHubApp {
 }
 
 /// What the App's secret holds.
-pub(crate) fn read(secret: &Secret<'_>, current: &Current) -> Result<AppSecret, Failure> {
+pub(crate) fn read(secret: &ManagedSecret<'_>, current: &Current) -> Result<AppSecret, Failure> {
     let not_configured = |reason: &str| {
         Failure::new(format!("the secret {} is not configured, {reason}: run `{} configure`", secret.id(), crate::NAME))
     };

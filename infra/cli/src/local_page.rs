@@ -22,7 +22,7 @@ use crate::text::printable;
 
 /// What a page looks like and runs: its policy names these texts by their hashes, so that a browser takes no others.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Look {
+pub(crate) struct PageStyle {
     pub(crate) style: &'static str,
     pub(crate) script: Option<&'static str>,
 }
@@ -34,12 +34,12 @@ pub(crate) struct Place {
     host: String,
     /// The part of the path that nobody can guess.
     pub(crate) path: String,
-    look: Look,
+    look: PageStyle,
 }
 
 impl Place {
     /// A port of this machine alone; the system picks it if it is 0.
-    pub(crate) async fn take(port: u16, look: Look) -> Result<(TcpListener, Arc<Self>), Failure> {
+    pub(crate) async fn take(port: u16, look: PageStyle) -> Result<(TcpListener, Arc<Self>), Failure> {
         let failed = |error: std::io::Error| Failure::new(format!("no page can be served on 127.0.0.1: {error}"));
         let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(failed)?;
         let host = listener.local_addr().map_err(failed)?.to_string();
@@ -79,7 +79,7 @@ pub(crate) async fn guard(State(place): State<Arc<Place>>, request: Request, nex
     response
 }
 
-fn policy(look: Look) -> String {
+fn policy(look: PageStyle) -> String {
     let hash = |text: &str| BASE64_STANDARD.encode(Sha256::digest(text));
     let script = look.script.map(|script| format!("script-src 'sha256-{}'; connect-src 'self'; ", hash(script)));
     // No form-action: Chromium holds redirects against it too, and who is not signed in is sent on, to the host of an
@@ -91,16 +91,16 @@ fn policy(look: Look) -> String {
     )
 }
 
-pub(crate) fn nothing_here(look: Look) -> Response {
+pub(crate) fn nothing_here(look: PageStyle) -> Response {
     page(StatusCode::NOT_FOUND, "Nothing here", "<p>Open the URL that the terminal shows, as it is.</p>", look)
 }
 
-pub(crate) fn page(status: StatusCode, title: &str, body: &str, look: Look) -> Response {
+pub(crate) fn page(status: StatusCode, title: &str, body: &str, look: PageStyle) -> Response {
     (status, Html(html(title, body, look))).into_response()
 }
 
 /// A whole page. The title is text, the body HTML.
-pub(crate) fn html(title: &str, body: &str, look: Look) -> String {
+pub(crate) fn html(title: &str, body: &str, look: PageStyle) -> String {
     let title = escape(title);
     let style = look.style;
     let script = look.script.map(|script| format!("<script>{script}</script>\n")).unwrap_or_default();

@@ -22,7 +22,7 @@ use crate::credential::api_url;
 use crate::failure::Failure;
 use crate::output;
 use crate::subject::{self, Subject};
-use crate::task::{self, Card, Table, Tasks};
+use crate::task::{self, Card, TableArguments, Tasks};
 use crate::token_function::{Function, TokenFunction};
 use checkout::Checkout;
 use github::{GitHub, NewPull, Pull};
@@ -74,7 +74,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "URL")]
     github_api_url: Option<String>,
     #[command(flatten)]
-    table: Table,
+    table: TableArguments,
     #[command(flatten)]
     function: Function,
 }

@@ -57,13 +57,13 @@ impl Current {
 
 /// A secret by its name or ARN.
 #[derive(Debug)]
-pub(crate) struct Secret<'a> {
+pub(crate) struct ManagedSecret<'a> {
     client: Client,
     session: &'a Session,
     id: &'a str,
 }
 
-impl<'a> Secret<'a> {
+impl<'a> ManagedSecret<'a> {
     pub(crate) fn new(session: &'a Session, id: &'a str) -> Self {
         Self { client: Client::new(&session.config), session, id }
     }

@@ -59,7 +59,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Table {
+pub(crate) struct TableArguments {
     /// The table of tasks [default: TASKS_TABLE, else the stack's]
     #[arg(long, value_name = "NAME")]
     tasks_table: Option<String>,
@@ -68,7 +68,7 @@ pub(crate) struct Table {
     stack: String,
 }
 
-impl Table {
+impl TableArguments {
     /// The stack, whether the table is found by it or named otherwise.
     pub(crate) fn stack(&self) -> &str {
         &self.stack
@@ -94,7 +94,7 @@ pub(crate) struct Create {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    table: Table,
+    table: TableArguments,
 }
 
 /// Show the board, the most urgent and oldest tasks first
@@ -128,7 +128,7 @@ pub(crate) struct List {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    table: Table,
+    table: TableArguments,
 }
 
 /// Show a task and its pull requests
@@ -141,7 +141,7 @@ pub(crate) struct Show {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    table: Table,
+    table: TableArguments,
 }
 
 /// Move a task to another column
@@ -154,7 +154,7 @@ pub(crate) struct Move {
     #[arg(value_parser = status())]
     status: Status,
     #[command(flatten)]
-    table: Table,
+    table: TableArguments,
 }
 
 /// Print the shortest tag that names this task alone, for the title of a pull request
@@ -164,7 +164,7 @@ pub(crate) struct Tag {
     #[arg(value_name = subject::NAME, value_parser = subject::parse)]
     task: Subject,
     #[command(flatten)]
-    table: Table,
+    table: TableArguments,
 }
 
 pub(crate) async fn run(command: Command, account: &Account) -> Result<ExitCode, Failure> {
@@ -249,7 +249,7 @@ pub(crate) async fn look_up(session: &Session, table: &str, subject: &Subject) -
     Ok(Tasks::new(session.clone(), table.to_owned()).one(subject).await?.task)
 }
 
-pub(crate) async fn open(table: &Table, account: &Account) -> Result<Tasks, Failure> {
+pub(crate) async fn open(table: &TableArguments, account: &Account) -> Result<Tasks, Failure> {
     let name = table.tasks_table.clone().or_else(|| Variables::default().optional("TASKS_TABLE"));
     Ok(match name {
         Some(name) => Tasks::new(account.session().await?, name),
@@ -262,7 +262,7 @@ pub(crate) async fn open(table: &Table, account: &Account) -> Result<Tasks, Fail
 
 /// The tasks that are not done, the most urgent first, by the digits that name them alone, each with its title behind a tab.
 pub(crate) async fn named(account: &Account) -> Result<String, Failure> {
-    let usual = Table { tasks_table: None, stack: stack::DEFAULT_STACK.to_owned() };
+    let usual = TableArguments { tasks_table: None, stack: stack::DEFAULT_STACK.to_owned() };
     let (mut cards, _) = open(&usual, account).await?.all().await?;
     cards.sort_by(|one, other| one.rank().cmp(&other.rank()));
     let shared = |card: &Card| cards.iter().filter(|other| other.task.id.prefix() == card.task.id.prefix()).count() > 1;

@@ -22,7 +22,7 @@ pub(crate) fn is_directional(c: char) -> bool {
 }
 
 /// Whoever's words, on one line and without a token.
-pub(crate) fn one_line(text: &str) -> String {
+pub(crate) fn redacted_line(text: &str) -> String {
     let line = printable(text);
     let words: Vec<&str> = line.split_whitespace().collect();
     redact(&words.join(" "))
@@ -151,7 +151,7 @@ mod tests {
             ["Fix login [kid: #4d9d444d] 1\u{fe0f}\u{20e3} \u{4e2d}\u{6587}", "a\u{1b}[2Jb\u{9b}31mc\u{202e}d\r\n"];
         hostile::attack(&texts, |input| {
             let text = String::from_utf8_lossy(input);
-            let line = one_line(&text);
+            let line = redacted_line(&text);
             assert!(!line.contains(|c: char| c.is_control() || is_directional(c)), "{line:?}");
             assert!(width(beginning(&line, 20)) <= 20);
             assert!(hanging("why   ", &line, Some(60)).lines().all(|line| width(line) <= 60), "{line:?}");

@@ -30,18 +30,18 @@ pub(crate) struct Function {
 }
 
 /// A token, and the whole answer that it came in.
-pub(crate) struct Answer {
+pub(crate) struct IssuedToken {
     pub(crate) token: Token,
     pub(crate) json: Zeroizing<Vec<u8>>,
 }
 
 /// Why there is no token.
 #[derive(Debug)]
-pub(crate) enum Refusal {
+pub(crate) enum NoToken {
     /// The function's own word.
-    Function(contract::Refusal),
+    Refused(contract::Refusal),
     /// The function was there and did not come to an answer.
-    Broke(Failure),
+    Crashed(Failure),
     /// Everything before or around it.
     Other(Failure),
 }
@@ -69,39 +69,39 @@ impl TokenFunction {
     }
 
     /// A token of this scope.
-    pub(crate) async fn token(&self, scope: &Scope) -> Result<Answer, Refusal> {
+    pub(crate) async fn token(&self, scope: &Scope) -> Result<IssuedToken, NoToken> {
         let json = self.invoke(&Request::Mint(scope.clone())).await?;
         let token: Option<Token> = serde_json::from_slice(&json).ok();
         let Some(token) = token else {
-            return Err(Refusal::Other(Failure::new(format!(
+            return Err(NoToken::Other(Failure::new(format!(
                 "the function {} answered with something else than a token: name the token function with --function \
                  or TOKEN_FUNCTION",
                 self.name
             ))));
         };
-        Ok(Answer { token, json })
+        Ok(IssuedToken { token, json })
     }
 
     /// Reports that GitHub rejects the token with this SHA-256.
-    pub(crate) async fn invalidate(&self, sha256: [u8; 32]) -> Result<(), Refusal> {
+    pub(crate) async fn invalidate(&self, sha256: [u8; 32]) -> Result<(), NoToken> {
         self.invoke(&Request::Invalidate(sha256)).await.map(drop)
     }
 
-    async fn invoke(&self, request: &Request) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    async fn invoke(&self, request: &Request) -> Result<Zeroizing<Vec<u8>>, NoToken> {
         let call = self
             .client
             .invoke()
             .function_name(&self.name)
             .client_context(&self.claims)
             .payload(Blob::new(request.to_json().to_string()));
-        let answer = call.send().await.map_err(|error| Refusal::Other(self.failure(&error)))?;
+        let answer = call.send().await.map_err(|error| NoToken::Other(self.failure(&error)))?;
         let payload = Zeroizing::new(answer.payload.map(Blob::into_inner).unwrap_or_default());
         if answer.function_error.is_none() {
             return Ok(payload);
         }
         Err(match contract::Refusal::parse(&payload) {
-            Ok(refusal) => Refusal::Function(refusal),
-            Err(error_type) => Refusal::Broke(self.broke(&error_type)),
+            Ok(refusal) => NoToken::Refused(refusal),
+            Err(error_type) => NoToken::Crashed(self.broke(&error_type)),
         })
     }
 
@@ -131,11 +131,11 @@ impl TokenFunction {
     }
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
+impl From<NoToken> for Failure {
+    fn from(refusal: NoToken) -> Self {
         match refusal {
-            Refusal::Broke(failure) | Refusal::Other(failure) => failure,
-            Refusal::Function(refusal) => {
+            NoToken::Crashed(failure) | NoToken::Other(failure) => failure,
+            NoToken::Refused(refusal) => {
                 Self::new(format!("{}: {}", refusal.error_type.headline(), refusal.error_message))
             }
         }

@@ -14,12 +14,12 @@ use crate::harness::operator::Operator;
 const PAGE: &str = "https://github.com/acme/app/pull/";
 
 /// A board beside GitHub, and somebody who asks.
-struct Desk<'a> {
+struct Story<'a> {
     stack: &'a Stack,
     operator: Operator<'a>,
 }
 
-impl Deref for Desk<'_> {
+impl Deref for Story<'_> {
     type Target = Stack;
 
     fn deref(&self) -> &Stack {
@@ -27,7 +27,7 @@ impl Deref for Desk<'_> {
     }
 }
 
-impl<'a> Desk<'a> {
+impl<'a> Story<'a> {
     fn new(stack: &'a Stack) -> Self {
         stack.github.set_settle_reads(0);
         Self { stack, operator: Operator::new(stack) }
@@ -134,7 +134,7 @@ fn page(number: u64) -> String {
 #[tokio::test]
 async fn a_card_whose_pull_request_is_open_and_one_that_a_merge_moved_are_fine_by_every_name() {
     let stack = Stack::start().await;
-    let desk = Desk::new(&stack);
+    let desk = Story::new(&stack);
     desk.task("4d9d444d", "pr_submitted");
     let number = desk.opened("Fix login [kid: #4d9d444d]").await;
     desk.reconciled().await;
@@ -173,7 +173,7 @@ async fn a_card_whose_pull_request_is_open_and_one_that_a_merge_moved_are_fine_b
 #[tokio::test]
 async fn a_title_that_names_no_task_rightly_is_quoted_with_what_is_wrong_with_it() {
     let stack = Stack::start().await;
-    let desk = Desk::new(&stack);
+    let desk = Story::new(&stack);
     desk.task("4d9d444d", "pr_submitted");
     let untagged = desk.opened("Fix login").await;
     let sentence = desk.sentence(&page(untagged), "no_tag").await;
@@ -231,7 +231,7 @@ async fn a_title_that_names_no_task_rightly_is_quoted_with_what_is_wrong_with_it
 #[tokio::test]
 async fn a_tag_that_leads_to_no_task_to_two_or_to_one_of_another_repository_says_so() {
     let stack = Stack::start().await;
-    let desk = Desk::new(&stack);
+    let desk = Story::new(&stack);
     let number = desk.merged("Nobody's [kid: #4d9d4440]").await;
     let sentence = desk.sentence(&page(number), "no_task").await;
     assert!(
@@ -281,7 +281,7 @@ async fn a_tag_that_leads_to_no_task_to_two_or_to_one_of_another_repository_says
 #[tokio::test]
 async fn a_tag_that_came_after_the_merge_does_not_count() {
     let stack = Stack::start().await;
-    let desk = Desk::new(&stack);
+    let desk = Story::new(&stack);
     desk.task("aaaaaaaa", "pr_submitted");
     desk.task("bbbbbbbb", "pr_submitted");
     let number = desk.merged("First [kid: #aaaaaaaa]").await;
@@ -310,7 +310,7 @@ async fn a_tag_that_came_after_the_merge_does_not_count() {
 #[tokio::test]
 async fn what_the_rules_do_not_move_has_the_rule_and_the_way_out() {
     let stack = Stack::start().await;
-    let desk = Desk::new(&stack);
+    let desk = Story::new(&stack);
     desk.task("aaaaaaaa", "in_progress");
     let number = desk.merged("Early [kid: #aaaaaaaa]").await;
     for name in [&page(number), "aaaaaaaa"] {
@@ -370,7 +370,7 @@ async fn what_the_rules_do_not_move_has_the_rule_and_the_way_out() {
 #[tokio::test]
 async fn of_several_tasks_the_one_that_does_not_move_is_explained() {
     let stack = Stack::start().await;
-    let desk = Desk::new(&stack);
+    let desk = Story::new(&stack);
     desk.task("aaaaaaaa", "pr_submitted");
     desk.task("bbbbbbbb", "idea");
     let number = desk.merged("Both [kid: #aaaaaaaa] [kid: #bbbbbbbb]").await;
@@ -395,7 +395,7 @@ async fn of_several_tasks_the_one_that_does_not_move_is_explained() {
 #[tokio::test]
 async fn what_github_did_not_get_through_is_named_and_the_command_makes_up_for_it() {
     let stack = Stack::start().await;
-    let desk = Desk::new(&stack);
+    let desk = Story::new(&stack);
     let hook = stack.front.url();
     let webhook = access_key_id("webhook");
     let cases = [
@@ -450,7 +450,7 @@ async fn what_github_did_not_get_through_is_named_and_the_command_makes_up_for_i
 #[tokio::test]
 async fn the_next_look_at_the_repository_is_told_where_it_is_known() {
     let stack = Stack::start().await;
-    let desk = Desk::new(&stack);
+    let desk = Story::new(&stack);
     stack.lambda.invoke("reconcile", json!({"resync": REPOSITORY})).await.unwrap();
     desk.task("4d9d444d", "pr_submitted");
     let number = desk.open("Lost [kid: #4d9d444d]").number();
@@ -474,7 +474,7 @@ async fn the_next_look_at_the_repository_is_told_where_it_is_known() {
 #[tokio::test]
 async fn a_failed_delivery_that_was_made_up_for_is_not_to_blame() {
     let stack = Stack::start().await;
-    let desk = Desk::new(&stack);
+    let desk = Story::new(&stack);
     desk.task("aaaaaaaa", "pr_submitted");
     desk.task("bbbbbbbb", "pr_submitted");
     let opened = desk.open("Again [kid: #aaaaaaaa]");
@@ -501,7 +501,7 @@ async fn a_failed_delivery_that_was_made_up_for_is_not_to_blame() {
 #[tokio::test]
 async fn a_webhook_that_github_does_not_know_or_that_does_not_know_the_installation_is_named() {
     let stack = Stack::start().await;
-    let desk = Desk::new(&stack);
+    let desk = Story::new(&stack);
     desk.task("4d9d444d", "pr_submitted");
     let number = desk.open("Work [kid: #4d9d444d]").number();
     stack.github.set_hook("https://hooks.example.com/github", WEBHOOK_SECRET);
@@ -552,7 +552,7 @@ async fn a_webhook_that_github_does_not_know_or_that_does_not_know_the_installat
 #[tokio::test]
 async fn where_the_app_is_not_the_pull_request_cannot_be_told_of() {
     let stack = Stack::start().await;
-    let desk = Desk::new(&stack);
+    let desk = Story::new(&stack);
     desk.task("4d9d444d", "pr_submitted");
     let number = desk.opened("Work [kid: #4d9d444d]").await;
     let sentence = desk.sentence("acme/app#77", "not_found").await;
@@ -583,7 +583,7 @@ async fn where_the_app_is_not_the_pull_request_cannot_be_told_of() {
 #[tokio::test]
 async fn a_repository_that_was_renamed_is_found_by_its_old_name_through_a_task_that_is_linked() {
     let stack = Stack::start().await;
-    let desk = Desk::new(&stack);
+    let desk = Story::new(&stack);
     desk.task("4d9d444d", "pr_submitted");
     let number = desk.opened("Work [kid: #4d9d444d]").await;
     desk.reconciled().await;
@@ -612,7 +612,7 @@ async fn a_repository_that_was_renamed_is_found_by_its_old_name_through_a_task_t
 #[tokio::test]
 async fn a_fork_waits_for_its_authors_permission() {
     let stack = Stack::start().await;
-    let desk = Desk::new(&stack);
+    let desk = Story::new(&stack);
     desk.task("4d9d444d", "pr_submitted");
     stack.github.set_collaborator(REPOSITORY, "stranger", "read");
     let new = NewPullRequest {
@@ -638,7 +638,7 @@ async fn a_fork_waits_for_its_authors_permission() {
 #[tokio::test]
 async fn a_conflict_is_told_with_its_culprit_and_one_that_is_not_known_with_the_next_look() {
     let stack = Stack::start().await;
-    let desk = Desk::new(&stack);
+    let desk = Story::new(&stack);
     desk.task("4d9d444d", "pr_submitted");
     let number = desk.opened("Work [kid: #4d9d444d]").await;
     desk.reconciled().await;
@@ -675,7 +675,7 @@ async fn a_conflict_is_told_with_its_culprit_and_one_that_is_not_known_with_the_
 #[tokio::test]
 async fn a_task_without_a_pull_request_is_explained_by_a_delivery_that_names_it() {
     let stack = Stack::start().await;
-    let desk = Desk::new(&stack);
+    let desk = Story::new(&stack);
     desk.task("4d9d444d", "pr_submitted");
     let sentence = desk.sentence("4d9d444d", "no_pull_request").await;
     assert!(
@@ -698,7 +698,7 @@ async fn a_task_without_a_pull_request_is_explained_by_a_delivery_that_names_it(
 #[tokio::test]
 async fn what_cannot_be_read_is_said_in_its_place_and_the_rest_explains() {
     let stack = Stack::start().await;
-    let desk = Desk::new(&stack);
+    let desk = Story::new(&stack);
     desk.task("4d9d444d", "in_progress");
     let number = desk.merged("Work [kid: #4d9d444d]").await;
     let unread = |explained: &Value, part: &str| {
@@ -748,7 +748,7 @@ async fn what_cannot_be_read_is_said_in_its_place_and_the_rest_explains() {
 #[tokio::test]
 async fn a_lost_merge_is_explained_without_the_deliveries() {
     let stack = Stack::start().await;
-    let desk = Desk::new(&stack);
+    let desk = Story::new(&stack);
     desk.task("4d9d444d", "pr_submitted");
     let number = desk.opened("Work [kid: #4d9d444d]").await;
     stack.github.merge(REPOSITORY, number);
@@ -762,7 +762,7 @@ async fn a_lost_merge_is_explained_without_the_deliveries() {
 #[tokio::test]
 async fn of_many_deliveries_the_newest_are_read_and_that_is_said() {
     let stack = Stack::start().await;
-    let desk = Desk::new(&stack);
+    let desk = Story::new(&stack);
     desk.task("4d9d444d", "pr_submitted");
     let number = desk.open("Lost [kid: #4d9d444d]").number();
     let busy = desk.opened("Busy").await;
@@ -815,7 +815,7 @@ async fn other_words_than_a_pull_request_a_tag_or_an_id_are_refused_with_what_it
 #[tokio::test]
 async fn people_get_sections_and_the_sentence_last() {
     let stack = Stack::start().await;
-    let desk = Desk::new(&stack);
+    let desk = Story::new(&stack);
     desk.task("4d9d444d", "in_progress");
     desk.change_task("4d9d444d", &json!({"title": "\u{1b}[31mFix\u{7} \u{202e}login"}));
     let number = desk.opened("Fix \u{1b}]0;login\u{7} [kid: #4d9d444d]").await;

@@ -7,10 +7,10 @@ use domain::task::{COLUMNS, LinkedPullRequest, Task};
 use jiff::Timestamp;
 
 use crate::history;
-use crate::local_page::{Look, escape};
+use crate::local_page::{PageStyle, escape};
 use crate::task::Card;
 
-pub(super) const LOOK: Look = Look { style: STYLE, script: Some(SCRIPT) };
+pub(super) const LOOK: PageStyle = PageStyle { style: STYLE, script: Some(SCRIPT) };
 
 /// One column beside the other as far as there is room: all six of a board at 1280 px, or the last one would stand below the longest. Letters
 /// grow with a screen of which nobody sits nearer than to a small one. A card that is not on the screen is not laid out: with a thousand of them
@@ -240,7 +240,7 @@ mod tests {
         for html in [
             board(vec![hostile()], 0, "secret"),
             card(&hostile(), "secret", Timestamp::UNIX_EPOCH),
-            crate::local_page::html(title(&hostile()), "", Look { style: "", script: None }),
+            crate::local_page::html(title(&hostile()), "", PageStyle { style: "", script: None }),
         ] {
             assert!(html.contains("&lt;script&gt;alert(1)"), "{html}");
             assert!(!html.contains('\u{202e}'), "{html}");

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::github_app::{GitHubApp, missing, suspended};
 use crate::output::Progress;
 use crate::prompt;
-use crate::secret::{Current, Secret, Written};
+use crate::secret::{Current, ManagedSecret, Written};
 use crate::text::printable;
 
 /// The value of the App's secret.
@@ -22,7 +22,7 @@ impl AppSecretValue {
     }
 
     /// Keeps it where no function looks.
-    pub(crate) async fn keep(&self, secret: &Secret<'_>, stage: &str) -> Result<(), Failure> {
+    pub(crate) async fn keep(&self, secret: &ManagedSecret<'_>, stage: &str) -> Result<(), Failure> {
         secret.keep(&self.0, stage).await
     }
 }
@@ -141,7 +141,7 @@ pub(crate) fn confirm_another_app(
 }
 
 /// The App of the version with this label, if it holds one.
-pub(crate) async fn parsed(secret: &Secret<'_>, stage: &str) -> Result<Option<AppSecret>, Failure> {
+pub(crate) async fn parsed(secret: &ManagedSecret<'_>, stage: &str) -> Result<Option<AppSecret>, Failure> {
     Ok(secret.at(stage).await?.and_then(|value| secrets::parse(&value).ok()))
 }
 
@@ -158,7 +158,7 @@ pub(crate) async fn mintable(
 }
 
 pub(crate) async fn store(
-    secret: &Secret<'_>,
+    secret: &ManagedSecret<'_>,
     value: &AppSecretValue,
     over: &Current,
     progress: Progress,

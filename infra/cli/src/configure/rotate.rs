@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::github_app::{self, GitHubApp};
 use crate::last_account;
 use crate::output::{self, Progress};
-use crate::secret::{PREVIOUS, Secret};
+use crate::secret::{ManagedSecret, PREVIOUS};
 use crate::stack::Stack;
 
 pub(super) async fn run(rotated: Rotated, arguments: &Arguments, account: &Account) -> Result<(), Failure> {
@@ -47,7 +47,7 @@ async fn webhook_secret(
     let url = super::webhook::url(arguments.webhook_url.as_deref(), &stack)?;
     let github = configured(&stack, progress).await?;
     super::webhook::confirm_another_url(&github.hook_config().await?, &url, arguments.yes, progress)?;
-    let secret = Secret::new(&stack.session, &stack.webhook_secret);
+    let secret = ManagedSecret::new(&stack.session, &stack.webhook_secret);
     let unfinished = is_unfinished(&secret.stages().await?);
     let next = match given {
         Some(given) => WebhookSecretValue::replaced(&secret, given).await?,
@@ -90,7 +90,7 @@ async fn retire_webhook_secret(
 ) -> Result<serde_json::Value, Failure> {
     let stack = Stack::find(&arguments.stack, account).await?;
     last_account::confirm(&stack, arguments.yes, progress)?;
-    let secret = Secret::new(&stack.session, &stack.webhook_secret);
+    let secret = ManagedSecret::new(&stack.session, &stack.webhook_secret);
     let stages = secret.stages().await?;
     if is_unfinished(&stages) {
         return Err(Failure::new(format!(
@@ -117,7 +117,7 @@ async fn key(arguments: &Arguments, account: &Account, progress: Progress) -> Re
     progress.say(&format!("Key fingerprint: SHA256:{}", key.fingerprint()));
     let stack = Stack::find(&arguments.stack, account).await?;
     last_account::confirm(&stack, arguments.yes, progress)?;
-    let secret = Secret::new(&stack.session, &stack.app_secret);
+    let secret = ManagedSecret::new(&stack.session, &stack.app_secret);
     let in_service = secret.current().await?;
     let current = github_app::read(&secret, &in_service)?;
     if AppKey::from_pem(&current.private_key).is_ok_and(|live| live.fingerprint() == key.fingerprint()) {
@@ -152,7 +152,7 @@ async fn retire_key(
 ) -> Result<serde_json::Value, Failure> {
     let stack = Stack::find(&arguments.stack, account).await?;
     last_account::confirm(&stack, arguments.yes, progress)?;
-    let secret = Secret::new(&stack.session, &stack.app_secret);
+    let secret = ManagedSecret::new(&stack.session, &stack.app_secret);
     let stages = secret.stages().await?;
     let github = configured(&stack, progress).await?;
     let retired = secret.take_off(PREVIOUS, &stages).await?;

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::github_app::GitHubApp;
 use crate::output::Progress;
 use crate::prompt;
-use crate::secret::{AT_GITHUB, CURRENT, Current, Secret, Stages, Written};
+use crate::secret::{AT_GITHUB, CURRENT, Current, ManagedSecret, Stages, Written};
 use crate::stack::Stack;
 
 /// Every environment of the webhook looks for a new secret when it has none or meets a signature that does not fit, at most once in 30 s
@@ -57,7 +57,7 @@ impl WebhookSecretValue {
     /// The value with this secret, or with the one it has, and with the installation that is being configured among those that are
     /// served. There is always a list: strangers may install an App, and must not move tasks.
     pub(crate) async fn next(
-        secret: &Secret<'_>,
+        secret: &ManagedSecret<'_>,
         signing: Option<SecretString>,
         installation: &Installation,
         progress: Progress,
@@ -79,13 +79,13 @@ impl WebhookSecretValue {
     }
 
     /// The value with this secret and nothing else changed.
-    pub(super) async fn replaced(secret: &Secret<'_>, signing: SecretString) -> Result<Self, Failure> {
+    pub(super) async fn replaced(secret: &ManagedSecret<'_>, signing: SecretString) -> Result<Self, Failure> {
         let over = secret.current().await?;
         Self::of(fields(&over), Some(signing), over, secret)
     }
 
     /// The value that is in service.
-    pub(crate) async fn current(secret: &Secret<'_>) -> Result<Self, Failure> {
+    pub(crate) async fn current(secret: &ManagedSecret<'_>) -> Result<Self, Failure> {
         let over = secret.current().await?;
         Self::of(fields(&over), None, over, secret)
     }
@@ -94,7 +94,7 @@ impl WebhookSecretValue {
         mut fields: Map<String, Value>,
         signing: Option<SecretString>,
         over: Current,
-        secret: &Secret<'_>,
+        secret: &ManagedSecret<'_>,
     ) -> Result<Self, Failure> {
         if let Some(signing) = &signing {
             fields.insert("webhook_secret".to_owned(), json!(signing.expose_secret()));
@@ -118,12 +118,12 @@ impl WebhookSecretValue {
         current.is_some_and(|current| current.trimmed().expose_secret() == self.signing.expose_secret())
     }
 
-    pub(crate) async fn write(&self, secret: &Secret<'_>) -> Result<(Written, String), Failure> {
+    pub(crate) async fn write(&self, secret: &ManagedSecret<'_>) -> Result<(Written, String), Failure> {
         secret.write(&self.value, &self.over).await
     }
 
     /// Refuses to write while GitHub signs with the version before the current one: it would go out of service.
-    pub(crate) async fn check_rotation(&self, secret: &Secret<'_>) -> Result<(), Failure> {
+    pub(crate) async fn check_rotation(&self, secret: &ManagedSecret<'_>) -> Result<(), Failure> {
         let current = self.over.value.as_ref();
         let writes = current.is_none_or(|current| current.expose_secret() != self.value.expose_secret());
         if writes && is_unfinished(&secret.stages().await?) {
@@ -151,7 +151,7 @@ pub(crate) fn is_unfinished(stages: &Stages) -> bool {
 /// delivering here already.
 pub(crate) async fn hand_over(
     github: &GitHubApp,
-    secret: &Secret<'_>,
+    secret: &ManagedSecret<'_>,
     next: &WebhookSecretValue,
     url: &str,
     progress: Progress,

@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::failure::Failure;
-use crate::local_page::{self, Look, Place, escape, random, same};
+use crate::local_page::{self, PageStyle, Place, escape, random, same};
 use crate::output::Progress;
 
 /// What the browser may take to read the last page.
@@ -48,10 +48,10 @@ button, .button { display: inline-block; font: inherit; font-weight: 600; paddin
   border-radius: .4rem; background: #1f883d; color: #fff; text-decoration: none; cursor: pointer }
 .note { font-size: .9rem; opacity: .8 }";
 
-const LOOK: Look = Look { style: STYLE, script: None };
+const LOOK: PageStyle = PageStyle { style: STYLE, script: None };
 
 /// Of a page whose button nobody has to press.
-const SUBMITTED: Look = Look { style: STYLE, script: Some("document.forms[0].submit()") };
+const SUBMITTED: PageStyle = PageStyle { style: STYLE, script: Some("document.forms[0].submit()") };
 
 /// What the page shows, and what its button sends where.
 pub(super) struct Form {
@@ -236,7 +236,7 @@ async fn created(
     }
 }
 
-fn form_page(form: &Form, state: &str, look: Look) -> String {
+fn form_page(form: &Form, state: &str, look: PageStyle) -> String {
     let Form { action, host, owner, manifest } = form;
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let permissions = manifest["default_permissions"].as_object().into_iter().flatten();

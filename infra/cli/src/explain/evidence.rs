@@ -27,11 +27,11 @@ use super::deliveries::{self, Deliveries, Delivery};
 use crate::failure::Failure;
 use crate::github_app::{GitHubApp, once_known, refused};
 use crate::output::Progress;
-use crate::secret::{CURRENT, Secret};
+use crate::secret::{CURRENT, ManagedSecret};
 use crate::stack::Stack;
 use crate::subject::{self, Subject};
 use crate::task::{Card, Tasks};
-use crate::token_function::{Refusal, TokenFunction};
+use crate::token_function::{NoToken, TokenFunction};
 
 pub(super) struct Evidence {
     /// The task that was asked about, if one was: a tag may name none, or several.
@@ -39,7 +39,7 @@ pub(super) struct Evidence {
     /// The pull request that decides; a task may have none.
     pub(super) pull_request: Option<PullRequestEvidence>,
     pub(super) app: Result<AppSettings, String>,
-    pub(super) served: Served,
+    pub(super) served: ServedVerdict,
     pub(super) deliveries: Result<Deliveries, String>,
     /// Where GitHub should deliver to.
     pub(super) webhook_url: String,
@@ -93,7 +93,7 @@ pub(super) struct AppSettings {
 }
 
 /// Whether the webhook takes this installation's events.
-pub(super) enum Served {
+pub(super) enum ServedVerdict {
     Yes,
     No,
     /// It takes nobody's.
@@ -410,8 +410,8 @@ impl Reader<'_> {
             min_ttl_seconds: None,
         };
         let token = self.token_function.token(&scope).await.map_err(|refusal| match refusal {
-            Refusal::Function(said) if said.error_type == ErrorType::InstallationNotFound => NotShown::NotInstalled,
-            Refusal::Function(said) if said.error_type == ErrorType::InstallationSuspended => NotShown::Suspended,
+            NoToken::Refused(said) if said.error_type == ErrorType::InstallationNotFound => NotShown::NotInstalled,
+            NoToken::Refused(said) if said.error_type == ErrorType::InstallationSuspended => NotShown::Suspended,
             refusal => NotShown::NotRead(Failure::from(refusal).to_string()),
         })?;
         let path = format!("/repos/{repository}/pulls/{number}");
@@ -489,16 +489,18 @@ impl Reader<'_> {
         })
     }
 
-    async fn served(&self, installation: Option<InstallationId>) -> Served {
-        let secret = Secret::new(&self.stack.session, &self.stack.webhook_secret);
+    async fn served(&self, installation: Option<InstallationId>) -> ServedVerdict {
+        let secret = ManagedSecret::new(&self.stack.session, &self.stack.webhook_secret);
         let value = match secret.at(CURRENT).await {
             Ok(value) => value.unwrap_or_default(),
-            Err(failure) => return Served::Unread(failure.to_string()),
+            Err(failure) => return ServedVerdict::Unread(failure.to_string()),
         };
         match (secrets::parse::<WebhookSecret>(&value), installation) {
-            (Err(reason), _) => Served::NotConfigured(reason),
-            (Ok(WebhookSecret { installations: Some(served), .. }), Some(id)) if !served.contains(&id) => Served::No,
-            _ => Served::Yes,
+            (Err(reason), _) => ServedVerdict::NotConfigured(reason),
+            (Ok(WebhookSecret { installations: Some(served), .. }), Some(id)) if !served.contains(&id) => {
+                ServedVerdict::No
+            }
+            _ => ServedVerdict::Yes,
         }
     }
 }

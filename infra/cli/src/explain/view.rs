@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::cause::Cause;
 use super::deliveries::Delivery;
-use super::evidence::{Evidence, NotShown, PullRequestEvidence, Served};
-use super::verdict::{Concerned, Verdict};
+use super::diagnosis::{Concerned, Diagnosis};
+use super::evidence::{Evidence, NotShown, PullRequestEvidence, ServedVerdict};
 use crate::failure::Failure;
 use crate::history;
 use crate::output::{Style, Terminal};
@@ -21,7 +21,7 @@ type Lines = Vec<(&'static str, String)>;
 
 pub(super) fn sections(
     evidence: &Evidence,
-    verdict: &Verdict<'_>,
+    diagnosis: &Diagnosis<'_>,
     terminal: Option<Terminal>,
     now: Timestamp,
 ) -> String {
@@ -32,8 +32,8 @@ pub(super) fn sections(
         sections.push(("Stored", stored(pull_request, now)));
         sections.push(("On GitHub", on_github(evidence, pull_request, now)));
     }
-    sections.push(("Tasks", verdict.concerned.iter().map(|concerned| ("", task(evidence, concerned))).collect()));
-    for card in verdict.concerned.iter().filter_map(|concerned| concerned.card) {
+    sections.push(("Tasks", diagnosis.concerned.iter().map(|concerned| ("", task(evidence, concerned))).collect()));
+    for card in diagnosis.concerned.iter().filter_map(|concerned| concerned.card) {
         let timeline = history::timeline(&card.task, now).into_iter().map(|line| ("", line));
         sections.extend((!card.task.history.is_empty()).then(|| ("History", timeline.collect())));
     }
@@ -51,9 +51,9 @@ pub(super) fn sections(
         }
         text.push('\n');
     }
-    let sentence = hanging("", &printable(&verdict.explanation.sentence), columns);
+    let sentence = hanging("", &printable(&diagnosis.explanation.sentence), columns);
     let _ = writeln!(text, "{}", paint(sentence.trim_end()));
-    if let Some(command) = &verdict.explanation.command {
+    if let Some(command) = &diagnosis.explanation.command {
         let _ = writeln!(text, "  {}", printable(command));
     }
     text
@@ -132,10 +132,14 @@ fn on_github(evidence: &Evidence, pull_request: &PullRequestEvidence, now: Times
         lines.push(("installed", format!("as {id}")));
     }
     match &evidence.served {
-        Served::Yes => {}
-        Served::No => lines.push(("served", "no, the webhook's secret does not list its installation".to_owned())),
-        Served::NotConfigured(reason) => lines.push(("served", format!("no, the webhook is not configured: {reason}"))),
-        Served::Unread(reason) => lines.push(("served", format!("not known: {reason}"))),
+        ServedVerdict::Yes => {}
+        ServedVerdict::No => {
+            lines.push(("served", "no, the webhook's secret does not list its installation".to_owned()))
+        }
+        ServedVerdict::NotConfigured(reason) => {
+            lines.push(("served", format!("no, the webhook is not configured: {reason}")))
+        }
+        ServedVerdict::Unread(reason) => lines.push(("served", format!("not known: {reason}"))),
     }
     match &evidence.app {
         Ok(app) if app.hook_url.as_ref() != Some(&evidence.webhook_url) => {
@@ -225,24 +229,24 @@ fn tags(title: &str) -> Vec<String> {
     Tags::of(title).named.iter().map(ToString::to_string).collect()
 }
 
-pub(super) fn json(evidence: &Evidence, verdict: &Verdict<'_>) -> Result<Value, Failure> {
+pub(super) fn json(evidence: &Evidence, diagnosis: &Diagnosis<'_>) -> Result<Value, Failure> {
     let mut tasks = Vec::new();
-    for concerned in &verdict.concerned {
+    for concerned in &diagnosis.concerned {
         let task = concerned.card.map(crate::task::Card::json).transpose()?;
         tasks.push(json!({"tag": concerned.tag.map(ToString::to_string), "cause": concerned.cause, "task": task}));
     }
     let unread = |reason: &String| json!({"unread": reason});
     let served = match &evidence.served {
-        Served::Yes => json!(true),
-        Served::No => json!(false),
-        Served::NotConfigured(reason) => json!({"not_configured": reason}),
-        Served::Unread(reason) => unread(reason),
+        ServedVerdict::Yes => json!(true),
+        ServedVerdict::No => json!(false),
+        ServedVerdict::NotConfigured(reason) => json!({"not_configured": reason}),
+        ServedVerdict::Unread(reason) => unread(reason),
     };
     let pull_request = evidence.pull_request.as_ref();
     Ok(json!({
-        "cause": verdict.cause,
-        "explanation": verdict.explanation.sentence,
-        "command": verdict.explanation.command,
+        "cause": diagnosis.cause,
+        "explanation": diagnosis.explanation.sentence,
+        "command": diagnosis.explanation.command,
         "pull_request": pull_request.map(|pull_request| json!({"name": pull_request.name(), "url": pull_request.page(), "key": pull_request.key()})),
         "stored": pull_request.and_then(|pull_request| pull_request.stored.as_ref()),
         "resync": pull_request.and_then(|pull_request| pull_request.sync.as_ref()),

@@ -4,7 +4,7 @@ use clap::Args;
 use domain::task::Status;
 use serde_json::json;
 
-use super::{Card, Table, open};
+use super::{Card, TableArguments, open};
 use crate::aws::Account;
 use crate::failure::Failure;
 use crate::output;
@@ -25,7 +25,7 @@ pub(crate) struct Start {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    table: Table,
+    table: TableArguments,
 }
 
 pub(super) async fn run(arguments: Start, account: &Account) -> Result<(), Failure> {

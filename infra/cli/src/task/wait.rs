@@ -9,7 +9,7 @@ use domain::pull_request::State;
 use domain::task::{Status, Task};
 use serde_json::json;
 
-use super::{Table, open};
+use super::{TableArguments, open};
 use crate::aws::Account;
 use crate::failure::Failure;
 use crate::output;
@@ -73,7 +73,7 @@ pub(crate) struct Wait {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    table: Table,
+    table: TableArguments,
 }
 
 pub(super) async fn run(arguments: Wait, account: &Account) -> Result<ExitCode, Failure> {

@@ -10,7 +10,7 @@ use crate::NAME;
 use crate::configure::is_unfinished;
 use crate::github_app::{GitHubApp, missing};
 use crate::output::Progress;
-use crate::secret::{AT_GITHUB, CURRENT, Secret};
+use crate::secret::{AT_GITHUB, CURRENT, ManagedSecret};
 use crate::stack::Stack;
 
 /// A JSON Web Token is dated back by a minute: a clock that is off by more is refused where nobody corrects it.
@@ -18,7 +18,7 @@ const MOST_SECONDS_OFF: u64 = 60;
 
 pub(super) async fn webhook_secret(stack: &Stack) -> Found<WebhookSecret> {
     let next = format!("`{NAME} configure --rotate webhook-secret` makes one and tells GitHub");
-    let secret = Secret::new(&stack.session, &stack.webhook_secret);
+    let secret = ManagedSecret::new(&stack.session, &stack.webhook_secret);
     let value: WebhookSecret = parsed(&secret, &next).await?;
     let served = value.installations.as_deref().map(|ids| match ids {
         [] => ", serves nobody".to_owned(),
@@ -44,7 +44,7 @@ pub(super) fn served(secret: &WebhookSecret) -> Result<String, Failed> {
 
 /// Whether GitHub was told the version that is in service. What it really signs with only deliveries show.
 pub(super) async fn told(stack: &Stack) -> Found<bool> {
-    let stages = Secret::new(&stack.session, &stack.webhook_secret).stages().await?;
+    let stages = ManagedSecret::new(&stack.session, &stack.webhook_secret).stages().await?;
     if is_unfinished(&stages) {
         return Err(Failed::new(
             "a rotation has not reached GitHub, which signs with an older version",
@@ -58,12 +58,12 @@ pub(super) async fn told(stack: &Stack) -> Found<bool> {
 }
 
 pub(super) async fn app_secret(stack: &Stack) -> Found<AppSecret> {
-    let secret = Secret::new(&stack.session, &stack.app_secret);
+    let secret = ManagedSecret::new(&stack.session, &stack.app_secret);
     let value: AppSecret = parsed(&secret, &format!("run `{NAME} configure`")).await?;
     Ok((format!("{} is well-formed, App ID {}", secret.id(), value.app_id), value))
 }
 
-async fn parsed<T: Stored>(secret: &Secret<'_>, next: &str) -> Result<T, Failed> {
+async fn parsed<T: Stored>(secret: &ManagedSecret<'_>, next: &str) -> Result<T, Failed> {
     let unusable = |reason: &str| Failed::new(format!("{} cannot be used: {reason}", secret.id()), next);
     let value = secret.at(CURRENT).await?.ok_or_else(|| unusable("it is empty"))?;
     secrets::parse(&value).map_err(|reason| unusable(&reason))

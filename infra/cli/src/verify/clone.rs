@@ -21,8 +21,8 @@ use crate::credential::USER;
 use crate::github_app::{once_known, refused};
 use crate::output::Progress;
 use crate::stack::Stack;
-use crate::text::one_line;
-use crate::token_function::{Answer, Refusal, TokenFunction};
+use crate::text::redacted_line;
+use crate::token_function::{IssuedToken, NoToken, TokenFunction};
 
 /// A clone of one commit without its files takes seconds.
 const LONGEST_CLONE: Duration = Duration::from_secs(60);
@@ -51,12 +51,12 @@ pub(super) async fn token(
     };
     let function = TokenFunction::new(stack.session.clone(), stack.tokens().to_owned(), "verify");
     match function.token(&scope).await {
-        Ok(Answer { token, .. }) => {
+        Ok(IssuedToken { token, .. }) => {
             let whose = token.account.map(|account| format!(" for {account}")).unwrap_or_default();
             Ok((format!("the function returned a token{whose}, valid until {}", token.expires_at), token.token))
         }
-        Err(Refusal::Broke(failure) | Refusal::Other(failure)) => Err(failure.into()),
-        Err(Refusal::Function(refusal)) => {
+        Err(NoToken::Crashed(failure) | NoToken::Other(failure)) => Err(failure.into()),
+        Err(NoToken::Refused(refusal)) => {
             let name_it = match refusal.error_type {
                 ErrorType::RepositoriesNotNamed => "; name one with --clone",
                 _ => "",
@@ -165,7 +165,7 @@ async fn git_clone(settings: &[String], url: &str) -> Result<Option<String>, Fai
         Ok(Ok(output)) => {
             let said = String::from_utf8_lossy(&output.stderr);
             // Cut after the redaction: half a token is not found by it.
-            Ok(Some(one_line(&said).chars().take(LONGEST_REASON).collect()))
+            Ok(Some(redacted_line(&said).chars().take(LONGEST_REASON).collect()))
         }
         Ok(Err(error)) => {
             Err(Failed::new(format!("git cannot be run: {error}"), "install git, and put it on the PATH"))

@@ -40,7 +40,7 @@ pub(super) async fn check(
         let detail = github.delivery(delivery.id).await?;
         // What another server answered, before the webhook came here, says nothing about this one.
         if detail.url.as_deref().is_none_or(|there| there == url) {
-            failing.push(Failing { delivery, answer: Answer::of(&detail) });
+            failing.push(Failing { delivery, answer: DeliveryResponse::of(&detail) });
         }
     }
     if !failing.is_empty() {
@@ -141,19 +141,19 @@ fn status(delivery: &HookDelivery) -> String {
 /// A failure that stands, and what was answered.
 struct Failing<'a> {
     delivery: &'a HookDelivery,
-    answer: Answer,
+    answer: DeliveryResponse,
 }
 
 /// The webhook's own answer has an outcome and a reason, API Gateway's a message.
 #[derive(Default, Deserialize)]
-struct Answer {
+struct DeliveryResponse {
     #[serde(default)]
     outcome: Option<Word>,
     #[serde(default, alias = "message")]
     reason: Option<String>,
 }
 
-impl Answer {
+impl DeliveryResponse {
     fn of(detail: &HookDeliveryDetail) -> Self {
         let payload = detail.response.payload.as_deref().unwrap_or_default();
         serde_json::from_str(payload).unwrap_or_else(|_| {

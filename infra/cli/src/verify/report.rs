@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::output::{self, Style, Terminal};
-use crate::text::{hanging, one_line};
+use crate::text::{hanging, redacted_line};
 
 /// The longest name of a check.
 const WIDEST: usize = "webhook-secret-at-github".len();
@@ -147,8 +147,8 @@ impl Report {
     }
 
     fn push(&mut self, mut check: Check) {
-        check.seen = check.seen.map(|seen| one_line(&seen));
-        check.next = check.next.map(|next| one_line(&next));
+        check.seen = check.seen.map(|seen| redacted_line(&seen));
+        check.next = check.next.map(|next| redacted_line(&next));
         if !self.json && check.verdict != Verdict::Skipped {
             self.write(&self.lines(&check));
         }

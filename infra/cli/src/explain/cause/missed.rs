@@ -3,7 +3,7 @@
 use domain::ids::InstallationId;
 
 use super::super::context::Context;
-use super::super::evidence::{PullRequestEvidence, Served};
+use super::super::evidence::{PullRequestEvidence, ServedVerdict};
 use super::Explanation;
 use crate::NAME;
 
@@ -45,7 +45,7 @@ pub(super) fn not_served(context: &Context<'_>) -> Explanation {
 
 pub(super) fn not_configured(context: &Context<'_>) -> Explanation {
     let why = match &context.evidence.served {
-        Served::NotConfigured(reason) => {
+        ServedVerdict::NotConfigured(reason) => {
             let secret = &context.evidence.webhook_secret;
             format!("the secret {secret} is not configured ({reason}): run `{NAME} configure`")
         }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use super::cause::{Cause, Explanation};
 use super::context::Context;
-use super::evidence::{Evidence, NotShown, PullRequestEvidence, Served, Tagged};
+use super::evidence::{Evidence, NotShown, PullRequestEvidence, ServedVerdict, Tagged};
 use super::malformed_tag;
 use crate::github_app::EVENTS;
 use crate::task::Card;
@@ -26,13 +26,13 @@ pub(super) struct Concerned<'a> {
     pub(super) cause: Cause,
 }
 
-pub(super) struct Verdict<'a> {
+pub(super) struct Diagnosis<'a> {
     pub(super) cause: Cause,
     pub(super) explanation: Explanation,
     pub(super) concerned: Vec<Concerned<'a>>,
 }
 
-pub(super) fn decide(evidence: &Evidence, now: Timestamp) -> Verdict<'_> {
+pub(super) fn decide(evidence: &Evidence, now: Timestamp) -> Diagnosis<'_> {
     let concerned = match (&evidence.asked, &evidence.pull_request) {
         (Some(Tagged { tag, cards }), pull_request) => match (&cards[..], pull_request) {
             ([card], Some(pull_request)) if card.task.status != Status::Done => {
@@ -60,7 +60,7 @@ pub(super) fn decide(evidence: &Evidence, now: Timestamp) -> Verdict<'_> {
     if not_read && !matches!(cause, Cause::Unexplained | Cause::Done | Cause::DoneOtherwise) {
         explanation.sentence = format!("GitHub cannot be asked, but as far as is stored: {}", explanation.sentence);
     }
-    Verdict { cause, explanation, concerned }
+    Diagnosis { cause, explanation, concerned }
 }
 
 /// A task that is done, or that no pull request is known to name.
@@ -219,9 +219,9 @@ fn why_not_told(evidence: &Evidence, pull_request: &PullRequestEvidence) -> Caus
     let answered =
         evidence.deliveries.as_ref().ok().and_then(|found| found.about.first()).is_some_and(|it| it.answer.is_some());
     match &evidence.served {
-        Served::No => return Cause::NotServed,
-        Served::NotConfigured(_) => return Cause::NotConfigured,
-        Served::Yes | Served::Unread(_) => {}
+        ServedVerdict::No => return Cause::NotServed,
+        ServedVerdict::NotConfigured(_) => return Cause::NotConfigured,
+        ServedVerdict::Yes | ServedVerdict::Unread(_) => {}
     }
     let is_subscribed = |events: &[String]| EVENTS.iter().all(|event| events.iter().any(|held| held == event));
     if pull_request.installation.as_ref().is_some_and(|found| !is_subscribed(&found.events)) {
