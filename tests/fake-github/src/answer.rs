@@ -11,7 +11,7 @@ use super::deliveries::Event;
 pub(super) const DOCUMENTATION: &str = "https://docs.github.com/rest";
 
 /// `Err` is an answer too: a refusal that ends the handling early.
-pub(super) type Reply = Result<Answer, Answer>;
+pub(super) type Reply = Result<RouteResponse, RouteResponse>;
 
 #[derive(Debug)]
 pub(super) struct Call {
@@ -49,8 +49,8 @@ impl Call {
         scheme.eq_ignore_ascii_case("basic").then(|| (user.to_owned(), password.to_owned()))
     }
 
-    pub(super) fn json(&self) -> Result<Value, Answer> {
-        serde_json::from_slice(&self.body).map_err(|_| Answer::error(400, "Problems parsing JSON"))
+    pub(super) fn json(&self) -> Result<Value, RouteResponse> {
+        serde_json::from_slice(&self.body).map_err(|_| RouteResponse::error(400, "Problems parsing JSON"))
     }
 
     /// One page of `items` and the `Link` header that leads to the others.
@@ -85,7 +85,7 @@ impl Call {
 }
 
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct RouteResponse {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
@@ -97,51 +97,51 @@ pub(super) struct Answer {
     pub(super) event: Option<Box<Event>>,
 }
 
-impl Answer {
-    pub(super) fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
+impl RouteResponse {
+    pub(super) fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> RouteResponse {
         let headers = vec![("content-type".to_owned(), content_type.to_owned())];
-        Answer { status, headers, body: body.into(), redeliver: None, ping: false, event: None }
+        RouteResponse { status, headers, body: body.into(), redeliver: None, ping: false, event: None }
     }
 
-    pub(super) fn empty(status: u16) -> Answer {
-        Answer { status, headers: vec![], body: vec![], redeliver: None, ping: false, event: None }
+    pub(super) fn empty(status: u16) -> RouteResponse {
+        RouteResponse { status, headers: vec![], body: vec![], redeliver: None, ping: false, event: None }
     }
 
-    pub(super) fn json(status: u16, body: Value) -> Answer {
-        Answer::new(status, "application/json; charset=utf-8", body.to_string())
+    pub(super) fn json(status: u16, body: Value) -> RouteResponse {
+        RouteResponse::new(status, "application/json; charset=utf-8", body.to_string())
     }
 
-    pub(super) fn paged(body: Value, link: Option<String>) -> Answer {
-        let answer = Answer::json(200, body);
+    pub(super) fn paged(body: Value, link: Option<String>) -> RouteResponse {
+        let answer = RouteResponse::json(200, body);
         match link {
             Some(link) => answer.with("link", link),
             None => answer,
         }
     }
 
-    pub(super) fn error(status: u16, message: &str) -> Answer {
+    pub(super) fn error(status: u16, message: &str) -> RouteResponse {
         let body = json!({"message": message, "documentation_url": DOCUMENTATION, "status": status.to_string()});
-        Answer::json(status, body)
+        RouteResponse::json(status, body)
     }
 
-    pub(super) fn not_found() -> Answer {
-        Answer::error(404, "Not Found")
+    pub(super) fn not_found() -> RouteResponse {
+        RouteResponse::error(404, "Not Found")
     }
 
-    pub(super) fn forbidden() -> Answer {
-        Answer::error(403, "Resource not accessible by integration")
+    pub(super) fn forbidden() -> RouteResponse {
+        RouteResponse::error(403, "Resource not accessible by integration")
     }
 
-    pub(super) fn suspended() -> Answer {
-        Answer::error(403, "This installation has been suspended")
+    pub(super) fn suspended() -> RouteResponse {
+        RouteResponse::error(403, "This installation has been suspended")
     }
 
-    pub(super) fn moved(url: &str) -> Answer {
+    pub(super) fn moved(url: &str) -> RouteResponse {
         let body = json!({"message": "Moved Permanently", "url": url, "documentation_url": DOCUMENTATION});
-        Answer::json(301, body).with("location", url.to_owned())
+        RouteResponse::json(301, body).with("location", url.to_owned())
     }
 
-    pub(super) fn with(mut self, name: &str, value: String) -> Answer {
+    pub(super) fn with(mut self, name: &str, value: String) -> RouteResponse {
         self.headers.push((name.to_owned(), value));
         self
     }

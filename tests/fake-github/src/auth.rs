@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Call, Reply};
+use super::answer::{Call, Reply, RouteResponse};
 use super::state::State;
 use super::tokens::{MintedToken, Token, UNDECODABLE, allows, granted, is_jwt};
 
@@ -15,49 +15,51 @@ pub(super) enum Caller {
 
 impl State {
     /// Lets only the App itself pass.
-    pub(super) fn require_app(&mut self, call: &Call) -> Result<(), Answer> {
+    pub(super) fn require_app(&mut self, call: &Call) -> Result<(), RouteResponse> {
         let Some(jwt) = call.bearer() else {
-            return Err(Answer::error(401, UNDECODABLE));
+            return Err(RouteResponse::error(401, UNDECODABLE));
         };
-        self.tokens.check_jwt(&jwt, self.now().as_second()).map_err(|text| Answer::error(401, text))
+        self.tokens.check_jwt(&jwt, self.now().as_second()).map_err(|text| RouteResponse::error(401, text))
     }
 
     /// Finds out who is asking; a dead token is refused, no token is an anonymous caller.
-    pub(super) fn caller(&mut self, call: &Call) -> Result<Caller, Answer> {
+    pub(super) fn caller(&mut self, call: &Call) -> Result<Caller, RouteResponse> {
         match call.bearer() {
             None => Ok(Caller::Anonymous),
             Some(text) if is_jwt(&text) => {
-                self.tokens.check_jwt(&text, self.now().as_second()).map_err(|reason| Answer::error(401, reason))?;
-                Err(Answer::forbidden())
+                self.tokens
+                    .check_jwt(&text, self.now().as_second())
+                    .map_err(|reason| RouteResponse::error(401, reason))?;
+                Err(RouteResponse::forbidden())
             }
             Some(text) => self.live_token(&text).map(Caller::Installation),
         }
     }
 
-    pub(super) fn require_installation(&mut self, call: &Call) -> Result<Token, Answer> {
+    pub(super) fn require_installation(&mut self, call: &Call) -> Result<Token, RouteResponse> {
         match self.caller(call)? {
-            Caller::Anonymous => Err(Answer::error(401, "Requires authentication")),
+            Caller::Anonymous => Err(RouteResponse::error(401, "Requires authentication")),
             Caller::Installation(token) => Ok(token),
         }
     }
 
-    pub(super) fn live_token(&mut self, text: &str) -> Result<Token, Answer> {
+    pub(super) fn live_token(&mut self, text: &str) -> Result<Token, RouteResponse> {
         let now = self.now();
         let token = self.tokens.find_mut(text);
         let Some(token) = token.filter(|token| !token.revoked && token.expires_at > now) else {
-            return Err(Answer::error(401, "Bad credentials"));
+            return Err(RouteResponse::error(401, "Bad credentials"));
         };
         if let Some((status, times)) = &mut token.fresh
             && *times > 0
         {
             *times -= 1;
             let text = if *status == 401 { "Bad credentials" } else { "Resource not accessible by integration" };
-            return Err(Answer::error(*status, text));
+            return Err(RouteResponse::error(*status, text));
         }
         let token = token.clone();
         match self.installations.get(&token.installation) {
-            None => Err(Answer::error(401, "Bad credentials")),
-            Some(installation) if installation.suspended_at.is_some() => Err(Answer::suspended()),
+            None => Err(RouteResponse::error(401, "Bad credentials")),
+            Some(installation) if installation.suspended_at.is_some() => Err(RouteResponse::suspended()),
             Some(_) => Ok(token),
         }
     }
@@ -72,13 +74,13 @@ impl State {
     }
 
     /// A public repository is readable by everyone; a private one hides behind a 404.
-    pub(super) fn require_repository(&self, caller: &Caller, id: u64, permission: &str) -> Result<(), Answer> {
+    pub(super) fn require_repository(&self, caller: &Caller, id: u64, permission: &str) -> Result<(), RouteResponse> {
         let private = self.repositories[&id].private;
         match caller {
             Caller::Installation(token) if self.reach(token).contains(&id) => {
-                if allows(&token.permissions, permission, "read") { Ok(()) } else { Err(Answer::forbidden()) }
+                if allows(&token.permissions, permission, "read") { Ok(()) } else { Err(RouteResponse::forbidden()) }
             }
-            _ if private => Err(Answer::not_found()),
+            _ if private => Err(RouteResponse::not_found()),
             _ => Ok(()),
         }
     }
@@ -86,10 +88,10 @@ impl State {
     pub(super) fn mint(&mut self, installation: u64, call: &Call) -> Reply {
         self.require_app(call)?;
         let Some(record) = self.installations.get(&installation) else {
-            return Err(Answer::not_found());
+            return Err(RouteResponse::not_found());
         };
         if record.suspended_at.is_some() {
-            return Err(Answer::suspended());
+            return Err(RouteResponse::suspended());
         }
         let asked: Value = if call.body.is_empty() { json!({}) } else { call.json()? };
         let permissions = granted(&record.permissions, &asked["permissions"])?;
@@ -105,10 +107,10 @@ impl State {
         };
         let answer = self.minted_json(&token);
         self.tokens.minted.push(token);
-        Ok(Answer::json(201, answer))
+        Ok(RouteResponse::json(201, answer))
     }
 
-    fn chosen(&self, installation: u64, asked: &Value) -> Result<Option<Vec<u64>>, Answer> {
+    fn chosen(&self, installation: u64, asked: &Value) -> Result<Option<Vec<u64>>, RouteResponse> {
         let reachable = self.repositories_of(installation);
         let names = list(asked, "repositories")?;
         let ids = list(asked, "repository_ids")?;
@@ -128,7 +130,7 @@ impl State {
                 found.dedup();
                 Ok(Some(found))
             }
-            _ => Err(Answer::error(
+            _ => Err(RouteResponse::error(
                 422,
                 "There is at least one repository that does not exist or is not accessible to the parent installation.",
             )),
@@ -164,13 +166,13 @@ impl State {
 }
 
 /// A list of the wrong type must not pass for an empty one, which means everything.
-fn list(asked: &Value, name: &str) -> Result<Vec<Value>, Answer> {
+fn list(asked: &Value, name: &str) -> Result<Vec<Value>, RouteResponse> {
     match &asked[name] {
         Value::Null => Ok(vec![]),
         Value::Array(items) => Ok(items.clone()),
         other => {
             let text = format!("Invalid request.\n\nFor 'properties/{name}', {other} is not an array.");
-            Err(Answer::error(422, &text))
+            Err(RouteResponse::error(422, &text))
         }
     }
 }

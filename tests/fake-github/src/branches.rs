@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Call, DOCUMENTATION, Reply};
+use super::answer::{Call, DOCUMENTATION, Reply, RouteResponse};
 use super::app::SLUG;
 use super::auth::Caller;
 use super::deliveries::Event;
@@ -39,21 +39,21 @@ impl State {
 
     pub(super) fn get_branch(&mut self, id: u64, branch: &str) -> Reply {
         let branch = decoded(branch);
-        let sha = self.tip(id, &branch).ok_or_else(|| Answer::error(404, "Branch not found"))?;
-        Ok(Answer::json(200, json!({"name": branch, "commit": {"sha": sha}, "protected": false})))
+        let sha = self.tip(id, &branch).ok_or_else(|| RouteResponse::error(404, "Branch not found"))?;
+        Ok(RouteResponse::json(200, json!({"name": branch, "commit": {"sha": sha}, "protected": false})))
     }
 
     pub(super) fn compare(&mut self, id: u64, between: &str) -> Reply {
         let between = decoded(between);
-        let (base, head) = between.split_once("...").ok_or_else(Answer::not_found)?;
-        let (ahead, behind) = self.ahead(id, base, head).ok_or_else(Answer::not_found)?;
+        let (base, head) = between.split_once("...").ok_or_else(RouteResponse::not_found)?;
+        let (ahead, behind) = self.ahead(id, base, head).ok_or_else(RouteResponse::not_found)?;
         let status = match (ahead, behind) {
             (0, 0) => "identical",
             (_, 0) => "ahead",
             (0, _) => "behind",
             _ => "diverged",
         };
-        Ok(Answer::json(200, json!({"status": status, "ahead_by": ahead, "behind_by": behind, "commits": []})))
+        Ok(RouteResponse::json(200, json!({"status": status, "ahead_by": ahead, "behind_by": behind, "commits": []})))
     }
 
     pub(super) fn post_pull(&mut self, call: &Call, full_name: &str) -> Reply {
@@ -132,7 +132,7 @@ impl State {
         };
         let people = names("reviewers");
         if people.iter().any(|login| !self.repositories[&id].collaborators.contains_key(&login.to_lowercase())) {
-            return Err(Answer::error(
+            return Err(RouteResponse::error(
                 422,
                 "Reviews may only be requested from collaborators. One or more of the users or teams you specified is not a \
                  collaborator of the repository.",
@@ -146,30 +146,30 @@ impl State {
     }
 
     /// The repository, for a token that may write pull requests there.
-    fn writer(&mut self, call: &Call, full_name: &str) -> Result<(u64, Token), Answer> {
-        let id = self.repositories.named(full_name).ok_or_else(Answer::not_found)?;
+    fn writer(&mut self, call: &Call, full_name: &str) -> Result<(u64, Token), RouteResponse> {
+        let id = self.repositories.named(full_name).ok_or_else(RouteResponse::not_found)?;
         match self.caller(call)? {
             Caller::Installation(token) if self.reach(&token).contains(&id) => {
                 if allows(&token.permissions, "pull_requests", "write") {
                     Ok((id, token))
                 } else {
-                    Err(Answer::forbidden())
+                    Err(RouteResponse::forbidden())
                 }
             }
-            Caller::Anonymous => Err(Answer::error(401, "Requires authentication")),
-            Caller::Installation(_) => Err(Answer::not_found()),
+            Caller::Anonymous => Err(RouteResponse::error(401, "Requires authentication")),
+            Caller::Installation(_) => Err(RouteResponse::not_found()),
         }
     }
 
-    fn number(&self, id: u64, number: &str) -> Result<u64, Answer> {
+    fn number(&self, id: u64, number: &str) -> Result<u64, RouteResponse> {
         let number = number.parse().ok().filter(|number| self.pulls.contains_key(&(id, *number)));
-        number.ok_or_else(Answer::not_found)
+        number.ok_or_else(RouteResponse::not_found)
     }
 
     fn written(&mut self, status: u16, id: u64, number: u64, event: Option<Event>) -> Reply {
         let seen = self.pulls.observe(&self.repositories, id, number, false);
         let body = self.pull_json(&self.pulls[&(id, number)], Some(&seen));
-        Ok(Answer { event: event.map(Box::new), ..Answer::json(status, body) })
+        Ok(RouteResponse { event: event.map(Box::new), ..RouteResponse::json(status, body) })
     }
 
     /// The commit that a branch is at: git's, where git has the repository, else what pull requests and merges made of it.
@@ -205,7 +205,7 @@ impl State {
     }
 }
 
-fn title_fits(title: &str) -> Result<(), Answer> {
+fn title_fits(title: &str) -> Result<(), RouteResponse> {
     if title.is_empty() {
         return Err(invalid(json!({"resource": "PullRequest", "field": "title", "code": "missing_field"})));
     }
@@ -215,14 +215,14 @@ fn title_fits(title: &str) -> Result<(), Answer> {
     Ok(())
 }
 
-fn custom(message: &str) -> Answer {
+fn custom(message: &str) -> RouteResponse {
     invalid(json!({"resource": "PullRequest", "code": "custom", "message": message}))
 }
 
-fn invalid(error: Value) -> Answer {
+fn invalid(error: Value) -> RouteResponse {
     let body =
         json!({"message": "Validation Failed", "errors": [error], "documentation_url": DOCUMENTATION, "status": "422"});
-    Answer::json(422, body)
+    RouteResponse::json(422, body)
 }
 
 /// A path's segment as it was before it was put into the URL.

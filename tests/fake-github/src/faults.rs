@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::answer::{Answer, Call, DOCUMENTATION};
+use super::answer::{Call, DOCUMENTATION, RouteResponse};
 use super::tokens::{is_jwt, token_hash};
 
 /// What goes wrong.
@@ -193,14 +193,14 @@ impl Faults {
 
 impl FaultKind {
     /// What is answered instead, at this second of GitHub's clock; none where the answer is late or lost.
-    pub(super) fn answer(&self, now: i64) -> Option<Answer> {
+    pub(super) fn answer(&self, now: i64) -> Option<RouteResponse> {
         let answer = match self {
             FaultKind::Status(status, body, headers) => {
-                let answer = Answer::new(*status, "application/json; charset=utf-8", body.clone());
+                let answer = RouteResponse::new(*status, "application/json; charset=utf-8", body.clone());
                 headers.iter().fold(answer, |answer, (name, value)| answer.with(name, value.clone()))
             }
             FaultKind::RateLimitPrimary(seconds) => {
-                Answer::error(403, "API rate limit exceeded for installation ID 1.")
+                RouteResponse::error(403, "API rate limit exceeded for installation ID 1.")
                     .with("x-ratelimit-remaining", "0".to_owned())
                     .with("x-ratelimit-reset", (now + seconds).to_string())
             }
@@ -215,7 +215,7 @@ impl FaultKind {
                 if let Some(kind) = kind {
                     error["type"] = json!(kind);
                 }
-                let answer = Answer::json(200, json!({"data": null, "errors": [error]}));
+                let answer = RouteResponse::json(200, json!({"data": null, "errors": [error]}));
                 match kind {
                     Some(_) => answer
                         .with("x-ratelimit-remaining", "0".to_owned())
@@ -223,7 +223,7 @@ impl FaultKind {
                     None => answer.with("retry-after", seconds.to_string()),
                 }
             }
-            FaultKind::ServerError => Answer::new(502, "text/html", "<html><h1>502 Bad Gateway</h1></html>"),
+            FaultKind::ServerError => RouteResponse::new(502, "text/html", "<html><h1>502 Bad Gateway</h1></html>"),
             FaultKind::Delay(_)
             | FaultKind::Hang
             | FaultKind::DropConnection
@@ -234,9 +234,9 @@ impl FaultKind {
     }
 }
 
-fn secondary_limit(status: u16) -> Answer {
+fn secondary_limit(status: u16) -> RouteResponse {
     let message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again. \
                    If you reach out to GitHub Support for help, please include the request ID.";
     let documentation = format!("{DOCUMENTATION}/overview/rate-limits-for-the-rest-api#about-secondary-rate-limits");
-    Answer::json(status, json!({"message": message, "documentation_url": documentation}))
+    RouteResponse::json(status, json!({"message": message, "documentation_url": documentation}))
 }

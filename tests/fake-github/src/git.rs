@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::answer::{Answer, Call};
+use super::answer::{Call, RouteResponse};
 use super::app::SLUG;
 use super::auth::Caller;
 use super::github::{GitHub, Shared};
@@ -82,9 +82,9 @@ impl State {
         root.path().join(format!("{id}.git"))
     }
 
-    fn admit_git(&mut self, call: &Call, full_name: &str, rest: &str) -> Result<Asked, Answer> {
+    fn admit_git(&mut self, call: &Call, full_name: &str, rest: &str) -> Result<Asked, RouteResponse> {
         let caller = self.git_caller(call)?;
-        let missing = || Answer::new(404, "text/plain", "Repository not found.");
+        let missing = || RouteResponse::new(404, "text/plain", "Repository not found.");
         let write = rest == "/git-receive-pack"
             || call.parameter("service") == Some("git-receive-pack")
             || (rest == lfs::BATCH && lfs::uploads(call));
@@ -99,26 +99,26 @@ impl State {
                 let wanted = if write { "write" } else { "read" };
                 if !allows(&token.permissions, "contents", wanted) && (write || private) {
                     let text = format!("Permission to {full_name}.git denied to {SLUG}[bot].");
-                    return Err(Answer::new(403, "text/plain", text));
+                    return Err(RouteResponse::new(403, "text/plain", text));
                 }
             }
             Caller::Anonymous if private || write => return Err(unauthorized()),
             Caller::Installation(_) if private => return Err(missing()),
             Caller::Installation(_) if write => {
                 let text = format!("Permission to {full_name}.git denied to {SLUG}[bot].");
-                return Err(Answer::new(403, "text/plain", text));
+                return Err(RouteResponse::new(403, "text/plain", text));
             }
             _ => {}
         }
         let today = &self.repositories[&id].full_name;
         if !today.eq_ignore_ascii_case(full_name) {
             let query = call.parameter("service").map(|service| format!("?service={service}")).unwrap_or_default();
-            return Err(Answer::moved(&format!("{}/{today}.git{rest}{query}", self.url)));
+            return Err(RouteResponse::moved(&format!("{}/{today}.git{rest}{query}", self.url)));
         }
         Ok(Asked { repository: id, rest: rest.to_owned(), write })
     }
 
-    fn git_caller(&mut self, call: &Call) -> Result<Caller, Answer> {
+    fn git_caller(&mut self, call: &Call) -> Result<Caller, RouteResponse> {
         match call.basic() {
             None => Ok(Caller::Anonymous),
             Some((user, token)) if user == "x-access-token" => {
@@ -130,8 +130,8 @@ impl State {
     }
 }
 
-fn unauthorized() -> Answer {
-    let answer = Answer::new(401, "text/plain", "No anonymous write access.");
+fn unauthorized() -> RouteResponse {
+    let answer = RouteResponse::new(401, "text/plain", "No anonymous write access.");
     answer.with("www-authenticate", "Basic realm=\"GitHub\"".to_owned())
 }
 
@@ -144,7 +144,7 @@ pub(super) fn git_path(path: &str) -> Option<(String, String)> {
     (name.split('/').count() == 2).then(|| (name.to_owned(), service.to_owned()))
 }
 
-pub(super) async fn serve(shared: &Shared, call: &Call, full_name: &str, rest: &str) -> Answer {
+pub(super) async fn serve(shared: &Shared, call: &Call, full_name: &str, rest: &str) -> RouteResponse {
     let (asked, folder) = {
         let mut state = shared.state();
         match state.admit_git(call, full_name, rest) {
@@ -159,11 +159,11 @@ pub(super) async fn serve(shared: &Shared, call: &Call, full_name: &str, rest: &
         }
     };
     if !folder.exists() {
-        return Answer::new(404, "text/plain", "Repository not found.");
+        return RouteResponse::new(404, "text/plain", "Repository not found.");
     }
     let output = run(&mut backend(call, &folder, &asked), &call.body).await.expect("run git http-backend");
     parse_cgi(&output.stdout)
-        .unwrap_or_else(|| Answer::new(500, "text/plain", String::from_utf8_lossy(&output.stderr).into_owned()))
+        .unwrap_or_else(|| RouteResponse::new(500, "text/plain", String::from_utf8_lossy(&output.stderr).into_owned()))
 }
 
 fn backend(call: &Call, folder: &Path, asked: &Asked) -> Command {
@@ -204,9 +204,9 @@ fn backend(call: &Call, folder: &Path, asked: &Asked) -> Command {
     command
 }
 
-fn parse_cgi(output: &[u8]) -> Option<Answer> {
+fn parse_cgi(output: &[u8]) -> Option<RouteResponse> {
     let end = output.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let mut answer = Answer::empty(200);
+    let mut answer = RouteResponse::empty(200);
     for line in std::str::from_utf8(&output[..end]).ok()?.split("\r\n") {
         let (name, value) = line.split_once(": ")?;
         if name.eq_ignore_ascii_case("status") {

@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, Call, Reply};
+use super::answer::{Call, Reply, RouteResponse};
 use super::auth::Caller;
 use super::deliveries::Event;
 use super::faults::LargePage;
@@ -165,7 +165,9 @@ pub fn schema() -> Value {
 impl State {
     pub(super) fn graphql(&mut self, call: &Call) -> Reply {
         let caller = match self.caller(call)? {
-            Caller::Anonymous => return Err(Answer::error(401, "This endpoint requires you to be authenticated.")),
+            Caller::Anonymous => {
+                return Err(RouteResponse::error(401, "This endpoint requires you to be authenticated."));
+            }
             caller => caller,
         };
         let request = call.json()?;
@@ -191,21 +193,21 @@ impl State {
         };
         let data = run.select(&[&operation.selection_set.node], &root);
         if run.timed_out {
-            return Err(Answer::new(502, "text/html", "<html><h1>502 Bad Gateway</h1></html>"));
+            return Err(RouteResponse::new(502, "text/html", "<html><h1>502 Bad Gateway</h1></html>"));
         }
         let mut body = json!({"data": data});
         if !run.errors.is_empty() {
             body["errors"] = Value::Array(std::mem::take(&mut run.errors));
         }
-        Ok(Answer { event: run.event, ..Answer::json(200, body) })
+        Ok(RouteResponse { event: run.event, ..RouteResponse::json(200, body) })
     }
 }
 
-fn refused(errors: Vec<Value>) -> Answer {
-    Answer::json(200, json!({"errors": errors}))
+fn refused(errors: Vec<Value>) -> RouteResponse {
+    RouteResponse::json(200, json!({"errors": errors}))
 }
 
-fn choose<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Result<&'a OperationDefinition, Answer> {
+fn choose<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Result<&'a OperationDefinition, RouteResponse> {
     let mut operations = document.operations.iter();
     let found = match name {
         None if operations.len() > 1 => None,
@@ -220,7 +222,7 @@ fn choose<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Result<&'
     Ok(operation)
 }
 
-fn variables(operation: &OperationDefinition, given: &Value) -> Result<Map<String, Value>, Answer> {
+fn variables(operation: &OperationDefinition, given: &Value) -> Result<Map<String, Value>, RouteResponse> {
     let mut variables = Map::new();
     for definition in &operation.variable_definitions {
         let definition = &definition.node;
@@ -245,7 +247,7 @@ struct Check<'a> {
     errors: Vec<Value>,
 }
 
-fn validate(document: &ExecutableDocument, operation: &OperationDefinition) -> Result<(), Answer> {
+fn validate(document: &ExecutableDocument, operation: &OperationDefinition) -> Result<(), RouteResponse> {
     let declared = operation.variable_definitions.iter().map(|definition| definition.node.name.node.as_str()).collect();
     let mut check = Check { document, declared, used: BTreeSet::new(), open_fragments: vec![], errors: vec![] };
     let root = if operation.ty == OperationType::Mutation { "Mutation" } else { "Query" };
@@ -402,22 +404,22 @@ enum Thing {
     One(Object),
     Many(Vec<Thing>),
     /// Null, with a reason.
-    Failed(Failure),
+    Failed(FieldError),
 }
 
 #[derive(Debug, Clone)]
-struct Failure {
+struct FieldError {
     kind: &'static str,
     message: String,
 }
 
-impl Failure {
-    fn not_found(message: String) -> Failure {
-        Failure { kind: "NOT_FOUND", message }
+impl FieldError {
+    fn not_found(message: String) -> FieldError {
+        FieldError { kind: "NOT_FOUND", message }
     }
 
-    fn forbidden() -> Failure {
-        Failure { kind: "FORBIDDEN", message: "Resource not accessible by integration".to_owned() }
+    fn forbidden() -> FieldError {
+        FieldError { kind: "FORBIDDEN", message: "Resource not accessible by integration".to_owned() }
     }
 }
 
@@ -500,7 +502,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn fail(&mut self, pos: Pos, failure: Failure) {
+    fn fail(&mut self, pos: Pos, failure: FieldError) {
         self.errors.push(json!({
             "type": failure.kind,
             "path": self.path,
@@ -545,7 +547,7 @@ impl<'a> Run<'a> {
         field: &str,
         arguments: &Map<String, Value>,
         seen: Option<&Observation>,
-    ) -> Result<Thing, Failure> {
+    ) -> Result<Thing, FieldError> {
         match object {
             Object::Query => self.query_field(field, arguments),
             Object::Mutation => self.create_pull_request(arguments),
@@ -553,7 +555,7 @@ impl<'a> Run<'a> {
             Object::Pull { repository, number, .. } => {
                 let pull = &self.state.pulls[&(*repository, *number)];
                 match (field, self.state.barred(*repository, Some(*number))) {
-                    ("headRepository", Some(message)) => Err(Failure { kind: "FORBIDDEN", message }),
+                    ("headRepository", Some(message)) => Err(FieldError { kind: "FORBIDDEN", message }),
                     ("timelineItems", _) => Ok(timeline(pull, arguments)),
                     _ => Ok(pull_field(self.state, pull, field, seen)),
                 }
@@ -563,10 +565,10 @@ impl<'a> Run<'a> {
     }
 
     /// As the REST route does it: the same rules, and the same delivery.
-    fn create_pull_request(&mut self, arguments: &Map<String, Value>) -> Result<Thing, Failure> {
+    fn create_pull_request(&mut self, arguments: &Map<String, Value>) -> Result<Thing, FieldError> {
         let input = arguments.get("input").cloned().unwrap_or_default();
         let node = input["repositoryId"].as_str().unwrap_or_default();
-        let unknown = || Failure::not_found(format!("Could not resolve to a node with the global id of '{node}'."));
+        let unknown = || FieldError::not_found(format!("Could not resolve to a node with the global id of '{node}'."));
         let Some(NodeRef::Repository(repository)) = self.state.nodes.get(node).copied() else {
             return Err(unknown());
         };
@@ -577,9 +579,9 @@ impl<'a> Run<'a> {
         let (method, path, query) = (method.clone(), path.clone(), query.clone());
         let call =
             Call { method, path, query, headers: headers.clone(), body: asked.to_string().into(), base: base.clone() };
-        let refused = |answer: Answer| {
+        let refused = |answer: RouteResponse| {
             let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-            Failure { kind: "UNPROCESSABLE", message: said["message"].as_str().unwrap_or_default().to_owned() }
+            FieldError { kind: "UNPROCESSABLE", message: said["message"].as_str().unwrap_or_default().to_owned() }
         };
         let opened = self.state.post_pull(&call, &name).map_err(refused)?;
         let pull: Value = serde_json::from_slice(&opened.body).unwrap_or_default();
@@ -588,19 +590,19 @@ impl<'a> Run<'a> {
         Ok(Thing::One(Object::Plain("CreatePullRequestPayload", [("pullRequest", Thing::One(pull))].into())))
     }
 
-    fn query_field(&mut self, field: &str, arguments: &Map<String, Value>) -> Result<Thing, Failure> {
+    fn query_field(&mut self, field: &str, arguments: &Map<String, Value>) -> Result<Thing, FieldError> {
         let text = |name: &str| arguments.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         match field {
             "repository" => {
                 let name = format!("{}/{}", text("owner"), text("name"));
                 let unknown =
-                    || Failure::not_found(format!("Could not resolve to a Repository with the name '{name}'."));
+                    || FieldError::not_found(format!("Could not resolve to a Repository with the name '{name}'."));
                 let former = self.state.repositories.formerly(&name);
                 let id = self.state.named(&name).or(former).ok_or_else(unknown)?;
                 let readable = self.state.require_repository(&self.caller, id, "metadata");
-                readable.map_err(|answer| if answer.status == 404 { unknown() } else { Failure::forbidden() })?;
+                readable.map_err(|answer| if answer.status == 404 { unknown() } else { FieldError::forbidden() })?;
                 match self.state.barred(id, None) {
-                    Some(message) => Err(Failure { kind: "FORBIDDEN", message }),
+                    Some(message) => Err(FieldError { kind: "FORBIDDEN", message }),
                     None => Ok(Thing::One(Object::Repository(id))),
                 }
             }
@@ -623,8 +625,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn node(&self, id: &str) -> Result<Thing, Failure> {
-        let unknown = || Failure::not_found(format!("Could not resolve to a node with the global id of '{id}'"));
+    fn node(&self, id: &str) -> Result<Thing, FieldError> {
+        let unknown = || FieldError::not_found(format!("Could not resolve to a node with the global id of '{id}'"));
         let node = *self.state.nodes.get(id).ok_or_else(unknown)?;
         let (repository, permission, object) = match node {
             NodeRef::Repository(id) => (id, "metadata", Object::Repository(id)),
@@ -636,7 +638,7 @@ impl<'a> Run<'a> {
             return Err(unknown());
         }
         let readable = self.state.require_repository(&self.caller, repository, permission);
-        readable.map_err(|answer| if answer.status == 404 { unknown() } else { Failure::forbidden() })?;
+        readable.map_err(|answer| if answer.status == 404 { unknown() } else { FieldError::forbidden() })?;
         Ok(Thing::One(object))
     }
 
@@ -656,7 +658,7 @@ impl<'a> Run<'a> {
         )
     }
 
-    fn repository_field(&mut self, id: u64, field: &str, arguments: &Map<String, Value>) -> Result<Thing, Failure> {
+    fn repository_field(&mut self, id: u64, field: &str, arguments: &Map<String, Value>) -> Result<Thing, FieldError> {
         let repository = &self.state.repositories[&id];
         let leaf = match field {
             "id" => json!(repository_node(id)),
@@ -673,7 +675,7 @@ impl<'a> Run<'a> {
             "viewerPermission" => json!("WRITE"),
             "defaultBranchRef" => return Ok(plain("Ref", [("name", json!("main"))])),
             "ref" => {
-                self.state.require_repository(&self.caller, id, "contents").map_err(|_| Failure::forbidden())?;
+                self.state.require_repository(&self.caller, id, "contents").map_err(|_| FieldError::forbidden())?;
                 let name = arguments.get("qualifiedName").and_then(Value::as_str).unwrap_or_default();
                 let name = name.strip_prefix("refs/heads/").unwrap_or_default().to_owned();
                 if let Some(message) = self.state.faults.barred_branch(&repository.full_name, &name) {
@@ -689,7 +691,7 @@ impl<'a> Run<'a> {
                 self.may_read_pulls(id)?;
                 let number = arguments.get("number").and_then(Value::as_u64).unwrap_or(0);
                 let message = format!("Could not resolve to a PullRequest with the number of {number}.");
-                let pull = self.state.pulls.get(&(id, number)).ok_or_else(|| Failure::not_found(message))?;
+                let pull = self.state.pulls.get(&(id, number)).ok_or_else(|| FieldError::not_found(message))?;
                 return Ok(Thing::One(Object::Pull { repository: id, number: pull.number, listed: false }));
             }
             _ => {
@@ -700,11 +702,11 @@ impl<'a> Run<'a> {
         Ok(Thing::Leaf(leaf))
     }
 
-    fn may_read_pulls(&self, id: u64) -> Result<(), Failure> {
-        self.state.require_repository(&self.caller, id, "pull_requests").map_err(|_| Failure::forbidden())
+    fn may_read_pulls(&self, id: u64) -> Result<(), FieldError> {
+        self.state.require_repository(&self.caller, id, "pull_requests").map_err(|_| FieldError::forbidden())
     }
 
-    fn list(&mut self, id: u64, arguments: &Map<String, Value>) -> Result<Thing, Failure> {
+    fn list(&mut self, id: u64, arguments: &Map<String, Value>) -> Result<Thing, FieldError> {
         let first = page_size(arguments.get("first").and_then(Value::as_u64))?;
         let states = states(arguments.get("states"))?;
         let order = Order::of(arguments.get("orderBy").unwrap_or(&Value::Null))?;
@@ -736,7 +738,7 @@ impl<'a> Run<'a> {
             let message = "Resource limits for this query exceeded.".to_owned();
             match at < shown {
                 true => Thing::One(Object::Pull { repository: id, number, listed: true }),
-                false => Thing::Failed(Failure { kind: "RESOURCE_LIMITS_EXCEEDED", message }),
+                false => Thing::Failed(FieldError { kind: "RESOURCE_LIMITS_EXCEEDED", message }),
             }
         };
         let edge = |(at, key): (usize, &(i64, u64))| {
@@ -759,21 +761,21 @@ impl<'a> Run<'a> {
     }
 }
 
-fn page_size(first: Option<u64>) -> Result<usize, Failure> {
+fn page_size(first: Option<u64>) -> Result<usize, FieldError> {
     let message = match first {
         Some(count @ 1..=100) => return Ok(count as usize),
         Some(count) if count > 100 => {
             let text = format!(
                 "Requesting {count} records on the `pullRequests` connection exceeds the `first` limit of 100 records."
             );
-            return Err(Failure { kind: "EXCESSIVE_PAGINATION", message: text });
+            return Err(FieldError { kind: "EXCESSIVE_PAGINATION", message: text });
         }
         _ => "You must provide a `first` or `last` value to properly paginate the `pullRequests` connection.",
     };
-    Err(Failure { kind: "MISSING_PAGINATION_BOUNDARIES", message: message.to_owned() })
+    Err(FieldError { kind: "MISSING_PAGINATION_BOUNDARIES", message: message.to_owned() })
 }
 
-fn states(argument: Option<&Value>) -> Result<Vec<PullState>, Failure> {
+fn states(argument: Option<&Value>) -> Result<Vec<PullState>, FieldError> {
     let list = match argument {
         None | Some(Value::Null) => vec![],
         Some(Value::Array(items)) => items.clone(),
@@ -788,9 +790,9 @@ fn states(argument: Option<&Value>) -> Result<Vec<PullState>, Failure> {
     list.into_iter().map(state).collect()
 }
 
-fn invalid(argument: &str, value: &Value) -> Failure {
+fn invalid(argument: &str, value: &Value) -> FieldError {
     let message = format!("Argument '{argument}' on Field 'pullRequests' has an invalid value ({value}).");
-    Failure { kind: "argumentLiteralsIncompatible", message }
+    FieldError { kind: "argumentLiteralsIncompatible", message }
 }
 
 struct Order {
@@ -799,7 +801,7 @@ struct Order {
 }
 
 impl Order {
-    fn of(argument: &Value) -> Result<Order, Failure> {
+    fn of(argument: &Value) -> Result<Order, FieldError> {
         if argument.is_null() {
             return Ok(Order { by_update: false, descending: false });
         }
@@ -826,14 +828,14 @@ fn cursor(key: (i64, u64)) -> String {
     STANDARD.encode(format!("cursor:v2:{}:{}", key.0, key.1))
 }
 
-fn cursor_key(cursor: &str) -> Result<(i64, u64), Failure> {
+fn cursor_key(cursor: &str) -> Result<(i64, u64), FieldError> {
     let decoded = STANDARD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let key = decoded
         .as_deref()
         .and_then(|text| text.strip_prefix("cursor:v2:")?.split_once(':'))
         .and_then(|(time, number)| Some((time.parse().ok()?, number.parse().ok()?)));
     let message = format!("`{cursor}` does not appear to be a valid cursor.");
-    key.ok_or(Failure { kind: "INVALID_CURSOR_ARGUMENTS", message })
+    key.ok_or(FieldError { kind: "INVALID_CURSOR_ARGUMENTS", message })
 }
 
 fn plain<const N: usize>(kind: &'static str, leaves: [(&'static str, Value); N]) -> Thing {

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Call, Reply};
+use super::answer::{Call, Reply, RouteResponse};
 use super::state::State;
 
 /// What a repository's LFS is asked below its git URL.
@@ -30,7 +30,7 @@ impl State {
                 json!({"transfer": "basic", "objects": objects, "hash_algo": "sha256"})
             }
         };
-        Ok(Answer::new(200, JSON, body.to_string()))
+        Ok(RouteResponse::new(200, JSON, body.to_string()))
     }
 
     /// Where an object is to be had or to be put. GitHub's storage is another host, with a signature in the URL and no token.
@@ -50,14 +50,14 @@ impl State {
     /// The storage itself. A token that comes here has gone to another host than GitHub's.
     pub(super) fn lfs_storage(&mut self, call: &Call, repository: &str, oid: &str) -> Reply {
         if call.header("authorization").is_some() {
-            return Err(Answer::error(400, "Only one auth mechanism allowed"));
+            return Err(RouteResponse::error(400, "Only one auth mechanism allowed"));
         }
-        let key = (repository.parse().map_err(|_| Answer::not_found())?, oid.to_owned());
+        let key = (repository.parse().map_err(|_| RouteResponse::not_found())?, oid.to_owned());
         if call.method == "PUT" {
             self.lfs_objects.insert(key, call.body.to_vec());
-            return Ok(Answer::empty(200));
+            return Ok(RouteResponse::empty(200));
         }
-        let content = self.lfs_objects.get(&key).ok_or_else(Answer::not_found)?;
-        Ok(Answer::new(200, "application/octet-stream", content.clone()))
+        let content = self.lfs_objects.get(&key).ok_or_else(RouteResponse::not_found)?;
+        Ok(RouteResponse::new(200, "application/octet-stream", content.clone()))
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::accounts::AccountType;
-use super::answer::{Answer, Call, Reply};
+use super::answer::{Call, Reply, RouteResponse};
 use super::app::{APP_ID, AppKey, CLIENT_ID, SLUG};
 use super::auth::Caller;
 use super::mergeability::{Pull, PullState};
@@ -21,7 +21,7 @@ impl State {
             ("GET", ["app", "installations"]) => ("GET /app/installations", self.list_installations(call)),
             ("GET", ["app", "installations", id]) => ("GET /app/installations/{id}", self.get_installation(call, id)),
             ("POST", ["app", "installations", id, "access_tokens"]) => {
-                let minted = id.parse().map_or(Err(Answer::not_found()), |id| self.mint(id, call));
+                let minted = id.parse().map_or(Err(RouteResponse::not_found()), |id| self.mint(id, call));
                 ("POST /app/installations/{id}/access_tokens", minted)
             }
             ("GET", ["app", "hook", "config"]) => ("GET /app/hook/config", self.get_hook(call)),
@@ -70,34 +70,34 @@ impl State {
 
     fn get_app(&mut self, call: &Call) -> Reply {
         self.require_app(call)?;
-        Ok(Answer::json(200, self.app_json()))
+        Ok(RouteResponse::json(200, self.app_json()))
     }
 
     fn list_installations(&mut self, call: &Call) -> Reply {
         self.require_app(call)?;
         let ids: Vec<u64> = self.installations.keys().copied().collect();
         let (page, link) = call.page(&ids);
-        Ok(Answer::paged(page.into_iter().map(|id| self.installation_json(id)).collect(), link))
+        Ok(RouteResponse::paged(page.into_iter().map(|id| self.installation_json(id)).collect(), link))
     }
 
     fn get_installation(&mut self, call: &Call, id: &str) -> Reply {
         self.require_app(call)?;
         let id = id.parse().ok().filter(|id| self.installations.contains_key(id));
-        Ok(Answer::json(200, self.installation_json(id.ok_or_else(Answer::not_found)?)))
+        Ok(RouteResponse::json(200, self.installation_json(id.ok_or_else(RouteResponse::not_found)?)))
     }
 
     fn account_installation(&mut self, call: &Call, login: &str, organization: bool) -> Reply {
         self.require_app(call)?;
         let account = self.accounts.get(login);
         let account = account.filter(|account| !organization || account.kind == AccountType::Organization);
-        let login = account.map(|account| account.login.clone()).ok_or_else(Answer::not_found)?;
+        let login = account.map(|account| account.login.clone()).ok_or_else(RouteResponse::not_found)?;
         let found = self.installations.values().find(|installation| installation.account == login);
-        Ok(Answer::json(200, self.installation_json(found.ok_or_else(Answer::not_found)?.id)))
+        Ok(RouteResponse::json(200, self.installation_json(found.ok_or_else(RouteResponse::not_found)?.id)))
     }
 
     fn get_hook(&mut self, call: &Call) -> Reply {
         self.require_app(call)?;
-        Ok(Answer::json(200, self.hook_json()))
+        Ok(RouteResponse::json(200, self.hook_json()))
     }
 
     fn patch_hook(&mut self, call: &Call) -> Reply {
@@ -106,7 +106,7 @@ impl State {
         let text = |name: &str| asked[name].as_str().map(str::to_owned);
         if let Some(url) = text("url") {
             if reqwest::Url::parse(&url).is_err() {
-                return Err(Answer::error(422, "Validation Failed"));
+                return Err(RouteResponse::error(422, "Validation Failed"));
             }
             self.hook.url = Some(url);
         }
@@ -121,7 +121,7 @@ impl State {
             Value::Number(value) => self.hook.insecure_ssl = value.to_string(),
             _ => {}
         }
-        Ok(Answer::json(200, self.hook_json()))
+        Ok(RouteResponse::json(200, self.hook_json()))
     }
 
     /// The secret is never shown again.
@@ -149,41 +149,41 @@ impl State {
             page.push(delivery.summary());
         }
         let link = rest.next().map(|_| call.link("cursor", &format!("v1_{last}"), "next"));
-        Ok(Answer::paged(Value::Array(page), link))
+        Ok(RouteResponse::paged(Value::Array(page), link))
     }
 
     fn get_delivery(&mut self, call: &Call, id: &str) -> Reply {
         self.require_app(call)?;
         let found = self.deliveries.iter().find(|delivery| delivery.record.id.to_string() == id);
-        Ok(Answer::json(200, found.ok_or_else(Answer::not_found)?.full()))
+        Ok(RouteResponse::json(200, found.ok_or_else(RouteResponse::not_found)?.full()))
     }
 
     fn attempt_delivery(&mut self, call: &Call, id: &str) -> Reply {
         self.require_app(call)?;
         let found = self.deliveries.iter().find(|delivery| delivery.record.id.to_string() == id);
-        let id = found.ok_or_else(Answer::not_found)?.record.id;
-        Ok(Answer { redeliver: Some(id), ..Answer::json(202, json!({})) })
+        let id = found.ok_or_else(RouteResponse::not_found)?.record.id;
+        Ok(RouteResponse { redeliver: Some(id), ..RouteResponse::json(202, json!({})) })
     }
 
     fn convert_manifest(&mut self, code: &str) -> Reply {
         if !self.manifest_codes.remove(code) {
-            return Err(Answer::not_found());
+            return Err(RouteResponse::not_found());
         }
         let mut app = self.app_json();
         app["client_id"] = json!(CLIENT_ID);
         app["client_secret"] = json!(uuid::Uuid::new_v4().simple().to_string());
         app["webhook_secret"] = json!(self.hook.secret);
         app["pem"] = json!(AppKey::first().pem);
-        Ok(Answer::json(201, app))
+        Ok(RouteResponse::json(201, app))
     }
 
     /// GitHub's own page for a new App: it takes a manifest from anywhere and asks for the name. Its button makes it.
     fn new_app(&mut self, call: &Call, organization: Option<&str>) -> Reply {
         let form = form_fields(&call.body);
         let field = |name: &str| form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-        let refused = |reason: &str| Answer::new(422, HTML, format!("Error {reason}"));
+        let refused = |reason: &str| RouteResponse::new(422, HTML, format!("Error {reason}"));
         let Some(text) = field("manifest") else {
-            return Ok(Answer::new(200, HTML, "<!doctype html><title>Register new GitHub App</title>"));
+            return Ok(RouteResponse::new(200, HTML, "<!doctype html><title>Register new GitHub App</title>"));
         };
         let manifest: Value = serde_json::from_str(text).map_err(|_| refused("Invalid GitHub App configuration"))?;
         let back = manifest["redirect_url"].as_str().and_then(|url| reqwest::Url::parse(url).ok());
@@ -200,7 +200,7 @@ impl State {
                  <input type=\"hidden\" name=\"manifest\" value=\"{text}\">\
                  <input name=\"name\" value=\"{name}\"><button>Create GitHub App</button></form>"
             );
-            return Ok(Answer::new(200, HTML, page));
+            return Ok(RouteResponse::new(200, HTML, page));
         };
         if !(1..=34).contains(&name.chars().count()) {
             return Err(refused("Name is too long (maximum is 34 characters)"));
@@ -220,14 +220,17 @@ impl State {
         }
         self.manifests.push(manifest);
         self.manifest_codes.insert(code);
-        Ok(Answer { ping: self.hook.url.is_some(), ..Answer::empty(302).with("location", back.to_string()) })
+        Ok(RouteResponse {
+            ping: self.hook.url.is_some(),
+            ..RouteResponse::empty(302).with("location", back.to_string())
+        })
     }
 
     fn delete_token(&mut self, call: &Call) -> Reply {
         let token = self.require_installation(call)?;
         let known = self.tokens.find_mut(&token.text);
         known.expect("a live token is known").revoked = true;
-        Ok(Answer::empty(204))
+        Ok(RouteResponse::empty(204))
     }
 
     fn list_repositories(&mut self, call: &Call) -> Reply {
@@ -241,7 +244,7 @@ impl State {
             "repository_selection": if everything { "all" } else { "selected" },
             "repositories": repositories,
         });
-        Ok(Answer::paged(body, link))
+        Ok(RouteResponse::paged(body, link))
     }
 
     fn named_repository(&mut self, call: &Call, full_name: &str, rest: &[&str]) -> Option<(&'static str, Reply)> {
@@ -261,7 +264,7 @@ impl State {
             to.push_str(segment);
         }
         // Who may not see the repository does not learn where it went either.
-        Some((route, reply.map(|_| Answer::moved(&to))))
+        Some((route, reply.map(|_| RouteResponse::moved(&to))))
     }
 
     fn repository_route(&mut self, call: &Call, id: Option<u64>, rest: &[&str]) -> Option<(&'static str, Reply)> {
@@ -285,13 +288,13 @@ impl State {
 
     fn repository_installation(&mut self, call: &Call, id: Option<u64>) -> Reply {
         self.require_app(call)?;
-        let installation = id.and_then(|id| self.installation_of(id)).ok_or_else(Answer::not_found)?.id;
-        Ok(Answer::json(200, self.installation_json(installation)))
+        let installation = id.and_then(|id| self.installation_of(id)).ok_or_else(RouteResponse::not_found)?.id;
+        Ok(RouteResponse::json(200, self.installation_json(installation)))
     }
 
     fn repository_read(&mut self, call: &Call, id: Option<u64>, rest: &[&str]) -> Reply {
         let caller = self.caller(call)?;
-        let id = id.ok_or_else(Answer::not_found)?;
+        let id = id.ok_or_else(RouteResponse::not_found)?;
         let permission = match rest.first() {
             Some(&"pulls") => "pull_requests",
             Some(&("branches" | "compare")) => "contents",
@@ -301,24 +304,24 @@ impl State {
         let number = rest.get(1).and_then(|number| number.parse().ok());
         let barred = self.barred(id, None).or_else(|| self.barred(id, Some(number?)));
         if let Some(sentence) = barred {
-            return Err(Answer::error(403, &sentence));
+            return Err(RouteResponse::error(403, &sentence));
         }
         match rest {
             ["pulls", number] => self.get_pull(id, number),
             ["pulls"] => self.list_pulls(call, id),
-            ["pulls", _, "reviews"] => Ok(Answer::paged(json!([]), None)),
+            ["pulls", _, "reviews"] => Ok(RouteResponse::paged(json!([]), None)),
             ["branches", branch] => self.get_branch(id, branch),
             ["compare", between] => self.compare(id, between),
             ["collaborators", user, "permission"] => self.collaborator(&caller, id, user),
-            _ => Ok(Answer::json(200, self.repository_json(id))),
+            _ => Ok(RouteResponse::json(200, self.repository_json(id))),
         }
     }
 
     fn get_pull(&mut self, id: u64, number: &str) -> Reply {
         let number = number.parse().ok().filter(|number| self.pulls.contains_key(&(id, *number)));
-        let number = number.ok_or_else(Answer::not_found)?;
+        let number = number.ok_or_else(RouteResponse::not_found)?;
         let seen = self.observe(id, number, false);
-        Ok(Answer::json(200, self.pull_json(&self.pulls[&(id, number)], Some(&seen))))
+        Ok(RouteResponse::json(200, self.pull_json(&self.pulls[&(id, number)], Some(&seen))))
     }
 
     fn list_pulls(&mut self, call: &Call, id: u64) -> Reply {
@@ -347,16 +350,16 @@ impl State {
             pulls.reverse();
         }
         let (page, link) = call.page(&pulls);
-        Ok(Answer::paged(page.into_iter().map(|pull| self.pull_json(pull, None)).collect(), link))
+        Ok(RouteResponse::paged(page.into_iter().map(|pull| self.pull_json(pull, None)).collect(), link))
     }
 
     fn collaborator(&self, caller: &Caller, id: u64, user: &str) -> Reply {
         if matches!(caller, Caller::Anonymous) {
-            return Err(Answer::error(401, "Requires authentication"));
+            return Err(RouteResponse::error(401, "Requires authentication"));
         }
         let key = user.to_lowercase();
         if self.accounts.get(user).is_none() {
-            return Err(Answer::error(404, &format!("{user} is not a user")));
+            return Err(RouteResponse::error(404, &format!("{user} is not a user")));
         }
         let repository = &self.repositories[&id];
         let fallback = if repository.private { "none" } else { "read" };
@@ -372,7 +375,7 @@ impl State {
             other => other,
         };
         let body = json!({"permission": permission, "role_name": role, "user": self.account_json(user)});
-        Ok(Answer::json(200, body))
+        Ok(RouteResponse::json(200, body))
     }
 }
 

@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use super::answer::{Answer, Call};
+use super::answer::{Call, RouteResponse};
 use super::faults::{FaultKind, Request};
 use super::github::{GitHub, Running, Shared};
 use super::state::State;
@@ -91,7 +91,7 @@ async fn handle(
     }
 }
 
-fn respond(shared: &Shared, call: &Call, sent: &str) -> (&'static str, Answer) {
+fn respond(shared: &Shared, call: &Call, sent: &str) -> (&'static str, RouteResponse) {
     let mut state = shared.state();
     let page = call.path.ends_with("/settings/apps/new");
     if !page && call.header("user-agent").is_none_or(str::is_empty) {
@@ -101,16 +101,16 @@ fn respond(shared: &Shared, call: &Call, sent: &str) -> (&'static str, Answer) {
         Some((route, reply)) => (route, reply.unwrap_or_else(|refusal| refusal)),
         None => {
             state.unexpected.push(format!("{} {sent}", call.method));
-            ("unknown", Answer::error(501, "this fake does not know the route"))
+            ("unknown", RouteResponse::error(501, "this fake does not know the route"))
         }
     }
 }
 
-fn without_user_agent() -> Answer {
+fn without_user_agent() -> RouteResponse {
     let text = "\r\nRequest forbidden by administrative rules. Please make sure your request has a User-Agent header \
                 (https://docs.github.com/en/rest/overview/resources-in-the-rest-api#user-agent-required). \
                 Check https://developer.github.com for other possible causes.\r\n";
-    Answer::new(403, "text/html", text)
+    RouteResponse::new(403, "text/html", text)
 }
 
 fn note(shared: &Shared, id: u64, route: &str, status: Option<u16>) {
@@ -121,7 +121,7 @@ fn note(shared: &Shared, id: u64, route: &str, status: Option<u16>) {
     }
 }
 
-fn finish(shared: &Shared, answer: Answer) -> Response {
+fn finish(shared: &Shared, answer: RouteResponse) -> Response {
     let state = shared.state();
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = StatusCode::from_u16(answer.status).expect("a status");
@@ -135,7 +135,7 @@ fn finish(shared: &Shared, answer: Answer) -> Response {
 }
 
 /// Half of the answer, and then the end of the connection: hyper sends what it has when it has to wait.
-fn cut_short(shared: &Shared, mut answer: Answer) -> Response {
+fn cut_short(shared: &Shared, mut answer: RouteResponse) -> Response {
     let whole = answer.body.len();
     answer.body.truncate(whole / 2);
     let mut response = finish(shared, answer);

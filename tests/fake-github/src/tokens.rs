@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::answer::Answer;
+use super::answer::RouteResponse;
 use super::app::{APP_ID, AppKey, CLIENT_ID};
 
 /// The shape of the tokens GitHub mints.
@@ -175,10 +175,13 @@ pub(super) fn is_jwt(text: &str) -> bool {
 }
 
 /// An empty or missing object asks for everything the installation has, as at GitHub.
-pub(super) fn granted(held: &BTreeMap<String, String>, asked: &Value) -> Result<BTreeMap<String, String>, Answer> {
+pub(super) fn granted(
+    held: &BTreeMap<String, String>,
+    asked: &Value,
+) -> Result<BTreeMap<String, String>, RouteResponse> {
     if !asked.is_null() && !asked.is_object() {
         let text = format!("Invalid request.\n\nFor 'properties/permissions', {asked} is not an object.");
-        return Err(Answer::error(422, &text));
+        return Err(RouteResponse::error(422, &text));
     }
     let Some(asked) = asked.as_object().filter(|asked| !asked.is_empty()) else {
         return Ok(held.clone());
@@ -186,8 +189,9 @@ pub(super) fn granted(held: &BTreeMap<String, String>, asked: &Value) -> Result<
     let mut granted = BTreeMap::new();
     for (name, wanted) in asked {
         let wanted = wanted.as_str().filter(|wanted| level(wanted) > 0 && allows(held, name, wanted));
-        let wanted = wanted
-            .ok_or_else(|| Answer::error(422, "The permissions requested are not granted to this installation."))?;
+        let wanted = wanted.ok_or_else(|| {
+            RouteResponse::error(422, "The permissions requested are not granted to this installation.")
+        })?;
         granted.insert(name.clone(), wanted.to_owned());
     }
     // GitHub adds it to every token that names a repository permission.

@@ -154,13 +154,13 @@ async fn answer(
 }
 
 #[derive(Debug)]
-struct Refusal {
+struct ServiceError {
     status: u16,
     kind: String,
     message: String,
 }
 
-impl Refusal {
+impl ServiceError {
     fn new(kind: &str, message: impl Into<String>) -> Self {
         Self { status: 400, kind: kind.to_owned(), message: message.into() }
     }
@@ -181,7 +181,7 @@ impl Service {
         }
     }
 
-    async fn carry_out(&self, operation: &str, mut request: Value) -> Result<Value, Refusal> {
+    async fn carry_out(&self, operation: &str, mut request: Value) -> Result<Value, ServiceError> {
         let _turn = self.one_at_a_time.lock().await;
         refuse_large(&request)?;
         if let Some(Value::String(bytes)) = request.as_object_mut().and_then(|fields| fields.remove("SecretBinary")) {
@@ -206,7 +206,7 @@ impl Service {
         Ok(answer)
     }
 
-    async fn put_value(&self, mut request: Value) -> Result<Value, Refusal> {
+    async fn put_value(&self, mut request: Value) -> Result<Value, ServiceError> {
         if let Some(answer) = self.already_written(&request).await? {
             return Ok(answer);
         }
@@ -234,7 +234,7 @@ impl Service {
     }
 
     /// The answer to a request whose token has a version already: the SDK repeats a write whose answer it lost.
-    async fn already_written(&self, request: &Value) -> Result<Option<Value>, Refusal> {
+    async fn already_written(&self, request: &Value) -> Result<Option<Value>, ServiceError> {
         let Some(token) = request["ClientRequestToken"].as_str() else {
             return Ok(None);
         };
@@ -244,7 +244,7 @@ impl Service {
         };
         if found["SecretString"] != request["SecretString"] {
             let message = format!("A version with the token {token} exists and has another value.");
-            return Err(Refusal::new("ResourceExistsException", message));
+            return Err(ServiceError::new("ResourceExistsException", message));
         }
         Ok(Some(json!({
             "ARN": found["ARN"],
@@ -254,7 +254,7 @@ impl Service {
         })))
     }
 
-    async fn move_stage(&self, request: Value) -> Result<Value, Refusal> {
+    async fn move_stage(&self, request: Value) -> Result<Value, ServiceError> {
         let label = string(&request["VersionStage"]);
         let stages = self.stages(&string(&request["SecretId"])).await?;
         if let Some(holder) = holder(&stages, &label)
@@ -265,12 +265,12 @@ impl Service {
                 "The parameter RemoveFromVersionId can't be empty or another version. Staging label {label} is currently \
                  attached to version {holder}, so you must explicitly reference that version in RemoveFromVersionId."
             );
-            return Err(Refusal::new("InvalidParameterException", message));
+            return Err(ServiceError::new("InvalidParameterException", message));
         }
         self.forward("UpdateSecretVersionStage", request).await
     }
 
-    async fn stages(&self, secret: &str) -> Result<BTreeMap<String, Vec<String>>, Refusal> {
+    async fn stages(&self, secret: &str) -> Result<BTreeMap<String, Vec<String>>, ServiceError> {
         let described = self.forward("DescribeSecret", json!({"SecretId": secret})).await?;
         let stages = described["VersionIdsToStages"].clone();
         if stages.is_null() {
@@ -279,7 +279,7 @@ impl Service {
         Ok(serde_json::from_value(stages).expect("labels are lists of strings"))
     }
 
-    async fn forward(&self, operation: &str, request: Value) -> Result<Value, Refusal> {
+    async fn forward(&self, operation: &str, request: Value) -> Result<Value, ServiceError> {
         let target = format!("secretsmanager.{operation}").parse().expect("operations are ASCII");
         let mut headers = HeaderMap::new();
         headers.insert("x-amz-target", target);
@@ -298,7 +298,7 @@ impl Service {
             }
             return Ok(body);
         }
-        Err(Refusal { status: answer.status, kind: string(&body["__type"]), message: string(&body["message"]) })
+        Err(ServiceError { status: answer.status, kind: string(&body["__type"]), message: string(&body["message"]) })
     }
 }
 
@@ -309,11 +309,11 @@ fn shown(labels: &mut Value) -> usize {
     labels.len()
 }
 
-fn refuse_large(request: &Value) -> Result<(), Refusal> {
+fn refuse_large(request: &Value) -> Result<(), ServiceError> {
     if request["SecretString"].as_str().is_some_and(|value| value.len() > LARGEST_VALUE) {
         let message = "1 validation error detected: Value at 'secretString' failed to satisfy constraint: Member must have \
                        length less than or equal to 65536";
-        return Err(Refusal::new("ValidationException", message));
+        return Err(ServiceError::new("ValidationException", message));
     }
     Ok(())
 }

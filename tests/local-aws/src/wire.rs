@@ -233,7 +233,7 @@ pub(super) fn json_error(kind: &str, message: &str) -> String {
 /// The calls a service got, and the faults it was told to show.
 pub struct Wire {
     dialect: Dialect,
-    state: Mutex<State>,
+    state: Mutex<WireState>,
     /// One permit for each call that came to be held and was not waited for.
     held: Semaphore,
     /// One permit for each call that may go on.
@@ -241,7 +241,7 @@ pub struct Wire {
 }
 
 #[derive(Default)]
-struct State {
+struct WireState {
     calls: Vec<Call>,
     rules: Vec<Rule>,
     unreachable: bool,
@@ -254,7 +254,7 @@ impl Wire {
         Self { dialect, state: Mutex::default(), held: Semaphore::new(0), released: Semaphore::new(0) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, WireState> {
         self.state.lock().expect("no call panics while it holds the record")
     }
 

@@ -21,7 +21,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{Host, Refusal, Target, environment::Outcome};
+use super::{Host, InvokeRefusal, Target, environment::Outcome};
 use crate::{ACCOUNT, loopback::Server};
 
 /// The largest request an HTTP API takes
@@ -109,12 +109,12 @@ async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
     let wait = *api.wait.lock().expect("a plain value");
     match tokio::time::timeout(wait, api.host.run(&api.target, event, None)).await {
         Ok(Ok(Outcome::Answer(answer))) => response(&answer),
-        Ok(Ok(Outcome::Failure(_)) | Err(Refusal::NotFound(_))) => {
+        Ok(Ok(Outcome::Failure(_)) | Err(InvokeRefusal::NotFound(_))) => {
             fixed(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
         }
-        Ok(Err(Refusal::TooLarge(_))) => fixed(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
+        Ok(Err(InvokeRefusal::TooLarge(_))) => fixed(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
         // What an HTTP API answers when Lambda throttles is not documented; any 5xx makes GitHub count a failure.
-        Ok(Err(Refusal::Throttled)) | Err(_) => fixed(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+        Ok(Err(InvokeRefusal::Throttled)) | Err(_) => fixed(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
     }
 }
 

@@ -13,7 +13,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::{Host, Refusal, Target, environment::Outcome};
+use super::{Host, InvokeRefusal, Target, environment::Outcome};
 use crate::{
     ACCOUNT, Call,
     loopback::Cut,
@@ -138,15 +138,15 @@ fn answered(target: &Target, outcome: Outcome) -> Response {
     response.body(Body::from(body)).expect("the headers are ASCII")
 }
 
-fn refused(refusal: &Refusal) -> Response {
+fn refused(refusal: &InvokeRefusal) -> Response {
     let message = refusal.message();
     let (status, body) = match refusal {
-        Refusal::NotFound(_) => (404, json!({"Type": "User", "Message": message})),
-        Refusal::Throttled => {
+        InvokeRefusal::NotFound(_) => (404, json!({"Type": "User", "Message": message})),
+        InvokeRefusal::Throttled => {
             let reason = "ReservedFunctionConcurrentInvocationLimitExceeded";
             (429, json!({"Reason": reason, "Type": "User", "message": message}))
         }
-        Refusal::TooLarge(_) => (413, json!({"Type": "User", "message": message})),
+        InvokeRefusal::TooLarge(_) => (413, json!({"Type": "User", "message": message})),
     };
     error(status, refusal.kind(), body)
 }

@@ -138,20 +138,20 @@ impl FunctionError {
         Self { error_type: text("errorType"), message: text("errorMessage") }
     }
 
-    fn refused(refusal: &Refusal) -> Self {
+    fn refused(refusal: &InvokeRefusal) -> Self {
         Self { error_type: refusal.kind().to_owned(), message: refusal.message() }
     }
 }
 
 /// Why the service did not run a function.
 #[derive(Clone, Debug)]
-enum Refusal {
+enum InvokeRefusal {
     NotFound(String),
     Throttled,
     TooLarge(usize),
 }
 
-impl Refusal {
+impl InvokeRefusal {
     fn kind(&self) -> &'static str {
         match self {
             Self::NotFound(_) => "ResourceNotFoundException",
@@ -434,7 +434,7 @@ impl Drop for LambdaHost {
 /// What the endpoints of one [`LambdaHost`] share.
 pub(crate) struct Host {
     url: OnceLock<String>,
-    state: Mutex<State>,
+    state: Mutex<HostState>,
     logs: Arc<Logs>,
     /// Before the Invoke API.
     wire: Wire,
@@ -452,7 +452,7 @@ impl Default for Host {
 }
 
 #[derive(Default)]
-struct State {
+struct HostState {
     functions: BTreeMap<String, Function>,
     environments: BTreeMap<String, Environment>,
     started: usize,
@@ -466,7 +466,7 @@ struct State {
     apart: i64,
 }
 
-impl State {
+impl HostState {
     /// The clock of the environment that is started next.
     fn next_clock(&self) -> Option<Clock> {
         let turn = [0, -1, 1][self.started % 3];
@@ -475,7 +475,7 @@ impl State {
 }
 
 impl Host {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HostState> {
         self.state.lock().expect("nothing panics while it holds the host's state")
     }
 
@@ -499,9 +499,9 @@ impl Host {
         target: &Target,
         payload: Bytes,
         client_context: Option<Value>,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Outcome, InvokeRefusal> {
         if payload.len() > LARGEST_PAYLOAD {
-            return Err(Refusal::TooLarge(payload.len()));
+            return Err(InvokeRefusal::TooLarge(payload.len()));
         }
         let function = self.resolve(target)?;
         *self.state().invocations.entry(target.function.clone()).or_default() += 1;
@@ -511,7 +511,12 @@ impl Host {
         tokio::spawn(run).await.expect("an invocation does not panic")
     }
 
-    async fn work_off(self: Arc<Self>, target: Target, function: Function, work: Work) -> Result<Outcome, Refusal> {
+    async fn work_off(
+        self: Arc<Self>,
+        target: Target,
+        function: Function,
+        work: Work,
+    ) -> Result<Outcome, InvokeRefusal> {
         // An idle process may die before it takes the work: then nothing has run, and another environment takes it.
         loop {
             if let Some(outcome) = self.attempt(&target, &function, work.clone()).await? {
@@ -520,8 +525,8 @@ impl Host {
         }
     }
 
-    fn resolve(&self, target: &Target) -> Result<Function, Refusal> {
-        let not_found = || Refusal::NotFound(target.arn());
+    fn resolve(&self, target: &Target) -> Result<Function, InvokeRefusal> {
+        let not_found = || InvokeRefusal::NotFound(target.arn());
         let mut function = self.state().functions.get(&target.function).ok_or_else(not_found)?.clone();
         if let Some(alias) = &target.alias {
             let variables = function.aliases.get(alias).ok_or_else(not_found)?.clone();
@@ -535,7 +540,7 @@ impl Host {
         target: &Target,
         function: &Function,
         work: Work,
-    ) -> Result<Option<Outcome>, Refusal> {
+    ) -> Result<Option<Outcome>, InvokeRefusal> {
         let request_id = work.request_id.clone();
         let (taken_sender, taken) = oneshot::channel();
         let (answer_sender, answer) = oneshot::channel();
@@ -562,7 +567,7 @@ impl Host {
         work: Work,
         taken: oneshot::Sender<()>,
         answer: oneshot::Sender<Outcome>,
-    ) -> Result<String, Refusal> {
+    ) -> Result<String, InvokeRefusal> {
         let mut state = self.state();
         let idle = |environment: &&mut Environment| environment.target == *target && !environment.is_busy();
         if let Some(environment) = state.environments.values_mut().find(idle) {
@@ -571,7 +576,7 @@ impl Host {
         }
         let of_function = |environment: &&Environment| environment.target.function == target.function;
         if state.environments.values().filter(of_function).count() >= function.concurrency {
-            return Err(Refusal::Throttled);
+            return Err(InvokeRefusal::Throttled);
         }
         let clock = state.next_clock();
         state.started += 1;
