@@ -204,7 +204,7 @@ async fn a_title_that_names_no_task_rightly_is_quoted_with_what_is_wrong_with_it
         let number = desk.open(title).number();
         let sentence = desk.sentence(&page(number), "malformed_tag").await;
         assert!(
-            sentence.starts_with(&format!("\"{miss}\" in the title of acme/app#{number} is no kid tag")),
+            sentence.starts_with(&format!("\"{miss}\" in the title of acme/app#{number} is not a kid tag")),
             "{sentence}"
         );
         assert!(sentence.contains(reason), "{sentence}");
