@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use adapters::config::Variables;
 use adapters::github::ApiUrl;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -17,9 +16,9 @@ use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
+use crate::api_url;
 use crate::aws::Account;
 use crate::failure::Failure;
-use crate::github_app;
 use crate::output;
 use crate::token_function::{Function, NoToken, TokenFunction};
 
@@ -88,7 +87,7 @@ pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), F
         // git keeps nothing here, and a helper has to ignore operations that it does not know.
         _ => return Ok(()),
     };
-    let api_url = api_url(arguments.github_api_url.as_deref())?;
+    let api_url = api_url::given_or_configured(arguments.github_api_url.as_deref())?;
     let Some(description) = description.filter(|description| description.is_for(&api_url)) else { return Ok(()) };
     if arguments.operation == "erase" {
         return erase(&description, &arguments, account).await;
@@ -181,16 +180,6 @@ async fn erase(description: &Description, arguments: &Arguments, account: &Accou
     let sha256 = Sha256::digest(password.expose_secret()).into();
     let function = TokenFunction::connect(&arguments.function, account, "credential erase").await?;
     Ok(function.invalidate(sha256).await?)
-}
-
-pub(crate) fn api_url(flag: Option<&str>) -> Result<ApiUrl, Failure> {
-    if let Some(url) = flag {
-        return github_app::api_url(url);
-    }
-    let mut variables = Variables::default();
-    let url = variables.github_api_url();
-    variables.finish()?;
-    Ok(url)
 }
 
 /// What git says about the place it wants to reach.

@@ -47,11 +47,6 @@ pub(crate) fn missing(permissions: &BTreeMap<String, String>, events: &[String])
         .collect()
 }
 
-/// Reads the flag `--github-api-url`. Were it clap that reads it, a URL with a password would be repeated on the terminal.
-pub(crate) fn api_url(flag: &str) -> Result<ApiUrl, Failure> {
-    flag.parse().map_err(|reason| Failure::new(format!("--github-api-url: {reason}")))
-}
-
 fn level(name: &str) -> u8 {
     match name {
         "read" => 1,

@@ -5,6 +5,7 @@
 // Other people's text goes to a terminal through `output`, which takes out of it what a terminal would act on.
 #![warn(clippy::print_stderr)]
 
+mod api_url;
 mod aws;
 mod board;
 mod clock;

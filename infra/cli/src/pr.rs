@@ -17,8 +17,8 @@ use domain::kid_tag::KidTag;
 use domain::task::Status;
 use serde_json::json;
 
+use crate::api_url;
 use crate::aws::Account;
-use crate::credential::api_url;
 use crate::failure::Failure;
 use crate::output;
 use crate::subject::{self, Subject};
@@ -87,7 +87,7 @@ struct Found {
 }
 
 pub(crate) async fn run(arguments: Arguments, account: &Account) -> Result<(), Failure> {
-    let api_url = api_url(arguments.github_api_url.as_deref())?;
+    let api_url = api_url::given_or_configured(arguments.github_api_url.as_deref())?;
     let body = arguments.body_file.as_deref().map(read).transpose()?;
     let tasks = task::open(&arguments.table, account).await?;
     let card = tasks.one(&arguments.task).await?;

@@ -10,8 +10,8 @@ use adapters::github::ApiUrl;
 use clap::Args;
 
 use crate::NAME;
+use crate::api_url;
 use crate::aws::Account;
-use crate::credential::api_url;
 use crate::failure::Failure;
 use crate::output::Progress;
 
@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, account: &Account) -> Result<(), Failure> {
-    let api_url = api_url(arguments.github_api_url.as_deref())?;
+    let api_url = api_url::given_or_configured(arguments.github_api_url.as_deref())?;
     let section = format!("credential.{}://{}", api_url.protocol(), api_url.web_host());
     let config = Config { scope: if arguments.local { "--local" } else { "--global" } };
     let ours = if arguments.undo { None } else { Some(helper(arguments, &api_url, account)?) };

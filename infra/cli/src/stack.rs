@@ -10,9 +10,9 @@ use clap::Args;
 use domain::policy::Profile;
 use serde::Deserialize;
 
+use crate::api_url;
 use crate::aws::{Account, Call, Session};
 use crate::failure::Failure;
-use crate::github_app;
 
 /// What `infra/samconfig.toml` calls the stack.
 pub(crate) const DEFAULT_STACK: &str = "konduktor-github-app";
@@ -97,7 +97,7 @@ impl Stack {
 
     /// Looks the stack up.
     pub(crate) async fn find(name: &Name, account: &Account) -> Result<Self, Failure> {
-        let flag = name.github_api_url.as_deref().map(github_app::api_url).transpose()?;
+        let flag = name.github_api_url.as_deref().map(api_url::given).transpose()?;
         let session = account.session().await?;
         let described = describe(&name.stack, &session).await?;
         let status = described.stack_status().map_or("an unknown state", |status| status.as_str()).to_owned();

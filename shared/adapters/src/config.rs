@@ -3,7 +3,7 @@
 //! A function asks for what it needs and then calls [`Variables::finish`], so that an operator is told of every
 //! missing variable in one go and a half-configured function never starts.
 
-use crate::github::ApiUrl;
+use crate::host::ApiUrl;
 pub use crate::url::check_https;
 use crate::{Error, Result};
 

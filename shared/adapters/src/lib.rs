@@ -10,6 +10,7 @@ pub mod config;
 pub mod deadline;
 pub mod error;
 pub mod github;
+mod host;
 mod http;
 pub mod pause;
 mod redact;

@@ -10,10 +10,10 @@ pub mod app;
 mod client;
 mod error;
 pub mod graphql;
-mod host;
 pub mod http;
 pub mod pull_request;
 
+pub use crate::host::ApiUrl;
 pub use crate::redact::redact;
 pub use api::{
     AccessTokenRequest, Account, App, HookConfig, HookConfigUpdate, HookDelivery, HookDeliveryDetail, HookMessage,
@@ -21,5 +21,4 @@ pub use api::{
 };
 pub use client::{Answer, Client};
 pub use error::{Barrier, Error, Refusal};
-pub use host::ApiUrl;
 pub use http::Bearer;
