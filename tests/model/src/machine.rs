@@ -10,7 +10,7 @@ use domain::pull_request::PullRequest;
 use domain::report::{Facts, Report};
 use domain::task::Task;
 
-use crate::store::{Map, Store, fingerprint};
+use crate::store::{Fingerprint, Map, Store, fingerprint};
 use crate::world::{BEGIN, SIZE, pull_request_of, task_id, task_of, time};
 
 /// One read.
@@ -86,7 +86,7 @@ pub(crate) struct Machine {
     others: Map<Node, u32>,
     starts: Map<(u32, u32), u32>,
     /// By the fingerprint of a node and what its reads have found.
-    after_reads: Map<u128, u32>,
+    after_reads: Map<Fingerprint, u32>,
 }
 
 impl Machine {
@@ -278,7 +278,7 @@ impl Machine {
 }
 
 /// What its reads have found at a point of the protocol. It reads six items at most: a row, and of two tasks each by its tag and its id.
-fn answered(node: u32, got: &[(Key, u32)]) -> u128 {
+fn answered(node: u32, got: &[(Key, u32)]) -> Fingerprint {
     let mut words = [0; 16];
     words[0] = node;
     for (words, (key, found)) in words[1..].chunks_mut(2).zip(got) {

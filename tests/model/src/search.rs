@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use crate::scope::Scope;
-use crate::store::Map;
+use crate::store::{Fingerprint, Map};
 use crate::system::{RUNS, State, System, at_least};
 use crate::world::SIZE;
 
@@ -52,7 +52,7 @@ pub(crate) fn search(scope: Scope, limit: usize) -> Found {
     let began = Instant::now();
     let mut system = System::new(scope);
     let ample: Vec<u64> = (0..64).map(at_least).collect();
-    let mut seen: Map<u128, u64> = Map::default();
+    let mut seen: Map<Fingerprint, u64> = Map::default();
     let mut is_new = |state: &State| {
         let place = state.left.place();
         let budgets = seen.entry(state.fingerprint()).or_insert(0);

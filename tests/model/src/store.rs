@@ -98,13 +98,25 @@ impl<T: Hash + Eq + Exchange> Store<T> {
     }
 }
 
-/// A set of 128-bit fingerprints. Two of a hundred million states share one with a probability below 10^-22.
-pub(crate) fn fingerprint(words: &[u32]) -> u128 {
+/// What stands for some numbers. Two of a hundred million states share one with a probability below 10^-22. As two words and not as one of 128 bits,
+/// which is aligned to 16 bytes: the table of all states would be a third larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fingerprint([u64; 2]);
+
+/// One half of it is as good as a hash of it.
+impl Hash for Fingerprint {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u64(self.0[0]);
+    }
+}
+
+/// The fingerprint of some numbers.
+pub(crate) fn fingerprint(words: &[u32]) -> Fingerprint {
     let (mut low, mut high) = (Quick(1), Quick(0x1234_5678_9abc_def1));
     for pair in words.chunks(2) {
         let word = pair.iter().fold(0_u64, |word, part| word << 32 | u64::from(*part));
         low.mix(word);
         high.mix(word.rotate_left(29) ^ 0x5bd1_e995_ac4f_4b13);
     }
-    u128::from(low.0) << 64 | u128::from(high.0)
+    Fingerprint([low.0, high.0])
 }

@@ -12,7 +12,7 @@ use domain::task::Status;
 
 use crate::machine::{Key, Machine, Wants};
 use crate::scope::Scope;
-use crate::store::{Map, Set, Store, fingerprint};
+use crate::store::{Fingerprint, Map, Set, Store, fingerprint};
 use crate::truth::Past;
 use crate::world::{SIZE, What, World};
 
@@ -54,7 +54,7 @@ pub(crate) struct State {
 
 impl State {
     /// What the state is, apart from what may still happen.
-    pub(crate) fn fingerprint(&self) -> u128 {
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
         fingerprint(&[
             self.world,
             self.rows[0],
@@ -162,7 +162,7 @@ pub(crate) struct System {
     plain_tasks: Map<u32, u32>,
     plain_bases: Map<(u32, u32, u8), u32>,
     overdue: Map<(u32, u32), u32>,
-    at_rest: Set<u128>,
+    at_rest: Set<Fingerprint>,
     worlds_at_rest: Map<u32, u32>,
     versionless: Map<u32, u32>,
     updates: Map<(u32, u32, u32), u32>,
@@ -170,8 +170,8 @@ pub(crate) struct System {
     deliveries: Map<(u32, usize, bool, u32), u32>,
     decided: Map<[u32; 4], u32>,
     went_on: Map<[u32; 2], u32>,
-    early: Map<u128, Rc<[u32]>>,
-    renamed: Map<u128, Option<u32>>,
+    early: Map<Fingerprint, Rc<[u32]>>,
+    renamed: Map<Fingerprint, Option<u32>>,
     looks: Map<(u32, usize, Option<bool>, u32, u64), u32>,
     /// What was found wrong on the way to a step.
     noticed: Option<String>,
