@@ -111,6 +111,15 @@ mod tests {
         }
     }
 
+    /// A pull request that is closed, read, reopened and heard of before the read is reported has no answer, and its base may not be settled yet.
+    #[test]
+    fn a_base_is_not_settled_by_a_read_that_is_too_old() {
+        let budget = Budget { events: 3, board: 0, duplicates: 0, faults: 0, ticks: 1, resyncs: 0 };
+        let alone = scope("one pull request, one task", budget);
+        let found = search(Scope { cards: &alone.cards[..1], titles: &[1], ..alone }, usize::MAX);
+        assert!(found.passed(), "{:#?}", found.violations);
+    }
+
     #[test]
     fn what_is_wrong_at_rest_is_told_of_every_state_that_comes_to_it() {
         let mut system = System::new(scope("one pull request, one task", Budget::default()));

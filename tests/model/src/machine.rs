@@ -100,6 +100,11 @@ impl Machine {
         self.reports.get(report).and_then(|report| report.facts.clone())
     }
 
+    /// The facts that a protocol reports.
+    pub(crate) fn reported(&self, node: u32) -> Option<Facts> {
+        self.facts(self.nodes[node as usize].of.0)
+    }
+
     /// The same report with the tasks exchanged.
     pub(crate) fn exchanged_report(&mut self, report: u32) -> u32 {
         self.reports.exchanged(report)

@@ -197,18 +197,32 @@ impl System {
     /// Reports of every pull request that is open: with its answer where its base is asked about, and then of those that are stored as open, too.
     pub(super) fn open_reports(&mut self, state: &State, asked: bool) -> Vec<u32> {
         let world = self.world(state.world);
-        let mut reports = Vec::new();
-        for (at, pr) in world.prs.iter().enumerate() {
-            let (Some(pr), Some(facts)) = (pr, world.read(at)) else { continue };
-            let open = pr.state == Stage::Open;
-            let stored = self.machine.rows.get(state.rows[at]).map(|row| row.snapshot.state);
-            if open && asked {
-                reports.push(self.looked_report(facts, Some(pr.mergeability()), state.clock, NOT_CLAIMED));
-            } else if open || (asked && stored == Some(Stage::Open)) {
-                reports.push(self.facts_report(facts, Some(state.clock)));
-            }
-        }
-        reports
+        let is_wanted = |system: &Self, pr: usize| {
+            let stored = system.machine.rows.get(state.rows[pr]).map(|row| row.snapshot.state);
+            world.prs[pr].is_some_and(|pr| pr.state == Stage::Open) || (asked && stored == Some(Stage::Open))
+        };
+        (0..SIZE).filter_map(|pr| if is_wanted(self, pr) { self.read_report(state, pr, asked) } else { None }).collect()
+    }
+
+    /// What a read of a pull request says.
+    fn read_report(&mut self, state: &State, pr: usize, asked: bool) -> Option<u32> {
+        let world = self.world(state.world);
+        let (now, facts) = (world.prs[pr]?, world.read(pr)?);
+        Some(if asked && now.state == Stage::Open {
+            self.looked_report(facts, Some(now.mergeability()), state.clock, NOT_CLAIMED)
+        } else {
+            self.facts_report(facts, Some(state.clock))
+        })
+    }
+
+    /// Of a pull request that was read as closed something newer was heard before that could be written: it may be open again, and has no answer.
+    /// So it is read once more, else its base would be settled without it.
+    fn unanswered(&mut self, state: &State, node: u32) -> Option<u32> {
+        let said = self.machine.reported(node)?.snapshot;
+        let pr = usize::from(self.machine.about(node));
+        let row = self.machine.rows.get(state.rows[pr])?;
+        let is_old = said.state == Stage::Closed && said.updated_at < row.snapshot.updated_at;
+        if is_old { self.read_report(state, pr, true) } else { None }
     }
 
     /// Reads everything from GitHub.
@@ -328,15 +342,19 @@ impl System {
                     Some(self.compare_report(pr, Some((Some(began), claimed)))),
                 ),
             },
-            Job::Base { base, began, mut rest } => match rest.pop() {
-                Some(report) => (Some(Job::Base { base, began, rest }), Some(report)),
-                None if self.scope.plain => (Some(Job::SettleBase { base, began }), None),
-                // Whoever moves the base meanwhile writes it anew, and then nothing is settled: as if it moved after that. So nobody comes between.
-                None => {
-                    self.settle_base(state, base, began);
-                    (None, None)
+            Job::Base { base, began, mut rest } => {
+                rest.extend(run.node.and_then(|node| self.unanswered(state, node)));
+                match rest.pop() {
+                    Some(report) => (Some(Job::Base { base, began, rest }), Some(report)),
+                    None if self.scope.plain => (Some(Job::SettleBase { base, began }), None),
+                    // Whoever moves the base meanwhile writes it anew, and then nothing is settled: as if it moved after that. So nobody comes
+                    // between.
+                    None => {
+                        self.settle_base(state, base, began);
+                        (None, None)
+                    }
                 }
-            },
+            }
             Job::Resync { mut rest } => {
                 if through {
                     rest.remove(0);
