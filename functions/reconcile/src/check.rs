@@ -487,7 +487,7 @@ impl Group {
         let left: Vec<_> = self.unknown.iter().chain(&self.alone).chain(self.failed.keys()).copied().collect();
         let owed = self.leave_due(run, &left).await;
         let Some(base) = self.moved else { return };
-        let again_at = base.moved_at + SHOWS_THE_OLD;
+        let again_at = base.moved_at.saturating_add(SHOWS_THE_OLD);
         let base = Item::Base(base);
         match owed {
             Err(Failure::Table) => {}

@@ -67,7 +67,7 @@ impl Run<'_> {
         for shard in shard.map_or(0..RESYNC_SHARDS, |shard| shard..shard + 1) {
             resyncs.extend(self.due_in(&resync_shard_at(shard), now, LOOKED_AT).await?);
         }
-        let oldest = answers.iter().chain(&resyncs).map(|due| now - due.next_check_at).max().unwrap_or(0);
+        let oldest = answers.iter().chain(&resyncs).map(|due| now.saturating_sub(due.next_check_at)).max().unwrap_or(0);
         self.tally.oldest_due_seconds.get_or_init(|| oldest);
         resyncs.sort_by_key(|due| due.next_check_at);
         let mut taken = self.in_turn(answers, ANSWERS_AT_ONCE).await?;

@@ -384,7 +384,7 @@ async fn at_a_turn(
     bases: &[String],
     touched: Touched,
 ) -> Result<(), Failure> {
-    let compared = sync.compared_at.is_some_and(|at| run.now().as_second() < at + cards::COMPARED);
+    let compared = sync.compared_at.is_some_and(|at| run.now().as_second() < at.saturating_add(cards::COMPARED));
     if !compared
         && sync.resume.is_none()
         && touched.newest.is_some_and(|newest| newest > run.now() - LATE_IN_LISTS - LATE_IN_LISTS)
@@ -505,7 +505,7 @@ async fn read_back(run: &Run<'_>, sync: &mut RepositorySync, newest: Option<Time
 
 /// Applies page after page; `at` says how far it came. `false`: there is more, and no time for it.
 async fn pages(run: &Run<'_>, sync: &mut RepositorySync, at: &mut Resume, moves: &mut Moves) -> Result<bool, Failure> {
-    let back_to = sync.cursor.unwrap_or(at.until - FIRST_RESYNC);
+    let back_to = sync.cursor.unwrap_or_else(|| at.until.checked_sub(FIRST_RESYNC).unwrap_or(Timestamp::MIN));
     let mut nameless = None;
     loop {
         if !run.has_time() {
@@ -551,7 +551,7 @@ fn tell_missed(run: &Run<'_>, sync: &RepositorySync) {
 }
 
 async fn read_missed(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Failure> {
-    let tried = sync.missed_at.is_some_and(|at| run.now().as_second() < at + MISSED_AGAIN);
+    let tried = sync.missed_at.is_some_and(|at| run.now().as_second() < at.saturating_add(MISSED_AGAIN));
     if sync.missed.is_empty() || tried {
         return Ok(());
     }

@@ -287,7 +287,7 @@ fn moved_base(stored: Option<&PullRequest>, observed: &Observed, report: &Report
     let first = match (stored, &observed.next) {
         (Some(known), _) => known.snapshot.state != State::Merged,
         // One that ended before rows are kept had its row, which is gone since: what moved then was asked about long ago.
-        (None, Some(row)) => row.snapshot.merged_at().is_none_or(|at| now.as_second() < at + KEEP_ENDED),
+        (None, Some(row)) => row.snapshot.merged_at().is_none_or(|at| now.as_second() < at.saturating_add(KEEP_ENDED)),
         // Of a pull request that is not kept, only the merge itself is news of its base: an edit of a description comes later.
         (None, None) => facts.announce_merge(),
     };
@@ -481,7 +481,7 @@ impl Owed {
                 || next.awaits_permission()
                 || (open && !next.task_ids.is_empty() && next.asks_about_a_new_head()),
             read_at: merges().filter_map(read_at).chain(over).min(),
-            task: now.as_second() < merged_at + AWAIT_TASK && merges().any(waits),
+            task: now.as_second() < merged_at.saturating_add(AWAIT_TASK) && merges().any(waits),
             tag: links.iter().any(|(_, link)| !matches!(link, Link::Task(_))),
         }
     }

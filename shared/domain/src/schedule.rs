@@ -122,14 +122,14 @@ impl Schedule {
         let now = now.as_second();
         let known = self.failing.as_ref();
         let gone_before = known.and_then(|known| Some((known.gone_since?, known.gone_at?)));
-        let gone_before = gone_before.filter(|(_, at)| now - at <= SAID_AGAIN);
+        let gone_before = gone_before.filter(|(_, at)| now.saturating_sub(*at) <= SAID_AGAIN);
         let (gone_since, gone_at) = match refusal {
             Refusal::Gone => (gone_before.map(|(since, _)| since).or(Some(now)), Some(now)),
             Refusal::Refused => (None, None),
             // A short outage in between says nothing about whether it is there.
             Refusal::Other => gone_before.unzip(),
         };
-        if refusal == Refusal::Gone && gone_since.is_some_and(|since| now - since >= CONFIRMED_GONE) {
+        if refusal == Refusal::Gone && gone_since.is_some_and(|since| now.saturating_sub(since) >= CONFIRMED_GONE) {
             return None;
         }
         let wait = REFUSED_MINUTES[(REFUSED_MINUTES.len() - 1).min(self.attempts as usize)];

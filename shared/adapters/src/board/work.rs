@@ -220,7 +220,7 @@ impl Board {
     /// [`crate::Error::Table`], [`crate::Error::Item`] or [`crate::Error::Contention`].
     pub async fn move_base(&self, base: &BaseMove, ended_at: i64) -> Result<()> {
         let mut expression = Expression::default();
-        let ended = number(ended_at + CLOCK_SKEW);
+        let ended = number(ended_at.saturating_add(CLOCK_SKEW));
         expression.require_that("attribute_not_exists(moved_at) OR moved_at < :ended", [(":ended", ended)]);
         self.write_base(base, expression).await
     }

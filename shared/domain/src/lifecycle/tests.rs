@@ -1338,7 +1338,7 @@ fn a_merge_without_a_row_moves_its_base_once() {
 fn a_merge_of_before_rows_are_kept_moves_no_base_unless_its_row_is_there() {
     let pr = Pr::new(1, TAG, 10);
     let merged = pr.merged(1000).read(Some(TAG));
-    let mut moved = |opened: bool, now: i64| {
+    let moved = |opened: bool, now: i64| {
         let mut tables = Tables::default();
         if opened {
             tables.apply(pr.delivery(), 11);
