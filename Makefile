@@ -72,7 +72,7 @@ load: ## Mixed deliveries for a minute as fast as fifty environments take them, 
 fuzz: ## Every test of hostile input under libFuzzer, a minute each (SECONDS=…, TEST=a part of a name; needs a C++ compiler)
 	tests/hostile/fuzz $(or $(SECONDS),60) $(TEST)
 
-model: ## Every order of table calls, tried, with as many events on GitHub as EVENTS says (2: some minutes)
+model: ## Every order of table calls, tried, with as many events on GitHub as EVENTS says (2: a minute or two)
 	$(CARGO) run --quiet --locked --profile stack --package model -- --events $(or $(EVENTS),2)
 
 mutants: ## Break the rules of domain in about eighty ways, one after the other: the unit tests or the model must notice (an hour)

@@ -10,6 +10,8 @@
 //! - Two tasks that only their ids tell apart are `alike`: a state and the same with both exchanged have the same future but for the names, because
 //!   nothing of `domain` asks of an id more than whether it is another, and the truth asks no more. One of the two is searched. A test holds the
 //!   outcomes against those without; a rule that did prefer one of two tasks would make them differ.
+//! - What no rule asks of an item is forgotten between steps (`system::same`): how often it was written, when it was answered, when the board wrote a
+//!   card that no merge may move. The same test holds the outcomes against a search that forgets nothing.
 //! - A webhook that dies before its write is a delivery that never came, and one that dies after it is done; both are there anyway.
 //! - No time passes while a function runs: a lease is longer than a function lives.
 

@@ -64,11 +64,7 @@ pub(crate) fn scopes(events: u8) -> Vec<Scope> {
         patient: false,
         alike: false,
         plain: false,
-        functions: match events {
-            0 | 1 => 3,
-            2 => 2,
-            _ => 1,
-        },
+        functions: if events < 2 { 3 } else { 2 },
         budget,
     };
     // The opening of the second is an event as any other.
