@@ -24,7 +24,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adapters::board::Board;
-use adapters::config::Variables;
+use adapters::config;
 use adapters::telemetry::Invocation;
 use domain::ids::InstallationId;
 use jiff::Timestamp;
@@ -56,14 +56,12 @@ impl Config {
     /// # Errors
     /// [`adapters::Error::MissingVariables`] naming every one that is missing, or [`adapters::Error::InvalidVariable`].
     pub fn from_env() -> adapters::Result<Self> {
-        let mut variables = Variables::default();
-        let config = Self {
+        config::read(|variables| Self {
             tasks_table: variables.required("TASKS_TABLE"),
             pull_requests_table: variables.required("PULL_REQUESTS_TABLE"),
             token_function: variables.required("TOKEN_FUNCTION"),
             github_api_url: variables.github_api_url(),
-        };
-        variables.finish().map(|()| config)
+        })
     }
 }
 

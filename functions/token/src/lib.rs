@@ -25,7 +25,7 @@ mod tokens;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use adapters::config::Variables;
+use adapters::config;
 use adapters::github::{ApiUrl, Client};
 use adapters::secrets::Secret;
 use domain::contract::token::Request;
@@ -68,20 +68,20 @@ impl Settings {
     /// # Errors
     /// The variables that are missing, all at once, or the one that cannot be used.
     pub fn from_environment() -> adapters::Result<Self> {
-        let mut variables = Variables::default();
-        let policy =
-            variables.optional("TOKEN_POLICY").map(|text| Policy::parse(&text)).unwrap_or(Ok(Policy::default()));
-        let policy = policy.unwrap_or_else(|reason| {
-            variables.reject("TOKEN_POLICY", reason);
-            Policy::default()
-        });
-        let settings = Self {
-            app_secret_id: variables.required("APP_SECRET_ID"),
-            tokens_table: variables.required("TOKENS_TABLE"),
-            github_api_url: variables.github_api_url(),
-            policy,
-        };
-        variables.finish().map(|()| settings)
+        config::read(|variables| {
+            let policy =
+                variables.optional("TOKEN_POLICY").map(|text| Policy::parse(&text)).unwrap_or(Ok(Policy::default()));
+            let policy = policy.unwrap_or_else(|reason| {
+                variables.reject("TOKEN_POLICY", reason);
+                Policy::default()
+            });
+            Self {
+                app_secret_id: variables.required("APP_SECRET_ID"),
+                tokens_table: variables.required("TOKENS_TABLE"),
+                github_api_url: variables.github_api_url(),
+                policy,
+            }
+        })
     }
 }
 
@@ -93,7 +93,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// An app on given clients. Nothing is fetched.
+    /// An environment over given clients. Nothing is fetched.
     pub fn new(
         settings: Settings,
         secrets: aws_sdk_secretsmanager::Client,

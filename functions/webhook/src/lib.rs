@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use adapters::Error;
 use adapters::board::Board;
-use adapters::config::Variables;
+use adapters::config;
 use adapters::secrets::{Secret, WebhookSecret};
 use adapters::telemetry::Invocation;
 use domain::contract::webhook::{Answer, Word};
@@ -37,13 +37,11 @@ struct Settings {
 
 impl Settings {
     fn from_environment() -> adapters::Result<Self> {
-        let mut variables = Variables::default();
-        let settings = Self {
+        config::read(|variables| Self {
             tasks_table: variables.required("TASKS_TABLE"),
             pull_requests_table: variables.required("PULL_REQUESTS_TABLE"),
             webhook_secret_id: variables.required("WEBHOOK_SECRET_ID"),
-        };
-        variables.finish().map(|()| settings)
+        })
     }
 }
 

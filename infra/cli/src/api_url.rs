@@ -1,6 +1,6 @@
 //! Which GitHub a command asks, where it is told so by its user.
 
-use adapters::config::Variables;
+use adapters::config::{self, Variables};
 use adapters::github::ApiUrl;
 
 use crate::failure::Failure;
@@ -15,8 +15,5 @@ pub(crate) fn given_or_configured(flag: Option<&str>) -> Result<ApiUrl, Failure>
     if let Some(url) = flag {
         return given(url);
     }
-    let mut variables = Variables::default();
-    let url = variables.github_api_url();
-    variables.finish()?;
-    Ok(url)
+    Ok(config::read(Variables::github_api_url)?)
 }

@@ -1,11 +1,21 @@
 //! Configuration: environment variables, read once at init.
 //!
-//! A function asks for what it needs and then calls [`Variables::finish`], so that an operator is told of every
-//! missing variable in one go and a half-configured function never starts.
+//! A function says in [`read`] what it needs, so that an operator is told of every missing variable in one go and a
+//! half-configured function never starts.
 
 use crate::host::ApiUrl;
 pub use crate::url::check_https;
 use crate::{Error, Result};
+
+/// Reads a program's settings out of the environment, all of them before it says what is missing.
+///
+/// # Errors
+/// Those of [`Variables::finish`].
+pub fn read<T>(settings: impl FnOnce(&mut Variables) -> T) -> Result<T> {
+    let mut variables = Variables::default();
+    let settings = settings(&mut variables);
+    variables.finish().map(|()| settings)
+}
 
 /// Reads variables and remembers what was missing or unusable.
 #[derive(Debug, Default)]
