@@ -45,7 +45,8 @@ pub(crate) async fn look_up_tags(run: &Run<'_>, sync: &mut RepositorySync) -> Re
 
 /// Whether a tag of a pull request that may still be linked or move a card names no task that can be found.
 fn leads_nowhere(applied: &Applied, now: Timestamp) -> bool {
-    let may_follow = |row: &PullRequest| row.snapshot.ended_at.is_none_or(|at| now.as_second() < at.saturating_add(AWAIT_TASK));
+    let may_follow =
+        |row: &PullRequest| row.snapshot.ended_at.is_none_or(|at| now.as_second() < at.saturating_add(AWAIT_TASK));
     let nowhere = |task: &TaskOutcome| {
         matches!(task.outcome, Outcome::NoTask | Outcome::Ambiguous | Outcome::OtherRepository | Outcome::Unreadable)
     };
