@@ -1,5 +1,8 @@
 //! The App's private key and the JSON Web Tokens it signs.
 //! <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app>
+//!
+//! PEM is read here and not by a crate: people store the key escaped in JSON, in base64 once more or without its first line, and crates for
+//! PEM and PKCS take the exact form alone.
 
 use std::fmt;
 
