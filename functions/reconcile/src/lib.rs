@@ -7,7 +7,7 @@
 
 mod cards;
 mod check;
-pub mod event;
+mod event;
 mod github;
 mod lanes;
 mod lists;
@@ -26,10 +26,10 @@ use std::time::Duration;
 use adapters::board::Board;
 use adapters::config;
 use adapters::telemetry::Invocation;
+use domain::contract::reconcile::{Event, Summary};
 use domain::ids::InstallationId;
 use jiff::Timestamp;
 
-use crate::event::{Event, Summary};
 use crate::github::Failure;
 use crate::pages::Pages;
 use crate::run::Run;

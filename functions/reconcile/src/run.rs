@@ -9,6 +9,7 @@ use adapters::Error;
 use adapters::github;
 use adapters::pause::jittered;
 use adapters::telemetry::Invocation;
+use domain::contract::reconcile::{Outcome, Summary, Unserved};
 use domain::ids::InstallationId;
 use domain::item::{Item, ItemKey};
 use domain::outcome::{Applied, Change};
@@ -21,7 +22,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 
 use crate::App;
-use crate::event::{Summary, Unserved};
+use crate::event;
 use crate::github::{self as requests, Failure, Request};
 use crate::token::Held;
 
@@ -599,11 +600,11 @@ impl<'a> Run<'a> {
     pub(crate) fn finish(&self, reason: Option<String>, invocation: &Invocation) -> Result<Summary, Error> {
         let mut trouble = self.trouble();
         let outcome = match &*trouble {
-            Trouble { table_failed: true, .. } => "failed",
-            Trouble { limited: true, .. } => "rate_limited",
-            Trouble { refused: true, .. } => "refused",
-            Trouble { unavailable: true, .. } => "unavailable",
-            _ => "done",
+            Trouble { table_failed: true, .. } => Outcome::Failed,
+            Trouble { limited: true, .. } => Outcome::RateLimited,
+            Trouble { refused: true, .. } => Outcome::Refused,
+            Trouble { unavailable: true, .. } => Outcome::Unavailable,
+            _ => Outcome::Done,
         };
         let read = |count: &AtomicUsize| count.load(Ordering::Relaxed);
         let tally = &self.tally;
@@ -626,7 +627,7 @@ impl<'a> Run<'a> {
             unserved,
             oldest_due_seconds: tally.oldest_due_seconds.get().copied(),
         };
-        summary.log(self.trigger, invocation);
+        event::log(&summary, self.trigger, invocation);
         trouble.table.take().map_or(Ok(summary), Err)
     }
 }

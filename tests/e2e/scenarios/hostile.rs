@@ -1,7 +1,7 @@
 //! Hostile input to the functions: what comes in at the front door, and what reconcile is invoked with.
 
+use domain::contract::reconcile::Event;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
-use reconcile::event::Event;
 use serde_json::json;
 use webhook::signature::Signature;
 use webhook::{event, gateway};

@@ -80,7 +80,7 @@ pub(super) async fn run(binary: impl Fn(&str) -> PathBuf) -> Result<(), String> 
     stack.github.merge(REPOSITORY, lost.number());
     show_board(&stack);
     let before = show::cards(&stack);
-    let resync = json!({"resync": REPOSITORY});
+    let resync = stack::resync(Some(REPOSITORY));
     let answer = stack.lambda.invoke("reconcile", resync.clone()).await.map_err(|error| error.to_string())?;
     say(&format!("  invoke reconcile {resync}"));
     say_json(&answer);

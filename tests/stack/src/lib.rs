@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::contract::reconcile::Event;
 use fake_github::{GitHub, Selection};
 use local_aws::lambda::{Front, Function, LambdaHost, binary};
 use local_aws::stream::{Filter, Running, Schedule, Stream};
@@ -53,6 +54,15 @@ pub const BOARD: &str = "AKIABOARD";
 pub const INSPECTOR: &str = "AKIAINSPECT";
 /// A private repository with one file.
 pub const REPOSITORY: &str = "acme/app";
+
+/// The event by which reconcile reads a repository again, or every known one.
+///
+/// # Panics
+/// If the repository is not named `owner/name`.
+pub fn resync(repository: Option<&str>) -> Value {
+    let repository = repository.map(|name| name.parse().expect("a repository is named owner/name"));
+    Event::Resync { repository, installation_id: None }.to_json()
+}
 
 /// Everything, configured and running. It ends when dropped.
 pub struct Stack {
@@ -136,7 +146,7 @@ impl Stack {
         cloudformation.put(STACK, description(github, dynamodb, &front));
         let filter = Filter::new(stream_patterns());
         let stream = Stream::new(dynamodb, &dynamodb.names().pull_requests, &lambda, "reconcile", filter);
-        let schedule = Schedule::new(&lambda, "reconcile", json!({"schedule": "due"}));
+        let schedule = Schedule::new(&lambda, "reconcile", Event::Due { shard: None }.to_json());
         Self {
             services,
             cloudformation,
@@ -152,7 +162,7 @@ impl Stack {
     /// Lets the stream and the schedule run by themselves, as they do when deployed, until the answer is dropped.
     pub fn spawn_triggers(&self) -> [Running; 2] {
         let stream = Arc::clone(&self.stream).spawn(Duration::from_secs(2));
-        let schedule = Schedule::new(&self.lambda, "reconcile", json!({"schedule": "due"}));
+        let schedule = Schedule::new(&self.lambda, "reconcile", Event::Due { shard: None }.to_json());
         [stream, schedule.spawn(Duration::from_secs(60))]
     }
 

@@ -19,6 +19,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use domain::contract::reconcile::Event;
+use domain::ids::PullRequestNumber;
 use fake_github::{GitHub, NewPullRequest, Selection};
 use local_aws::lambda::binary;
 use serde_json::json;
@@ -151,8 +153,9 @@ async fn graphql() -> ExitCode {
     stack.github.deliver(&stack.github.merge(REPOSITORY, another.number())).await;
     stack.stream.drain().await;
     // Of a merged one the title at the merge is asked for.
-    let one = json!({"repository": REPOSITORY, "number": another.number()});
-    for event in [json!({"resync": REPOSITORY}), json!({"schedule": "due"}), one] {
+    let repository = REPOSITORY.parse().expect("it is named owner/name");
+    let one = Event::PullRequest { repository, number: PullRequestNumber(another.number()), installation_id: None };
+    for event in [stack::resync(Some(REPOSITORY)), Event::Due { shard: None }.to_json(), one.to_json()] {
         stack.lambda.invoke("reconcile", event).await.expect("reconcile answers");
     }
     let asked = stack.github.requests().into_iter().filter(|request| request.route == "POST /graphql");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fake_github::{Event, NewPullRequest};
 use local_aws::lambda::binary;
-use serde_json::{Value, json};
+use serde_json::Value;
 use stack::{REPOSITORY, Stack};
 use tokio::sync::mpsc;
 
@@ -205,7 +205,7 @@ async fn obey(stack: &Stack, line: &str, seen: &mut Cards) {
             github.lose_next();
             say("  the next delivery is lost; after it, tick");
         }
-        "tick" => match stack.lambda.invoke("reconcile", json!({"resync": "all"})).await {
+        "tick" => match stack.lambda.invoke("reconcile", stack::resync(None)).await {
             Ok(_) => say("  a quarter of an hour passed, and everything was read again"),
             Err(error) => say(&format!("  reconcile failed: {error}")),
         },

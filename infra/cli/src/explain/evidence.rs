@@ -9,6 +9,7 @@ use adapters::github::pull_request::{Observed, Pull};
 use adapters::github::{Client, Error, Installation};
 use adapters::secrets::{self, WebhookSecret};
 use adapters::table::{Table, text};
+use domain::contract::reconcile::Event;
 use domain::contract::token::{ErrorType, Level, Repositories, Scope};
 use domain::ids::{
     DeliveryGuid, InstallationId, PullRequestKey, PullRequestNumber, RepositoryId, RepositoryName, TaskId,
@@ -21,7 +22,6 @@ use domain::report::{Facts, Source};
 use domain::sync::RepositorySync;
 use domain::task::Task;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 
 use super::deliveries::{self, Deliveries, Delivery};
 use crate::failure::Failure;
@@ -153,11 +153,9 @@ impl Evidence {
     /// Makes reconcile look at the pull request at once.
     pub(super) fn reconcile_command(&self) -> Option<String> {
         let pull_request = self.pull_request.as_ref()?;
-        let mut event = json!({"repository": pull_request.repository.as_ref()?, "number": pull_request.number});
-        if let Some(id) = pull_request.installation_id() {
-            event["installation_id"] = json!(id);
-        }
-        Some(format!("{} --payload '{event}' /dev/stdout", self.invoke_reconcile))
+        let (repository, number) = (pull_request.repository.clone()?, pull_request.number);
+        let event = Event::PullRequest { repository, number, installation_id: pull_request.installation_id() };
+        Some(format!("{} --payload '{}' /dev/stdout", self.invoke_reconcile, event.to_json()))
     }
 
     /// The newest delivery that told more than is stored and was not taken, nor delivered again since.

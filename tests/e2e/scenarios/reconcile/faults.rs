@@ -1,10 +1,10 @@
 //! GitHub answers in part, in small pages, later, under another name, or not at all: what cannot be had takes nothing else with it.
 
+use domain::contract::reconcile::{Event, Outcome};
 use std::time::Duration;
 
 use adapters::telemetry::Invocation;
 use fake_github::{Fault, FaultKind, LargePage, NewPullRequest, Selection};
-use reconcile::event::Event;
 use serde_json::{Value, json};
 
 use super::World;
@@ -82,7 +82,7 @@ async fn a_pull_request_that_is_not_there_for_a_moment_stays_owed() {
     linked(&mut world, "aaaaaaa1", "a.rs").await;
     let missing = FaultKind::Status(404, r#"{"message":"Not Found"}"#.into(), vec![]);
     world.github.fault(Fault { times: 2, ..Fault::always("/pulls/1", missing) });
-    assert_eq!(world.stream().await.outcome, "refused");
+    assert_eq!(world.stream().await.outcome, Outcome::Refused);
     assert_eq!((conflict(&world, "aaaaaaa1"), world.owed().len()), (Value::Null, 1));
     world.pass(61);
     world.due().await;
@@ -139,7 +139,7 @@ async fn one_refused_pull_request_backs_off_alone() {
     merge_another(&mut world, "hot.rs").await;
     world.github.clear_requests();
     let summary = world.stream().await;
-    assert_eq!((summary.outcome, summary.conflicts_found), ("refused", 1), "the other one that touches it");
+    assert_eq!((summary.outcome, summary.conflicts_found), (Outcome::Refused, 1), "the other one that touches it");
     assert_eq!(conflict(&world, "0000000a"), json!(true));
     world.once_more().await;
     let owed = world.owed();
@@ -165,7 +165,7 @@ async fn one_refused_repository_stops_the_resync_of_no_other() {
     assert_eq!(conflict(&world, "aaaaaaa1"), json!(false));
     world.pass(61 * 60);
     let summary = world.due().await;
-    assert_eq!(summary.outcome, "refused", "{summary:?}");
+    assert_eq!(summary.outcome, Outcome::Refused, "{summary:?}");
     let unserved = &summary.unserved[0];
     assert!(unserved.because.contains("SAML") && unserved.seconds >= 60 * 60, "{unserved:?}");
     assert!(summary.unserved_seconds >= 60 * 60);
@@ -185,13 +185,17 @@ async fn a_limit_of_graphql_holds_everything_of_the_installation_in_every_enviro
             linked(&mut world, &format!("{at:08x}"), "a.rs").await;
         }
         world.github.fault(Fault::once("/graphql", FaultKind::GraphqlLimit(kind, 1800)));
-        assert_eq!(world.stream().await.outcome, "rate_limited", "{kind:?}");
+        assert_eq!(world.stream().await.outcome, Outcome::RateLimited, "{kind:?}");
         world.github.clear_requests();
         let other = world.another_app();
         linked(&mut world, "aaaaaaa1", "a.rs").await;
         let batch = world.stream_event();
         let summary = world.reconcile_by(&other, batch).await;
-        assert_eq!((summary.outcome, summary.github_requests), ("rate_limited", 0), "{kind:?}: another environment");
+        assert_eq!(
+            (summary.outcome, summary.github_requests),
+            (Outcome::RateLimited, 0),
+            "{kind:?}: another environment"
+        );
         for _ in 0..28 {
             world.pass(60);
             world.reconcile_by(&other, json!({"schedule": "due"})).await;
@@ -247,7 +251,7 @@ async fn a_blocked_installation_is_told_with_since_when_and_why() {
     let last = last.unwrap();
     assert!(last.unserved_seconds > 60 * 60, "{last:?}");
     assert!(last.unserved.iter().any(|unserved| unserved.because.contains("an owner suspended it")), "{last:?}");
-    assert_ne!(last.outcome, "done");
+    assert_ne!(last.outcome, Outcome::Done);
 }
 
 #[tokio::test]
@@ -538,7 +542,7 @@ async fn one_that_has_not_even_a_number_lets_no_old_merge_count_and_no_cursor_pa
     }
     world.pass(15 * 60 + 1);
     let summary = world.due().await;
-    assert!(summary.unserved_seconds > 0 && summary.outcome != "done", "{summary:?}");
+    assert!(summary.unserved_seconds > 0 && summary.outcome != Outcome::Done, "{summary:?}");
     // What GraphQL hides, REST shows.
     world.github.clear_faults();
     for _ in 0..4 {

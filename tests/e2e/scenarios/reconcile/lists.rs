@@ -1,5 +1,6 @@
 //! Lists that GitHub cannot answer, and what is noted of an installation for every environment.
 
+use domain::contract::reconcile::Outcome;
 use domain::ids::InstallationId;
 use domain::sync::Blocked;
 use fake_github::{Fault, FaultKind, LargePage, NewPullRequest};
@@ -73,7 +74,7 @@ async fn one_repository_that_no_page_shows_hides_no_other() {
     }
     world.due().await;
     world.pass(20);
-    assert_eq!(world.due().await.outcome, "unavailable");
+    assert_eq!(world.due().await.outcome, Outcome::Unavailable);
     assert_eq!(syncs(&world), 29);
     world.github.clear_faults();
     a_turn(&mut world).await;
@@ -163,12 +164,12 @@ async fn an_operator_asks_nothing_of_github_before_its_own_time() {
     world.github.clear_requests();
     for event in [json!({"resync": REPOSITORY}), json!({"repository": REPOSITORY, "number": number})] {
         let summary = world.reconcile(event.clone()).await;
-        assert_eq!((summary.outcome, summary.github_requests), ("rate_limited", 0), "{event}");
+        assert_eq!((summary.outcome, summary.github_requests), (Outcome::RateLimited, 0), "{event}");
         assert!(summary.reason.unwrap().contains(&until.to_string()), "{event}");
     }
     assert!(world.github.requests().is_empty());
     world.pass(1801);
-    assert_eq!(world.reconcile(json!({"resync": REPOSITORY})).await.outcome, "done");
+    assert_eq!(world.reconcile(json!({"resync": REPOSITORY})).await.outcome, Outcome::Done);
 }
 
 #[tokio::test]
@@ -176,13 +177,13 @@ async fn an_installation_without_a_token_is_refused_and_not_called_limited() {
     let mut world = World::new().await;
     linked(&mut world, "aaaaaaa1", "a.rs").await;
     *world.tokens.refuses.lock().unwrap() = Some(("InstallationSuspended", "an owner suspended it"));
-    assert_eq!(world.stream().await.outcome, "refused");
+    assert_eq!(world.stream().await.outcome, Outcome::Refused);
     world.task("bbbbbbb2", "pr_submitted");
     let opened = world.open("Second [kid: #bbbbbbb2]", "b.rs");
     world.deliver(&opened).await;
     let other = world.another_app();
     let summary = world.reconcile_by(&other, world.stream_event()).await;
-    assert_eq!((summary.outcome, summary.unserved.len()), ("refused", 1), "{summary:?}");
+    assert_eq!((summary.outcome, summary.unserved.len()), (Outcome::Refused, 1), "{summary:?}");
 }
 
 /// One pull request for each of these cards, none of them delivered, and a turn of the repository that finds them.

@@ -1,11 +1,11 @@
 //! GitHub, or the token function, says no.
 
+use domain::contract::reconcile::{Event, Outcome};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use adapters::telemetry::Invocation;
 use fake_github::{Fault, FaultKind};
-use reconcile::event::Event;
 use serde_json::{Value, json};
 
 use super::World;
@@ -30,7 +30,7 @@ async fn a_rate_limit_is_obeyed_and_is_no_failure() {
         let (mut world, number) = one_owed().await;
         world.github.fault(Fault::always("/pulls/", limit.clone()));
         let summary = world.stream().await;
-        assert_eq!((summary.outcome, summary.github_requests), ("rate_limited", 1), "{limit:?}");
+        assert_eq!((summary.outcome, summary.github_requests), (Outcome::RateLimited, 1), "{limit:?}");
         assert!(summary.batch_item_failures.is_empty());
         let next = world.item(number)["next_check_at"].as_i64().unwrap() - world.now.as_second();
         assert!((598..=602).contains(&next), "{limit:?}: asked again in {next} s");
@@ -68,14 +68,14 @@ async fn a_rate_limit_spares_every_item_of_its_installation() {
 async fn an_error_of_githubs_own_is_asked_about_again_and_then_later() {
     let (mut world, number) = one_owed().await;
     world.github.fault(Fault { times: 2, ..Fault::always("/pulls/", FaultKind::ServerError) });
-    assert_eq!(world.stream().await.outcome, "done");
+    assert_eq!(world.stream().await.outcome, Outcome::Done);
     assert_eq!(conflict(&world), json!(false));
     world.pass(5);
     let pushed = world.hub().push(REPOSITORY, number);
     world.deliver(&pushed).await;
     world.github.fault(Fault::always("/pulls/", FaultKind::ServerError));
     let summary = world.stream().await;
-    assert_eq!((summary.outcome, summary.deferred), ("unavailable", 1));
+    assert_eq!((summary.outcome, summary.deferred), (Outcome::Unavailable, 1));
     assert_eq!(world.item(number)["next_check_at"], json!(world.now.as_second() + 60));
     world.github.clear_faults();
     world.settle().await;
@@ -99,7 +99,7 @@ async fn a_github_that_hangs_costs_the_invocations_time_and_no_more() {
         reconcile::handle(&world.app, event, &Invocation::begin("a-test"), world.now, Duration::from_millis(4_100))
             .await
             .unwrap();
-    assert_eq!((summary.outcome, summary.deferred), ("unavailable", 1));
+    assert_eq!((summary.outcome, summary.deferred), (Outcome::Unavailable, 1));
     let item = world.item(number);
     assert_eq!((&item["due"], &item["check"]), (&json!("open"), &json!("later")));
     world.github.clear_faults();
@@ -119,7 +119,7 @@ async fn what_is_gone_for_a_moment_is_asked_again_and_what_is_gone_for_days_leav
     world.github.create_repository("acme/other", true);
     world.github.remove_from_installation(world.installation, REPOSITORY);
     let summary = world.stream().await;
-    assert_eq!((summary.outcome, summary.deferred), ("refused", 1));
+    assert_eq!((summary.outcome, summary.deferred), (Outcome::Refused, 1));
     assert_eq!(world.owed().len(), 1, "a refusal ends no debt");
     // Asked ever more rarely, and for three days.
     for _ in 0..60 {
@@ -151,7 +151,7 @@ async fn a_revoked_token_is_replaced_once() {
     world.github.revoke_token(&token);
     world.pass(60);
     let summary = world.stream().await;
-    assert_eq!((summary.outcome, summary.settled), ("done", 1));
+    assert_eq!((summary.outcome, summary.settled), (Outcome::Done, 1));
     assert_eq!(world.tokens.invalidations.load(Ordering::Relaxed), 1);
     assert_eq!(world.github.minted().len(), 2);
 }
@@ -208,14 +208,14 @@ async fn a_new_token_may_be_refused_for_some_seconds() {
 #[tokio::test]
 async fn no_refusal_of_the_token_function_ends_a_debt_and_its_time_is_taken() {
     let kinds = [
-        ("InstallationNotFound", "not there", "refused", 60),
-        ("InstallationSuspended", "suspended", "refused", 60),
-        ("NotConfigured", "no secret", "refused", 60),
-        ("AppNotFound", "no such App", "refused", 60),
-        ("PermissionNotGranted", "not granted", "refused", 60),
-        ("RateLimited", "GitHub asks to wait: try again in 600 s", "rate_limited", 600),
-        ("LockedOut", "too many wrong credentials: try again in 900 s", "rate_limited", 900),
-        ("GitHubUnavailable", "no answer", "unavailable", 60),
+        ("InstallationNotFound", "not there", Outcome::Refused, 60),
+        ("InstallationSuspended", "suspended", Outcome::Refused, 60),
+        ("NotConfigured", "no secret", Outcome::Refused, 60),
+        ("AppNotFound", "no such App", Outcome::Refused, 60),
+        ("PermissionNotGranted", "not granted", Outcome::Refused, 60),
+        ("RateLimited", "GitHub asks to wait: try again in 600 s", Outcome::RateLimited, 600),
+        ("LockedOut", "too many wrong credentials: try again in 900 s", Outcome::RateLimited, 900),
+        ("GitHubUnavailable", "no answer", Outcome::Unavailable, 60),
     ];
     for (kind, message, outcome, again_in) in kinds {
         let (mut world, number) = one_owed().await;

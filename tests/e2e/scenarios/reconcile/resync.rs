@@ -1,5 +1,6 @@
 //! What reconcile finds without any webhook.
 
+use domain::contract::reconcile::Outcome;
 use fake_github::{Fault, FaultKind, NewPullRequest};
 use local_aws::Call;
 use serde_json::{Value, json};
@@ -104,7 +105,7 @@ async fn a_resync_that_was_stopped_goes_on_where_it_was() {
         world.github.fault(Fault::always("/graphql", FaultKind::TooMany(60)));
     };
     let (summary, ()) = tokio::join!(world.due(), limited);
-    assert_eq!(summary.outcome, "rate_limited");
+    assert_eq!(summary.outcome, Outcome::RateLimited);
     let stopped = sync(&world);
     assert!(stopped["resume"]["after"].is_string() && stopped.get("cursor").is_none(), "{stopped:#}");
     world.github.clear_faults();

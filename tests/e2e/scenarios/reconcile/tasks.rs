@@ -1,5 +1,6 @@
 //! Several tasks on one pull request, several pull requests on one task, and tasks that people move.
 
+use domain::contract::reconcile::Outcome;
 use fake_github::NewPullRequest;
 use serde_json::json;
 
@@ -18,7 +19,7 @@ async fn a_merge_that_no_webhook_told_moves_every_task_it_names() {
     let summary = world.stream().await;
     assert_eq!(world.read("aaaaaaa1")["status"], "done");
     assert_eq!(world.read("bbbbbbb2")["status"], "done");
-    assert_eq!((summary.tasks_moved, summary.outcome), (2, "done"));
+    assert_eq!((summary.tasks_moved, summary.outcome), (2, Outcome::Done));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //!
 //! Time is the world's own: it passes when something is done, and when a test says so.
 
+use domain::contract::reconcile::{Event, Summary};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -21,7 +22,6 @@ use fake_github::{self as github, GitHub, NewPullRequest, Selection};
 use jiff::{SignedDuration, Timestamp};
 use local_aws::lambda::access_key_id;
 use local_aws::{Call, record, sdk_config};
-use reconcile::event::{Event, Summary};
 use reconcile::{App, Config, Pace};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fake_github::{Event, Fault, FaultKind, NewPullRequest};
-use serde_json::json;
 use stack::Stack;
 
 use super::contestants::new_task;
@@ -110,7 +109,7 @@ async fn lost(stack: &Stack, repository: &str, _: usize) -> Duration {
     stack.github.deliver(&opened).await;
     stack.github.merge(repository, opened.number());
     timed(async {
-        stack.lambda.invoke("reconcile", json!({"resync": repository})).await.expect("reconcile answers");
+        stack.lambda.invoke("reconcile", stack::resync(Some(repository))).await.expect("reconcile answers");
         until(stack, &task, |card| card["status"] == "done").await;
     })
     .await

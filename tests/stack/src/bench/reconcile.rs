@@ -3,7 +3,6 @@
 use axum::body::Bytes;
 use axum::http::Request;
 use fake_github::{Event, NewPullRequest};
-use serde_json::json;
 use stack::Stack;
 
 use super::Bench;
@@ -66,7 +65,7 @@ async fn resync(stack: &Stack, repositories: usize) {
     for _ in 0..2 {
         stack.github.clear_requests();
         stack.dynamodb.clear_calls();
-        stack.lambda.invoke("reconcile", json!({"resync": "all"})).await.expect("reconcile answers");
+        stack.lambda.invoke("reconcile", stack::resync(None)).await.expect("reconcile answers");
     }
     let queries = stack.github.requests().len();
     let calls = stack.dynamodb.calls();
