@@ -102,7 +102,13 @@ pub(crate) async fn run(run: &Run<'_>, installation: Option<InstallationId>, cla
 async fn rounds(run: &Run<'_>, mut groups: Vec<Group>) {
     let began = Instant::now();
     for offset in run.rounds() {
-        if groups.iter().all(Group::is_done) || !run.reach(began + *offset).await {
+        if groups.iter().all(Group::is_done) {
+            break;
+        }
+        if !run.reach(began + *offset).await {
+            if groups.iter().any(|group| group.began.is_none()) {
+                run.met(&Failure::OutOfTime);
+            }
             break;
         }
         let waiting = groups.iter_mut().filter(|group| !group.is_done());
