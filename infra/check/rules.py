@@ -75,7 +75,6 @@ ALARMED = {
     ("AWS/ApiGateway", "5xx"),
     ("Konduktor", "Webhook4xx"),
     ("Konduktor", "OldestDueSeconds"),
-    ("Konduktor", "PagesShrunk"),
     ("Konduktor", "TokenRequests"),
     ("AWS/Lambda", "Invocations", "ReconcileFunction"),
     ("AWS/Lambda", "Errors", "ReconcileFunction"),
