@@ -1,5 +1,6 @@
 //! Bases: a push to one of many, and one whose tip GitHub does not tell.
 
+use domain::contract::reconcile::Outcome;
 use fake_github::NewPullRequest;
 use serde_json::json;
 
@@ -62,7 +63,7 @@ async fn a_base_whose_tip_is_refused_is_told_of_and_its_conflicts_are_found_all_
         told.push(world.due().await);
     }
     let longest = told.iter().max_by_key(|told| told.unserved_seconds).unwrap();
-    assert!(longest.unserved_seconds > 3600 && longest.outcome == "refused", "{longest:?}");
+    assert!(longest.unserved_seconds > 3600 && longest.outcome == Outcome::Refused, "{longest:?}");
     world.github.unbar();
     for _ in 0..3 {
         a_turn(&mut world).await;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use adapters::telemetry::Invocation;
+use domain::contract::reconcile::{Event, Summary};
 use fake_github::{Fault, FaultKind, NewPullRequest, Selection};
 use local_aws::{Fault as Trouble, Rule};
-use reconcile::event::{Event, Summary};
 use serde_json::{Value, json};
 
 use super::World;

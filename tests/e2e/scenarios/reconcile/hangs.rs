@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use adapters::telemetry::Invocation;
+use domain::contract::reconcile::{Event, Outcome, Summary};
 use fake_github::{Fault, FaultKind};
-use reconcile::event::{Event, Summary};
 use serde_json::{Value, json};
 
 use super::World;
@@ -85,7 +85,7 @@ async fn repositories_whose_lists_never_answer_are_told_of() {
     for _ in 0..40 {
         world.pass(120);
         let told = minutes(&mut world, 1).await;
-        assert!(told.outcome != "done" || told.deferred == 0, "{told:?}");
+        assert!(told.outcome != Outcome::Done || told.deferred == 0, "{told:?}");
         longest = longest.max(told.oldest_due_seconds.unwrap_or(0)).max(told.unserved_seconds);
     }
     assert!(longest > 60 * 60, "told of {longest} s after two hours");

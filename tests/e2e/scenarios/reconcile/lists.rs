@@ -352,7 +352,7 @@ async fn a_pull_request_that_can_be_read_in_no_way_is_told_of_for_as_long_as_tha
     world.pass(15 * 60 + 1);
     let told = world.due().await;
     assert!(told.unserved_seconds > 3600, "{told:?}");
-    assert_eq!(told.outcome, "refused");
+    assert_eq!(told.outcome, Outcome::Refused);
     assert!(told.unserved[0].what.ends_with(&format!("pr#{}", opened.number())), "{told:?}");
     world.github.unbar();
     for _ in 0..6 {

@@ -182,7 +182,7 @@ async fn a_token_that_is_refused_for_one_repository_is_used_for_the_others() {
     world.github.fault(Fault::always("/repos/acme/other/pulls/", refused));
     for _ in 0..3 {
         let summary = world.stream().await;
-        assert_eq!((summary.outcome, conflict(&world)), ("refused", json!(false)), "{summary:?}");
+        assert_eq!((summary.outcome, conflict(&world)), (Outcome::Refused, json!(false)), "{summary:?}");
         let noted = world.work_item(&format!("installation:{}", world.installation), "sync");
         assert!(noted.is_none_or(|noted| noted.get("blocked").is_none()));
         world.pass(60);
