@@ -352,7 +352,7 @@ mod tests {
             ("auditors", ask(&[], &[]), OWN, ""),
             ("auditors", ask(&[], &[]), OTHER, "repositories has to be named"),
             ("auditors", ask(&["x"], &[]), OTHER, "does not allow x"),
-            ("strangers", ask(&["web-1"], &[read]), OWN, "no such profile"),
+            ("strangers", ask(&["web-1"], &[read]), OWN, "no profile of this name"),
             ("reconcile", ask(&[], &[("pull_requests", Level::Read)]), OTHER, ""),
             ("reconcile", ask(&[], &[("pull_requests", Level::Write)]), OWN, "pull_requests: read at most"),
         ] {
