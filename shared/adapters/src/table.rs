@@ -4,6 +4,7 @@
 //! failed, or another transaction holds the item.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};
@@ -219,7 +220,7 @@ impl Table {
     /// [`Error::Table`].
     pub async fn get(&self, key: Item) -> Result<Option<Item>> {
         let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
-        Ok(call.send().await.map_err(|error| self.failed("GetItem", error))?.item)
+        Ok(boxed(call.send()).await.map_err(|error| self.failed("GetItem", error))?.item)
     }
 
     /// The items with these keys, those there are, read consistently, in any order.
@@ -234,7 +235,7 @@ impl Table {
                 let wanted = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true);
                 let wanted = wanted.build().map_err(|error| self.not_built("BatchGetItem", error))?;
                 let call = self.client.batch_get_item().request_items(&self.name, wanted);
-                let answer = call.send().await.map_err(|error| self.failed("BatchGetItem", error))?;
+                let answer = boxed(call.send()).await.map_err(|error| self.failed("BatchGetItem", error))?;
                 found.extend(answer.responses.unwrap_or_default().into_values().flatten());
                 left = answer.unprocessed_keys.unwrap_or_default().into_values().flat_map(|rest| rest.keys).collect();
                 if left.is_empty() {
@@ -255,7 +256,7 @@ impl Table {
     /// [`Error::Table`].
     pub async fn query(&self, query: Query<'_>) -> Result<Page> {
         let values = query.values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let answer = self
+        let call = self
             .client
             .query()
             .table_name(&self.name)
@@ -265,10 +266,8 @@ impl Table {
             .set_expression_attribute_names(placeholders(query.keys))
             .set_expression_attribute_values(Some(values))
             .set_limit(query.limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)))
-            .set_exclusive_start_key(query.after)
-            .send()
-            .await
-            .map_err(|error| self.failed("Query", error))?;
+            .set_exclusive_start_key(query.after);
+        let answer = boxed(call.send()).await.map_err(|error| self.failed("Query", error))?;
         Ok(Page { items: answer.items.unwrap_or_default(), next: answer.last_evaluated_key })
     }
 
@@ -278,7 +277,7 @@ impl Table {
     /// [`Error::Table`].
     pub async fn scan(&self, after: Option<Item>) -> Result<Page> {
         let call = self.client.scan().table_name(&self.name).consistent_read(true).set_exclusive_start_key(after);
-        let answer = call.send().await.map_err(|error| self.failed("Scan", error))?;
+        let answer = boxed(call.send()).await.map_err(|error| self.failed("Scan", error))?;
         Ok(Page { items: answer.items.unwrap_or_default(), next: answer.last_evaluated_key })
     }
 
@@ -323,7 +322,7 @@ impl Table {
                 let call = call.set_condition_expression(expression.condition());
                 let call = call.set_expression_attribute_names(expression.names());
                 let call = call.set_expression_attribute_values(expression.values());
-                match call.return_values_on_condition_check_failure(failed).send().await {
+                match boxed(call.return_values_on_condition_check_failure(failed).send()).await {
                     Ok(_) => Ok((Written::Done, None)),
                     Err(error) => match error.as_service_error() {
                         Some(PutItemError::ConditionalCheckFailedException(lost)) => {
@@ -339,7 +338,7 @@ impl Table {
                 let call = call.update_expression(expression.change()).set_condition_expression(expression.condition());
                 let call = call.set_expression_attribute_names(expression.names());
                 let call = call.set_expression_attribute_values(expression.values());
-                match call.return_values_on_condition_check_failure(failed).send().await {
+                match boxed(call.return_values_on_condition_check_failure(failed).send()).await {
                     Ok(output) => Ok((Written::Done, output.attributes)),
                     Err(error) => match error.as_service_error() {
                         Some(UpdateItemError::ConditionalCheckFailedException(lost)) => {
@@ -366,7 +365,8 @@ impl Table {
         let not_built = |error| first.not_built("TransactWriteItems", error);
         let items = operations.into_iter().map(|(table, operation)| table.part(operation).map_err(not_built));
         let items = items.collect::<Result<Vec<_>>>()?;
-        let Err(error) = first.client.transact_write_items().set_transact_items(Some(items)).send().await else {
+        let call = first.client.transact_write_items().set_transact_items(Some(items));
+        let Err(error) = boxed(call.send()).await else {
             return Ok(Written::Done);
         };
         // One reason for each operation, in their order: without a code for one that nothing was wrong with.
@@ -500,6 +500,12 @@ fn placeholders(expression: &str) -> Option<HashMap<String, String>> {
     let names = expression.split('#').skip(1).map(word);
     let names: HashMap<_, _> = names.map(|name| (format!("#{name}"), name)).collect();
     (!names.is_empty()).then_some(names)
+}
+
+/// A call of the SDK is some ten kilobytes of state, which whoever awaits it holds again, and whoever awaits that: unboxed, some steps of
+/// reconcile take more than the two megabytes of a thread's stack.
+fn boxed<F: Future>(call: F) -> Pin<Box<F>> {
+    Box::pin(call)
 }
 
 #[cfg(test)]
