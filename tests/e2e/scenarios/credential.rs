@@ -404,7 +404,7 @@ async fn whatever_keeps_aws_from_answering_has_a_line_that_says_what_to_do() {
         ("AWS_PROFILE", "nobody-wrote-this", &["no AWS credentials in the profile nobody-wrote-this"]),
         ("AWS_REGION", "", &["no AWS region: set AWS_REGION"]),
         ("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:1", &["Lambda in eu-west-1 does not answer", "network"]),
-        ("GITHUB_API_URL", "github.example", &["GITHUB_API_URL", "github.example"]),
+        ("GITHUB_API_URL", "github.example", &["GITHUB_API_URL", "it is not a URL"]),
         ("GITHUB_API_URL", "http://github.example", &["must begin with https://"]),
     ] {
         let before = stack.environment().into_iter().find(|(known, _)| *known == name).map(|(_, value)| value);
