@@ -116,7 +116,7 @@ async fn a_rotation_whose_version_was_replaced_while_it_waited_is_not_told_to_gi
         stack.secrets.put(WEBHOOK_SECRET_ID, &value).await;
     }
     let ended = rotation.ends().await;
-    let told = format!("somebody else changed the secret {WEBHOOK_SECRET_ID} meanwhile");
+    let told = format!("somebody else changed the secret {WEBHOOK_SECRET_ID} at the same time");
     assert!(!ended.ok && ended.stderr.contains(&told), "{ended:?}");
     assert_eq!(stack.github.hook_config().secret, before, "GitHub was told nothing");
 }

@@ -344,7 +344,7 @@ async fn mine_are_the_tasks_that_branches_of_this_clone_are_named_after() {
     let agent = Agent::new(&stack);
     fill(&stack);
     let line = agent.cli(&["task", "list", "--mine"]).await.advice();
-    assert!(line.contains("no clone"), "{line}");
+    assert!(line.contains("not a clone"), "{line}");
     assert!(agent.git("", &["init", "--quiet", "mine"]).await.ok);
     assert!(agent.git("mine", &["commit", "--quiet", "--allow-empty", "-m", "first"]).await.ok);
     for branch in ["bb000001-fix-login", "agent/CC000001"] {
