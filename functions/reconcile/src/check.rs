@@ -524,7 +524,8 @@ impl Group {
                     run.reschedule(&Item::PullRequest(Box::new(row)), &soon).await;
                 }
                 None if claimed => {
-                    let look = Look { claimed: Some(row.version), ..Look::default() };
+                    let unanswered = row.snapshot.state == State::Open && !row.task_ids.is_empty();
+                    let look = Look { claimed: Some(row.version), unanswered, ..Look::default() };
                     let report = Report::compare(self.repository_id, number).looked(look);
                     run.apply(report).await?;
                 }

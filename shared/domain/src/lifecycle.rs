@@ -530,7 +530,7 @@ impl Owed {
 
     /// After reconcile looked: only what it could not settle stays.
     fn answered(&self, known: &Schedule, look: &Look, now: Timestamp) -> Schedule {
-        let asked_in_vain = self.github && look.author_may_write != Some(false);
+        let asked_in_vain = (self.github || look.unanswered) && look.author_may_write != Some(false);
         let again = (asked_in_vain || self.task || self.read_at.is_some()).then(|| look_again(known.attempts, now));
         // A read that comes too early is of no use, and one that was not made is not waited for twice as long.
         let again = match self.read_at {

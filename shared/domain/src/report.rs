@@ -76,6 +76,8 @@ pub struct Answer {
 pub struct Look {
     /// Whether it merges, if GitHub said.
     pub answer: Option<Answer>,
+    /// That GitHub was to say whether it merges, and has not: it is asked again, also where an answer is known that its base has moved since.
+    pub unanswered: bool,
     /// Whether the author of a fork may write to the repository, if that was asked.
     pub author_may_write: Option<bool>,
     /// When a read of the repository's open pull requests began that reported each of them before this, epoch seconds.

@@ -7,7 +7,7 @@ use fake_github::{NewPullRequest, StaleHead};
 use serde_json::{Value, json};
 
 use super::World;
-use super::faults::{READ, conflict, linked};
+use super::faults::{READ, conflict, linked, merge_another};
 use super::world::REPOSITORY;
 
 #[tokio::test]
@@ -35,6 +35,23 @@ async fn a_merge_into_the_base_makes_another_conflict_and_is_named_and_a_push_en
     assert!(task.get("conflict_caused_by").is_none());
     world.once_more().await;
     assert!(world.owed().is_empty());
+}
+
+#[tokio::test]
+async fn one_that_github_cannot_tell_of_for_minutes_after_its_base_moved_stays_owed() {
+    let mut world = World::new().await;
+    let number = linked(&mut world, "aaaaaaa1", "a.rs").await;
+    world.stream().await;
+    world.settle().await;
+    assert_eq!(conflict(&world, "aaaaaaa1"), json!(false));
+    world.github.set_settle_reads(1000);
+    merge_another(&mut world, "a.rs").await;
+    for _ in 0..6 {
+        world.stream().await;
+        world.pass(60);
+        world.due().await;
+    }
+    assert_eq!(world.item(number)["due"], "open", "what is known of it is from before its base moved");
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! GitHub answers in part, in small pages, later, under another name, or not at all: what cannot be had takes nothing else with it.
 
-use domain::contract::reconcile::{Event, Outcome};
 use std::time::Duration;
 
 use adapters::telemetry::Invocation;
+use domain::contract::reconcile::{Event, Outcome};
 use fake_github::{Fault, FaultKind, LargePage, NewPullRequest, Selection};
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ pub(super) fn conflict(world: &World, digits: &str) -> Value {
 }
 
 /// Merges another pull request that touches `path`, and delivers that.
-async fn merge_another(world: &mut World, path: &str) {
+pub(super) async fn merge_another(world: &mut World, path: &str) {
     world.pass(5);
     let other = world.open("Other", path);
     let merged = world.hub().merge(REPOSITORY, other.number());
