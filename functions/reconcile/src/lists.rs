@@ -157,6 +157,11 @@ pub(crate) async fn alone(
         async move { (number, reads::read_one(run, installation, repository, number).await) }
     });
     let answers: Vec<_> = stream::iter(reads).buffer_unordered(READ_AT_ONCE).collect().await;
+    // Before any of them is taken for read: what was read is not applied then, and would be forgotten.
+    let wide = answers.iter().find_map(|(_, answer)| answer.as_ref().err().filter(|failure| failure.is_wide()));
+    if let Some(failure) = wide {
+        return Err(failure.clone());
+    }
     let mut observed = Vec::new();
     for (number, answer) in answers {
         match answer {
@@ -169,7 +174,6 @@ pub(crate) async fn alone(
                 }
                 observed.push(seen);
             }
-            Err(failure) if failure.is_wide() => return Err(failure),
             _ => sync.miss(number, run.now()),
         }
     }

@@ -364,6 +364,27 @@ async fn a_pull_request_that_can_be_read_in_no_way_is_told_of_for_as_long_as_tha
 }
 
 #[tokio::test]
+async fn of_those_that_could_not_be_read_a_limit_makes_none_forgotten() {
+    let mut world = World::new().await;
+    a_turn(&mut world).await;
+    let mut opened = Vec::new();
+    for task in ["aaaaaaa1", "bbbbbbb2"] {
+        world.task(task, "pr_submitted");
+        opened.push(world.open(&format!("Work [kid: #{task}]"), &format!("{task}.rs")).number());
+        world.github.bar(REPOSITORY, opened.last().copied(), SAML);
+    }
+    a_turn(&mut world).await;
+    world.github.unbar();
+    world.github.fault(Fault::once(&format!("/pulls/{}", opened[1]), FaultKind::TooMany(600)));
+    for _ in 0..12 {
+        a_turn(&mut world).await;
+    }
+    for task in ["aaaaaaa1", "bbbbbbb2"] {
+        assert_eq!(conflict(&world, task), json!(false), "{task}");
+    }
+}
+
+#[tokio::test]
 async fn a_pull_request_that_is_refused_for_an_hour_is_told_of() {
     let mut world = World::new().await;
     let number = settled(&mut world, "aaaaaaa1", "a.rs").await;
