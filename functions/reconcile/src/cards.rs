@@ -1,7 +1,7 @@
 //! The cards of a repository, held against its stored pull requests.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::compare::claimed;
 use domain::ids::{PullRequestNumber, RepositoryId, TaskId};
@@ -76,6 +76,9 @@ pub(crate) async fn compare(run: &Run<'_>, sync: &mut RepositorySync, claims: bo
     let mut at = under_way.unwrap_or(Comparing { claims, ..Comparing::default() });
     loop {
         if !run.has_time() {
+            // It is kept in the repository's item, and has to fit into it.
+            at.bases = most_used(at.bases);
+            at.untied = at.untied.into_iter().rev().take(UNTIED).collect();
             // Where it came no further it is as overdue as it was.
             return if at.after.is_some() && sync.comparing.as_ref() != Some(&at) {
                 sync.comparing = Some(at);
@@ -94,25 +97,35 @@ pub(crate) async fn compare(run: &Run<'_>, sync: &mut RepositorySync, claims: bo
         }
         let tasks = compare_page(run, sync, rows, &mut at.untied).await?;
         if at.claims {
-            at.untold |= !scan::heal(run, tasks).await?;
+            at.untold |= match scan::heal(run, tasks).await {
+                // What hangs must not stop the comparison for ever: it is asked about with the next one.
+                Err(Failure::OutOfTime) => true,
+                told => !told?,
+            };
         }
         at.after = next;
         if at.after.is_none() {
             break;
         }
     }
-    let mut bases: Vec<_> = at.bases.into_iter().collect();
-    bases.sort_by_key(|(_, count)| Reverse(*count));
-    bases.truncate(BASES);
     let mut before = std::mem::take(&mut sync.bases);
-    sync.bases = bases.into_iter().map(|(base, _)| (base.clone(), before.remove(&base).unwrap_or_default())).collect();
+    let bases = most_used(at.bases).into_keys();
+    sync.bases = bases.map(|base| (base.clone(), before.remove(&base).unwrap_or_default())).collect();
     sync.untied = at.untied.into_iter().rev().take(UNTIED).collect();
-    sync.comparing = None;
+    sync.comparing = at.again.then(Comparing::default);
     // Else the next turn compares them again: what a limit kept from being told would wait for a day.
     if !at.untold {
         sync.compared_at = Some(run.now().as_second());
     }
     Ok(())
+}
+
+/// Of these bases as many as are watched: those with the most open pull requests.
+fn most_used(bases: BTreeMap<String, usize>) -> BTreeMap<String, usize> {
+    let mut bases: Vec<_> = bases.into_iter().collect();
+    bases.sort_by_key(|(_, count)| Reverse(*count));
+    bases.truncate(BASES);
+    bases.into_iter().collect()
 }
 
 /// Compares the cards of these pull requests, and adds to `untied` those whose tags lead nowhere. Gives the tasks that they are linked to.

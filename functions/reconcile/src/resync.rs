@@ -385,7 +385,10 @@ async fn at_a_turn(
     touched: Touched,
 ) -> Result<(), Failure> {
     let compared = sync.compared_at.is_some_and(|at| run.now().as_second() < at.saturating_add(cards::COMPARED));
+    // Once for each comparison: one that goes on had it when it began.
+    let begins = sync.comparing.as_ref().is_none_or(|at| !at.claims);
     if !compared
+        && begins
         && sync.resume.is_none()
         && touched.newest.is_some_and(|newest| newest > run.now() - LATE_IN_LISTS - LATE_IN_LISTS)
     {
@@ -404,6 +407,9 @@ async fn at_a_turn(
     tell_missed(run, sync);
     if !quiet {
         read_back(run, sync, touched.newest).await?;
+        if let Some(at) = &mut sync.comparing {
+            at.again = true;
+        }
     }
     if (!quiet || !compared || sync.comparing.is_some()) && sync.resume.is_none() {
         cards::compare(run, sync, !compared).await?;
@@ -556,9 +562,13 @@ async fn read_missed(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Fai
         return Ok(());
     }
     sync.missed_at = Some(run.now().as_second());
-    let numbers: Vec<_> = sync.missed.keys().copied().collect();
-    let observed = lists::alone(run, sync, numbers).await?;
+    let before = sync.missed.clone();
+    let observed = lists::alone(run, sync, before.keys().copied()).await?;
     let mut moves = Moves::new();
     lists::apply(run, sync, observed, &mut moves).await?;
+    // One that was read, and again could not be written, has been missed since it first was: else no alarm would ever ring for it.
+    for (number, since) in before.into_iter().filter(|(_, since)| *since > 0) {
+        sync.missed.entry(number).and_modify(|now| *now = since);
+    }
     lists::move_bases(run, moves).await
 }

@@ -140,6 +140,9 @@ pub struct Comparing {
     /// Whether GitHub did not tell of all that the cards say.
     #[serde(default)]
     pub untold: bool,
+    /// Whether something happened meanwhile, maybe in what it had passed: then it is made once more.
+    #[serde(default)]
+    pub again: bool,
     /// The bases met so far, and how many open pull requests each has.
     #[serde(default)]
     pub bases: BTreeMap<String, usize>,
