@@ -113,7 +113,7 @@ impl Environment {
         }
     }
 
-    /// The app that the environment describes.
+    /// An environment by the variables of its process.
     ///
     /// # Errors
     /// [`ErrorType::NotConfigured`], naming every missing variable.

@@ -190,7 +190,7 @@ impl Row {
     }
 }
 
-/// Whether a refusal stands. None stands for longer than that: of one that seems to, the clock was ahead when it was noted.
+/// Whether a refusal still stands. One that would end later than [`LONGEST_FAILURE`] from now does not: the clock was ahead when it was noted.
 pub(crate) fn is_ahead(until: Timestamp, now: Timestamp) -> bool {
     until > now && until.duration_since(now) <= LONGEST_FAILURE
 }

@@ -365,11 +365,11 @@ impl Creation {
         }
         self.app_secret().unlabel(CREATED).await?;
         Err(Failure::new(format!(
-            "the App {} (App ID {}) has the webhook {}, which was not requested: its key is not kept. If you made it, \
+            "the App {} (App ID {}) has {}, which was not requested: its key is not kept. If you made it, \
              delete it under {}; if not, somebody sent you theirs",
             github.app.name,
             github.app.id,
-            hook.url.as_deref().unwrap_or("nowhere"),
+            hook.url.as_deref().map_or_else(|| "no webhook URL".to_owned(), |url| format!("the webhook {url}")),
             github.app.settings_url()
         )))
     }

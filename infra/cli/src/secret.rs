@@ -175,7 +175,11 @@ impl<'a> ManagedSecret<'a> {
     pub(crate) async fn check_in_service(&self, version: &str) -> Result<(), Failure> {
         match self.stages().await?.get(CURRENT) {
             Some(current) if current == version => Ok(()),
-            _ => Err(self.changed()),
+            _ => Err(Failure::new(format!(
+                "somebody else changed the secret {} at the same time: their version is in use, and this run told GitHub \
+                 nothing. Run this again, unless they tell GitHub themselves",
+                self.id
+            ))),
         }
     }
 

@@ -24,7 +24,7 @@ const IF_MISSING: &str = "deploy it with `make deploy`, name it with --stack, or
 #[derive(Debug, Args)]
 pub(crate) struct Name {
     /// The CloudFormation stack
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_STACK, value_parser = valid_name)]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_STACK)]
     stack: String,
     /// GitHub's REST API, where it is not the one that the stack was deployed with
     #[arg(long, value_name = "URL")]
@@ -62,7 +62,7 @@ pub(crate) struct Stack {
 
 /// A stack's name or ARN, as CloudFormation takes it.
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateStack.html>
-pub(crate) fn valid_name(text: &str) -> Result<String, String> {
+fn valid_name(text: &str) -> Result<(), String> {
     let name = match text.strip_prefix("arn:").and_then(|arn| arn.split_once(":stack/")) {
         Some((_, path)) => path.split('/').next().unwrap_or_default(),
         None => text,
@@ -70,8 +70,7 @@ pub(crate) fn valid_name(text: &str) -> Result<String, String> {
     let fits = name.len() <= 128
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    fits.then(|| text.to_owned())
-        .ok_or_else(|| "a stack's name is a letter, then letters, digits and hyphens".to_owned())
+    fits.then_some(()).ok_or_else(|| "a stack's name is a letter, then letters, digits and hyphens".to_owned())
 }
 
 impl Name {
@@ -97,6 +96,7 @@ impl Stack {
 
     /// Looks the stack up.
     pub(crate) async fn find(name: &Name, account: &Account) -> Result<Self, Failure> {
+        valid_name(&name.stack).map_err(|reason| Failure::new(format!("--stack: {reason}")))?;
         let flag = name.github_api_url.as_deref().map(api_url::given).transpose()?;
         let session = account.session().await?;
         let described = describe(&name.stack, &session).await?;
@@ -229,7 +229,7 @@ mod tests {
     fn a_name_that_cloudformation_would_refuse_is_refused_before_it_is_asked() {
         let arn = "arn:aws:cloudformation:eu-west-1:123456789012:stack/acme-1/0a1b2c3d-0000-0000-0000-000000000000";
         for name in ["konduktor-github-app", "A", arn] {
-            assert_eq!(valid_name(name).as_deref(), Ok(name));
+            assert_eq!(valid_name(name), Ok(()));
         }
         for name in [
             "",

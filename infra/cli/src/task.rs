@@ -64,7 +64,7 @@ pub(crate) struct TableArguments {
     #[arg(long, value_name = "NAME")]
     tasks_table: Option<String>,
     /// The CloudFormation stack that has the table
-    #[arg(long, value_name = "NAME", default_value = stack::DEFAULT_STACK, value_parser = stack::valid_name, conflicts_with = "tasks_table")]
+    #[arg(long, value_name = "NAME", default_value = stack::DEFAULT_STACK, conflicts_with = "tasks_table")]
     stack: String,
 }
 

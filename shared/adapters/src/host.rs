@@ -86,12 +86,6 @@ impl fmt::Display for ApiUrl {
     }
 }
 
-impl PartialEq<str> for ApiUrl {
-    fn eq(&self, other: &str) -> bool {
-        self.rest == other
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::ApiUrl;

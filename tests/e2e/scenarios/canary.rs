@@ -83,7 +83,9 @@ async fn no_refusal_of_the_token_function_repeats_a_secret_to_its_caller_a_log_o
         assert_eq!(refused.error_type, error_type.name(), "{}", refused.message);
         clean(&refused.message);
         if *error_type != ErrorType::InvalidRequest {
-            let ended = agent.cli(&["token", "--repository", "app"]).await;
+            let unnamed = *error_type == ErrorType::RepositoriesNotNamed;
+            let arguments: &[&str] = if unnamed { &["token"] } else { &["token", "--repository", "app"] };
+            let ended = agent.cli(arguments).await;
             assert!(!ended.ok, "{ended:?}");
             clean(&format!("{ended:?}"));
         }

@@ -373,7 +373,7 @@ pub enum ErrorKind {
     App,
     /// Time alone: GitHub asks the whole App to wait.
     Limit,
-    /// The account that the App is installed on.
+    /// The account that the App is installed on; of what a caller's profile does not grant, whoever wrote the profile.
     Installation,
     /// Nobody: it passes within seconds or minutes.
     Passing,

@@ -1,10 +1,10 @@
 //! GitHub, or the token function, says no.
 
-use domain::contract::reconcile::{Event, Outcome};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use adapters::telemetry::Invocation;
+use domain::contract::reconcile::{Event, Outcome};
 use fake_github::{Fault, FaultKind};
 use serde_json::{Value, json};
 

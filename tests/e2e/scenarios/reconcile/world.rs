@@ -2,7 +2,6 @@
 //!
 //! Time is the world's own: it passes when something is done, and when a test says so.
 
-use domain::contract::reconcile::{Event, Summary};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -16,6 +15,7 @@ use axum::extract::{Path, State as Shared};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use domain::contract::reconcile::{Event, Summary};
 use domain::ids::InstallationId;
 use domain::served::Served;
 use fake_github::{self as github, GitHub, NewPullRequest, Selection};
