@@ -25,10 +25,11 @@ use std::time::Duration;
 
 use adapters::board::Board;
 use adapters::config;
+use adapters::pause::is_recent;
 use adapters::telemetry::Invocation;
 use domain::contract::reconcile::{Event, Summary};
 use domain::ids::InstallationId;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::github::Failure;
 use crate::pages::Pages;
@@ -68,9 +69,9 @@ impl Config {
 /// When GitHub is asked again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pace {
-    /// When an invocation by the stream asks, from its start.
+    /// When an invocation by the stream asks, from when it can ask first.
     pub stream: Vec<Duration>,
-    /// When an invocation by any other trigger asks, from its start.
+    /// The same of one by any other trigger.
     pub others: Vec<Duration>,
     /// How long to wait each time a new token is refused; 10 s together.
     pub fresh_token: Vec<Duration>,
@@ -99,8 +100,8 @@ pub struct App {
     tokens: Tokens,
     pace: Pace,
     pages: Pages,
-    /// What is known to be on the work list, and since when, epoch seconds.
-    known: Mutex<HashMap<Standing, i64>>,
+    /// What is known to be on the work list, and since when.
+    known: Mutex<HashMap<Standing, Timestamp>>,
 }
 
 /// What is never to leave the work list.
@@ -112,8 +113,8 @@ enum Standing {
     Scan,
 }
 
-/// How long an environment relies on that, seconds: the table may be lost meanwhile.
-const KNOWN_FOR: i64 = 60 * 60;
+/// How long an environment relies on that: the table may be lost meanwhile.
+const KNOWN_FOR: SignedDuration = SignedDuration::from_hours(1);
 
 impl App {
     /// Builds the clients from the environment. Nothing is read yet.
@@ -145,17 +146,16 @@ impl App {
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Standing, i64>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<Standing, Timestamp>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_known(&self, standing: Standing, now: Timestamp) -> bool {
-        // Not of the future: a clock that was ahead and is set right must not make it known for longer.
-        self.known().get(&standing).is_some_and(|since| (0..KNOWN_FOR).contains(&(now.as_second() - since)))
+        self.known().get(&standing).is_some_and(|since| is_recent(*since, KNOWN_FOR, now))
     }
 
     fn remember(&self, standing: Standing, now: Timestamp) {
-        self.known().insert(standing, now.as_second());
+        self.known().insert(standing, now);
     }
 }
 
