@@ -58,9 +58,9 @@ mod tests {
 
     use domain::task::{Status, Task};
 
-    use crate::scope::{Scope, scopes};
+    use crate::scope::{Budget, Scope, scopes};
     use crate::search::{search, tell};
-    use crate::system::{Budget, FIRST, RUNS, System, new_card};
+    use crate::system::{FIRST, RUNS, System, new_card};
     use crate::truth::{self, Past};
     use crate::world::{What, World};
 

@@ -1,6 +1,5 @@
 //! What is searched: how many pull requests and tasks there are, and how much may happen.
 
-use crate::system::Budget;
 use crate::world::SIZE;
 
 /// A card as the board made it before the history begins.
@@ -14,6 +13,37 @@ pub(crate) enum Card {
     Timeless,
     /// In `in_progress`.
     InProgress,
+}
+
+/// What may still happen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Budget {
+    pub(crate) events: u8,
+    pub(crate) board: u8,
+    pub(crate) duplicates: u8,
+    pub(crate) faults: u8,
+    pub(crate) ticks: u8,
+    pub(crate) resyncs: u8,
+}
+
+impl Budget {
+    /// How much may still happen.
+    pub(crate) fn total(self) -> u8 {
+        self.events + self.board + self.duplicates + self.faults + self.ticks + self.resyncs
+    }
+
+    /// The number of what may still happen of that which no state needs: a bit in a set of 64.
+    pub(crate) fn place(self) -> u32 {
+        u32::from(self.faults | self.resyncs << 1 | self.duplicates << 2 | self.board << 4)
+    }
+}
+
+/// The places of budgets that allow at least as much: from a state with one of those, everything can happen that can from this one.
+pub(crate) fn at_least(place: u32) -> u64 {
+    let parts = |place: u32| [place & 1, place >> 1 & 1, place >> 2 & 3, place >> 4 & 3];
+    let least = parts(place);
+    let ample = (0..64).filter(|other| parts(*other).iter().zip(least).all(|(part, least)| *part >= least));
+    ample.map(|other| 1 << other).sum()
 }
 
 /// One search.

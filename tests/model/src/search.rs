@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use crate::scope::Scope;
+use crate::scope::{Scope, at_least};
 use crate::store::{Fingerprint, Map};
-use crate::system::{RUNS, State, System, at_least};
+use crate::system::{RUNS, State, System};
 use crate::world::SIZE;
 
 /// Something that must not be, and how it came to be.

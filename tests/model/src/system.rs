@@ -11,7 +11,7 @@ use std::rc::Rc;
 use domain::task::Status;
 
 use crate::machine::{Key, Machine, Wants};
-use crate::scope::Scope;
+use crate::scope::{Budget, Scope};
 use crate::store::{Fingerprint, Map, Set, Store, fingerprint};
 use crate::truth::Past;
 use crate::world::{SIZE, What, World};
@@ -25,17 +25,6 @@ pub(crate) const FIRST: u32 = 86_400;
 
 /// How many functions run at once.
 pub(crate) const RUNS: usize = 3;
-
-/// What may still happen.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Budget {
-    pub(crate) events: u8,
-    pub(crate) board: u8,
-    pub(crate) duplicates: u8,
-    pub(crate) faults: u8,
-    pub(crate) ticks: u8,
-    pub(crate) resyncs: u8,
-}
 
 /// One state: the numbers of what is stored once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,26 +65,6 @@ impl State {
     fn is_quiet(&self) -> bool {
         self.runs == [0; RUNS]
     }
-}
-
-impl Budget {
-    /// How much may still happen.
-    pub(crate) fn total(self) -> u8 {
-        self.events + self.board + self.duplicates + self.faults + self.ticks + self.resyncs
-    }
-
-    /// The number of what may still happen of that which no state needs: a bit in a set of 64.
-    pub(crate) fn place(self) -> u32 {
-        u32::from(self.faults | self.resyncs << 1 | self.duplicates << 2 | self.board << 4)
-    }
-}
-
-/// The places of budgets that allow at least as much: from a state with one of those, everything can happen that can from this one.
-pub(crate) fn at_least(place: u32) -> u64 {
-    let parts = |place: u32| [place & 1, place >> 1 & 1, place >> 2 & 3, place >> 4 & 3];
-    let least = parts(place);
-    let ample = (0..64).filter(|other| parts(*other).iter().zip(least).all(|(part, least)| *part >= least));
-    ample.map(|other| 1 << other).sum()
 }
 
 /// How a step of a run ends.

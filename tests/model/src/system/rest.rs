@@ -1,6 +1,7 @@
 //! Coming to rest: what is left once nothing happens any more, held against the truth.
 
-use super::{Budget, Fate, State, System};
+use super::{Fate, State, System};
+use crate::scope::Budget;
 use crate::truth;
 use crate::world::SIZE;
 
