@@ -3,35 +3,16 @@
 //! An entry is written with the change that it tells of, in the words of the webhook's answer. No decision rests on entries, and they are no
 //! condition of a write.
 
-use serde::{Deserialize, Serialize};
-
 use crate::contract::webhook::{Word, task_answer};
-use crate::ids::DeliveryGuid;
 use crate::outcome::{Change, Freshness, Outcome, TaskOutcome};
 use crate::report::{Report, Source};
 use crate::task::Task;
 
+#[doc(no_inline)]
+pub use crate::entry::Entry;
+
 /// How many entries a task keeps: the newest. They count towards what a write of the task costs, 1 KB a unit.
 pub const NEWEST: usize = 30;
-
-/// One change of a task.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Entry {
-    /// When it was decided, epoch seconds.
-    pub at: i64,
-    /// What was done: one of the words of [`Word`].
-    pub what: String,
-    /// Why, in words for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-    /// The pull request that it was done for, as `owner/name#number`; by its key where its name is not known.
-    pub pull_request: String,
-    /// GitHub's id of the delivery that told of it (`X-GitHub-Delivery`), if one did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delivery: Option<DeliveryGuid>,
-    /// The function that did it.
-    pub by: String,
-}
 
 /// Adds the entry of a change that was decided for `report`; none for an answer that only says once more what was known.
 pub(crate) fn note(

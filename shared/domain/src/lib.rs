@@ -6,6 +6,7 @@
 pub mod base;
 pub mod compare;
 pub mod contract;
+pub mod entry;
 pub mod history;
 pub mod ids;
 pub mod item;
@@ -20,5 +21,6 @@ pub mod report;
 pub mod scan;
 pub mod schedule;
 pub mod served;
+pub mod storage;
 pub mod sync;
 pub mod task;

@@ -13,10 +13,10 @@ use crate::history;
 use crate::ids::{PullRequestKey, TaskId};
 use crate::kid_tag::{KidTag, Tags};
 use crate::outcome::{Applied, Change, Freshness, Outcome, TaskOutcome};
-use crate::protocol::{Match, Stored, Write};
 use crate::pull_request::{Mergeability, PullRequest, State};
 use crate::report::{Answer, Facts, Look, Report};
 use crate::schedule::{Schedule, look_again};
+use crate::storage::{Match, Stored, Write};
 use crate::task::{CLOCK_SKEW, Merge, Status, Task};
 
 #[cfg(test)]

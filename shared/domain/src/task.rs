@@ -14,7 +14,7 @@ use std::str::FromStr;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::history;
+use crate::entry::Entry;
 use crate::ids::{PullRequestKey, RepositoryId, TaskId};
 use crate::pull_request::{Mergeability, PullRequest, State};
 
@@ -177,9 +177,9 @@ pub struct Task {
     /// When the latest of those was merged, epoch seconds.
     #[serde(default)]
     pub completed_at: Option<i64>,
-    /// What was done to it, the oldest first: the newest [`history::NEWEST`].
+    /// What was done to it, the oldest first: the newest [`crate::history::NEWEST`].
     #[serde(default, deserialize_with = "or_nothing")]
-    pub history: Vec<history::Entry>,
+    pub history: Vec<Entry>,
     /// Counts our writes; 0 for a task we have not written.
     #[serde(default)]
     pub version: u64,

@@ -3,10 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Modules that use each other still. One that leaves its circle leaves this list; none joins it.
-const CIRCLES: [(&str, &[&str]); 1] =
-    [("shared/domain", &["contract", "history", "lifecycle", "outcome", "protocol", "task"])];
-
 /// Each module at the top of a crate, and those of the same crate that it uses.
 fn modules(sources: &Path) -> BTreeMap<String, BTreeSet<String>> {
     let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -31,6 +27,8 @@ fn is_of_a_name(character: char) -> bool {
 fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let found = paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
+    // A file of tests alone may use what drives that which it tests.
+    let found = found.filter(|path| !path.ends_with("tests.rs"));
     found.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
 }
 
@@ -50,10 +48,8 @@ fn no_module_uses_one_that_uses_it() {
                 continue;
             }
             let used = modules(&sources);
-            let known = CIRCLES.iter().find(|(of, _)| *of == name).map_or(&[][..], |(_, known)| known);
             let circles = used.keys().filter(|module| reaches(&used, module, module, &mut BTreeSet::new()));
-            let circles: Vec<_> = circles.map(String::as_str).collect();
-            assert_eq!(circles, known, "{name}: modules that use each other, and those that are known to");
+            assert_eq!(circles.collect::<Vec<_>>(), [] as [&String; 0], "{name}: modules that use each other");
         }
     }
 }
