@@ -260,19 +260,19 @@ async fn a_flood_before_it_is_configured_looks_at_the_secret_once_in_30_s() {
 async fn a_clock_that_was_ahead_keeps_no_retired_secret_in_service_and_no_new_one_out_of_it() {
     let secrets = SecretsManager::start().await;
     let value = |secret: &str| json!({"webhook_secret": secret, "installations": [INSTALLATION_ID]});
-    secrets.create("webhook", Some(&value("old"))).await;
-    let secret = Secret::<WebhookSecret>::new(secrets.sdk("ASIAWEBHOOK"), "webhook");
+    secrets.create("nobody-else", Some(&value("old"))).await;
+    let secret = Secret::<WebhookSecret>::new(secrets.sdk("ASIAWEBHOOK"), "nobody-else");
     let right = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24);
     let ahead = right + SignedDuration::from_hours(1);
     secret.versions(ahead).await.unwrap();
     assert!(secret.refresh(ahead).await.unwrap().is_some(), "a forged delivery came");
-    secrets.put("webhook", &value("newer")).await;
-    secrets.put("webhook", &value("newest")).await;
+    secrets.put("nobody-else", &value("newer")).await;
+    secrets.put("nobody-else", &value("newest")).await;
     let known = secret.refresh(right).await.unwrap().expect("it is looked at again");
     let known: Vec<_> = known.iter().map(|version| version.webhook_secret.expose_secret().to_owned()).collect();
     assert_eq!(known, ["newest", "newer"]);
     secret.versions(ahead).await.unwrap();
-    secrets.put("webhook", &value("last")).await;
+    secrets.put("nobody-else", &value("last")).await;
     let known = secret.versions(right).await.unwrap();
     assert_eq!(known[0].webhook_secret.expose_secret(), "last");
 }
@@ -291,8 +291,8 @@ async fn a_secret_that_cannot_be_read_is_503_unless_one_is_known() {
 #[tokio::test]
 async fn a_flood_while_the_secret_cannot_be_read_looks_at_it_once_in_5_s() {
     let secrets = SecretsManager::start().await;
-    secrets.create("webhook", Some(&json!({"webhook_secret": WEBHOOK_SECRET}))).await;
-    let secret = Secret::<WebhookSecret>::new(secrets.sdk("ASIAWEBHOOK"), "webhook");
+    secrets.create("nobody-else", Some(&json!({"webhook_secret": WEBHOOK_SECRET}))).await;
+    let secret = Secret::<WebhookSecret>::new(secrets.sdk("ASIAWEBHOOK"), "nobody-else");
     secrets.fail(Rule::new(Fault::AccessDenied));
     let reads = || secrets.calls().iter().filter(|call| call.operation == "GetSecretValue").count();
     let start = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24);
