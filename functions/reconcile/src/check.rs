@@ -512,7 +512,8 @@ impl Group {
         let strangers: Vec<_> = left.iter().filter(|number| !self.claimed.contains_key(number)).copied().collect();
         let stored = run.app.board.pull_requests(self.repository_id, &strangers).await;
         let mut rows = stored.map_err(|error| run.table_failed(error))?;
-        rows.retain(|_, row| row.snapshot.state == State::Open && !row.task_ids.is_empty() && !row.schedule.is_due());
+        let wants_answer = |row: &PullRequest| row.snapshot.state == State::Open && !row.task_ids.is_empty();
+        rows.retain(|_, row| wants_answer(row) && !row.schedule.is_due());
         rows.extend(self.claimed.clone());
         let each = rows.into_iter().map(|(number, row)| async move {
             let claimed = self.claimed.contains_key(&number);
@@ -524,8 +525,7 @@ impl Group {
                     run.reschedule(&Item::PullRequest(Box::new(row)), &soon).await;
                 }
                 None if claimed => {
-                    let unanswered = row.snapshot.state == State::Open && !row.task_ids.is_empty();
-                    let look = Look { claimed: Some(row.version), unanswered, ..Look::default() };
+                    let look = Look { claimed: Some(row.version), unanswered: wants_answer(&row), ..Look::default() };
                     let report = Report::compare(self.repository_id, number).looked(look);
                     run.apply(report).await?;
                 }
