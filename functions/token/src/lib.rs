@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use adapters::config;
 use adapters::github::{ApiUrl, Client};
-use adapters::secrets::Secret;
+use adapters::secrets::{Callers, Secret};
 use domain::contract::token::Request;
 use domain::policy::Profile;
 use jiff::Timestamp;
@@ -99,7 +99,7 @@ impl Environment {
         secrets: aws_sdk_secretsmanager::Client,
         dynamodb: aws_sdk_dynamodb::Client,
     ) -> Self {
-        let secret = Secret::new(secrets, settings.app_secret_id);
+        let secret = Secret::new(secrets, settings.app_secret_id, Callers::Authenticated);
         let signers = Arc::new(Signers::new(secret, settings.github_api_url.clone()));
         let store = Store::new(dynamodb, settings.tokens_table);
         let gate = Arc::new(Gate::new(Client::new(settings.github_api_url), store.clone()));

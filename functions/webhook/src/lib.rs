@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use adapters::Error;
 use adapters::board::Board;
 use adapters::config;
-use adapters::secrets::{Secret, WebhookSecret};
+use adapters::secrets::{Callers, Secret, WebhookSecret};
 use adapters::telemetry::Invocation;
 use domain::contract::webhook::{Answer, Word};
 use domain::ids::DeliveryGuid;
@@ -71,7 +71,7 @@ impl Environment {
         let secrets_manager = aws_sdk_secretsmanager::Client::new(&sdk);
         Ok(Self::new(
             Board::new(dynamodb, settings.tasks_table, settings.pull_requests_table),
-            Secret::new(secrets_manager, settings.webhook_secret_id),
+            Secret::new(secrets_manager, settings.webhook_secret_id, Callers::Anybody),
         ))
     }
 }

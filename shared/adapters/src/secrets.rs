@@ -2,8 +2,9 @@
 //!
 //! Rotation must not need a deploy and must not refuse a delivery: an environment keeps a secret for at most
 //! [`MAX_AGE`], knows the current and the previous version, and looks again when nothing it knows fits, at most once
-//! in [`REFRESH_INTERVAL`]. A secret that is not configured is looked at as rarely: a flood of forged requests costs one look in that time
-//! either way, configuring is seen within it, and a rotation that tells GitHub of the new value 35 s after writing it is always seen.
+//! in the time that its [`Callers`] are due. A secret that is not configured is looked at as rarely: a flood of forged requests costs one
+//! look in that time either way, configuring is seen within it, and a rotation that tells GitHub of the new value 35 s after writing it is
+//! always seen.
 //! One that could not be read, while no version is known, is read again at the next request, since a single call is lost now and then; from
 //! the second failure on once in [`UNREAD_FOR`]: a flood in an outage costs one look in that time, and its end is seen within it.
 //! <https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html>
@@ -25,12 +26,31 @@ use crate::{Error, Result};
 /// How long a version is used before it is read again.
 pub const MAX_AGE: SignedDuration = SignedDuration::from_mins(5);
 
-/// The least time between two reads that were caused by a value that did not fit, or by there being none.
+/// The least time between two reads that anybody's requests cause, by a value that does not fit, or by there being none.
 pub const REFRESH_INTERVAL: SignedDuration = SignedDuration::from_secs(30);
 
 /// The least time between two reads of a secret of which nothing is known while Secrets Manager fails. Every honest request is refused
 /// meanwhile, so it is shorter than [`REFRESH_INTERVAL`].
 const UNREAD_FOR: SignedDuration = SignedDuration::from_secs(5);
+
+/// Whose requests make a secret be looked at again: what it may cost them at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Callers {
+    /// Everybody on the internet: one look in [`REFRESH_INTERVAL`].
+    Anybody,
+    /// Who may invoke the function, as AWS sees to: one look a second. With more, an operator who has just stored the right value would
+    /// be told by `verify` that it is still the wrong one.
+    Authenticated,
+}
+
+impl Callers {
+    const fn interval(self) -> SignedDuration {
+        match self {
+            Self::Anybody => REFRESH_INTERVAL,
+            Self::Authenticated => SignedDuration::from_secs(1),
+        }
+    }
+}
 
 /// What an unconfigured secret is, to the operator.
 const EMPTY: &str = "it is empty";
@@ -43,6 +63,7 @@ pub type Versions<T> = Vec<Arc<T>>;
 pub struct Secret<T> {
     client: Client,
     id: String,
+    callers: Callers,
     cache: Mutex<Cache<T>>,
 }
 
@@ -81,7 +102,7 @@ impl<T> Version<T> {
 
 impl<T: Stored> Secret<T> {
     /// A secret by its name or ARN. Nothing is read yet.
-    pub fn new(client: Client, id: impl Into<String>) -> Self {
+    pub fn new(client: Client, id: impl Into<String>, callers: Callers) -> Self {
         let cache = Cache {
             current: Version::None,
             previous: Version::None,
@@ -89,7 +110,7 @@ impl<T: Stored> Secret<T> {
             read: None,
             refreshed_at: None,
         };
-        Self { client, id: id.into(), cache: Mutex::new(cache) }
+        Self { client, id: id.into(), callers, cache: Mutex::new(cache) }
     }
 
     /// The secret's name, for messages: its ARN names the account as well. Behind a name out of an ARN stand six characters of Secrets Manager's.
@@ -115,13 +136,13 @@ impl<T: Stored> Secret<T> {
     }
 
     /// Reads both versions again because none of the known ones fitted, or `None` if that happened less than
-    /// [`REFRESH_INTERVAL`] ago.
+    /// its callers' time ago.
     ///
     /// # Errors
     /// As [`Self::versions`].
     pub async fn refresh(&self, now: Timestamp) -> Result<Option<Versions<T>>> {
         let mut cache = self.cache.lock().await;
-        if cache.refreshed_at.is_some_and(|at| is_recent(at, REFRESH_INTERVAL, now)) {
+        if cache.refreshed_at.is_some_and(|at| is_recent(at, self.callers.interval(), now)) {
             return Ok(None);
         }
         cache.refreshed_at = Some(now);
@@ -171,7 +192,7 @@ impl<T: Stored> Secret<T> {
                 tracing::warn!(label, reason, "a version of the secret is not usable");
             }
         }
-        cache.read = Some((now, cache.lasts()));
+        cache.read = Some((now, cache.lasts(self.callers)));
     }
 
     async fn get(&self, stage: &str) -> Result<Version<T>, AwsError> {
@@ -211,11 +232,13 @@ impl<T: Stored> Secret<T> {
 }
 
 impl<T> Cache<T> {
-    /// A secret that cannot be used is looked at again sooner, so that mending it is seen, but not at every request: anybody can send those.
-    fn lasts(&self) -> SignedDuration {
-        match self.current {
-            Version::Good(_) => MAX_AGE,
-            Version::Malformed(_) | Version::None | Version::Unread(_) => REFRESH_INTERVAL,
+    /// A secret that cannot be used is looked at again sooner, so that mending it is seen, but not at every request.
+    fn lasts(&self, callers: Callers) -> SignedDuration {
+        match (self.current.good(), self.previous.good()) {
+            (Some(_), _) => MAX_AGE,
+            // The previous one serves meanwhile.
+            (None, Some(_)) => REFRESH_INTERVAL,
+            (None, None) => callers.interval(),
         }
     }
 }

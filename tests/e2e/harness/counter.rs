@@ -75,18 +75,16 @@ impl Counter {
     pub async fn ask_as(&self, app: &Environment, alias: &str, request: Value) -> Result<Value, Failure> {
         let qualifier = if alias.is_empty() { String::new() } else { format!(":{alias}") };
         let function = format!("arn:aws:lambda:eu-west-1:123456789012:function:token{qualifier}");
-        let answer =
-            handle(app, &request.to_string(), RequestContext { function, ..RequestContext::default() }, self.now())
-                .await?;
-        Ok(serde_json::to_value(answer).unwrap())
+        self.handled(app, request, RequestContext { function, ..RequestContext::default() }).await
     }
 
     /// As [`Counter::ask`], in an invocation that Lambda ends at this time, epoch milliseconds.
     pub async fn ask_until(&self, app: &Environment, request: Value, deadline: u64) -> Result<Value, Failure> {
-        let answer =
-            handle(app, &request.to_string(), RequestContext { deadline, ..RequestContext::default() }, self.now())
-                .await?;
-        Ok(serde_json::to_value(answer).unwrap())
+        self.handled(app, request, RequestContext { deadline, ..RequestContext::default() }).await
+    }
+
+    async fn handled(&self, app: &Environment, request: Value, context: RequestContext) -> Result<Value, Failure> {
+        Ok(serde_json::to_value(handle(app, &request.to_string(), context, self.now()).await?).unwrap())
     }
 
     /// As [`Counter::ask`] in a cold environment of its own.

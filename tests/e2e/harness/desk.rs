@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use adapters::board::Board;
-use adapters::secrets::Secret;
+use adapters::secrets::{Callers, Secret};
 use adapters::telemetry::Invocation;
 use jiff::Timestamp;
 use lambda_http::http::HeaderMap;
@@ -102,7 +102,7 @@ impl Desk {
 fn app(Services { dynamodb, secrets, .. }: &Services) -> Environment {
     let key = access_key_id("webhook");
     let board = Board::new(dynamodb.sdk(&key), "Tasks", "PullRequests");
-    Environment::new(board, Secret::new(secrets.sdk(&key), WEBHOOK_SECRET_ID))
+    Environment::new(board, Secret::new(secrets.sdk(&key), WEBHOOK_SECRET_ID, Callers::Anybody))
 }
 
 pub fn sign(secret: &str, body: &[u8]) -> String {

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use adapters::secrets::{REFRESH_INTERVAL, Secret, WebhookSecret};
+use adapters::secrets::{Callers, REFRESH_INTERVAL, Secret, WebhookSecret};
 use jiff::{SignedDuration, Timestamp};
 use lambda_http::http::{HeaderMap, HeaderName, HeaderValue};
 use local_aws::SecretsManager;
@@ -161,7 +161,7 @@ async fn no_forged_delivery_is_accepted_by_the_verifier() {
         let secrets = SecretsManager::start().await;
         let value = if configured { json!({"webhook_secret": WEBHOOK_SECRET}) } else { json!({"webhook_secret": ""}) };
         secrets.create(WEBHOOK_SECRET_ID, Some(&value)).await;
-        let secret = Secret::<WebhookSecret>::new(secrets.sdk("ASIAWEBHOOK"), WEBHOOK_SECRET_ID);
+        let secret = Secret::<WebhookSecret>::new(secrets.sdk("ASIAWEBHOOK"), WEBHOOK_SECRET_ID, Callers::Anybody);
         let start = Timestamp::from_second(1_795_500_000).unwrap();
         let at = |count: u64| start + SignedDuration::from_millis(i64::try_from(count * 1000 / A_SECOND).unwrap());
         for count in 0..tried {

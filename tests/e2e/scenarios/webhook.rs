@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use adapters::Error;
-use adapters::secrets::{REFRESH_INTERVAL, Secret, WebhookSecret};
+use adapters::secrets::{Callers, REFRESH_INTERVAL, Secret, WebhookSecret};
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use local_aws::lambda::access_key_id;
@@ -233,26 +233,31 @@ async fn before_it_is_configured_everything_is_answered_with_503() {
 }
 
 #[tokio::test]
-async fn a_flood_before_it_is_configured_looks_at_the_secret_once_in_30_s() {
+async fn a_flood_before_it_is_configured_looks_at_the_secret_once_in_30_s_and_once_a_second_where_aws_lets_nobody_else_ask()
+ {
     let secrets = SecretsManager::start().await;
-    secrets.create("nobody-yet", None).await;
-    for (id, empty) in
-        [("nobody-yet", None), ("nobody-empty", Some(json!(""))), ("nobody-placeholder", Some(json!({})))]
+    for (callers, interval) in
+        [(Callers::Anybody, REFRESH_INTERVAL), (Callers::Authenticated, SignedDuration::from_secs(1))]
     {
-        if empty.is_some() {
-            secrets.create(id, empty.as_ref()).await;
+        for (kind, empty) in [("yet", None), ("empty", Some(json!(""))), ("placeholder", Some(json!({})))] {
+            let id = format!("nobody-{kind}-{callers:?}");
+            secrets.create(&id, empty.as_ref()).await;
+            let secret = Secret::<WebhookSecret>::new(secrets.sdk("ASIAWEBHOOK"), &id, callers);
+            let reads = || secrets.calls().iter().filter(|call| call.operation == "GetSecretValue").count();
+            let (before, start) = (reads(), Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24));
+            for part in [0.0, 0.1, 0.95] {
+                let now = start + SignedDuration::from_secs_f64(interval.as_secs_f64() * part);
+                let flood = join_all((0..50).map(|_| secret.versions(now))).await;
+                assert!(flood.iter().all(|known| matches!(known, Err(Error::SecretNotConfigured { .. }))), "{id}");
+                assert_eq!(reads() - before, 2, "{id} at {now}: one look is AWSCURRENT and AWSPREVIOUS");
+            }
+            secrets.put(&id, &json!({"webhook_secret": WEBHOOK_SECRET, "installations": [INSTALLATION_ID]})).await;
+            assert_eq!(secret.versions(start + interval).await.unwrap().len(), 1, "{id}");
+            assert!(secret.refresh(start + interval).await.unwrap().is_some(), "{id}: a forged delivery came");
+            let soon = start + interval + SignedDuration::from_secs_f64(interval.as_secs_f64() * 0.95);
+            assert!(secret.refresh(soon).await.unwrap().is_none(), "{id}");
+            assert!(secret.refresh(start + interval + interval).await.unwrap().is_some(), "{id}");
         }
-        let secret = Secret::<WebhookSecret>::new(secrets.sdk("ASIAWEBHOOK"), id);
-        let reads = || secrets.calls().iter().filter(|call| call.operation == "GetSecretValue").count();
-        let (before, start) = (reads(), Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24));
-        for seconds in [0, 1, 29] {
-            let now = start + SignedDuration::from_secs(seconds);
-            let flood = join_all((0..50).map(|_| secret.versions(now))).await;
-            assert!(flood.iter().all(|known| matches!(known, Err(Error::SecretNotConfigured { .. }))), "{id}");
-            assert_eq!(reads() - before, 2, "{id} at {seconds} s: one look is AWSCURRENT and AWSPREVIOUS");
-        }
-        secrets.put(id, &json!({"webhook_secret": WEBHOOK_SECRET, "installations": [INSTALLATION_ID]})).await;
-        assert_eq!(secret.versions(start + REFRESH_INTERVAL).await.unwrap().len(), 1, "{id}");
     }
 }
 
@@ -261,7 +266,7 @@ async fn a_clock_that_was_ahead_keeps_no_retired_secret_in_service_and_no_new_on
     let secrets = SecretsManager::start().await;
     let value = |secret: &str| json!({"webhook_secret": secret, "installations": [INSTALLATION_ID]});
     secrets.create("nobody-else", Some(&value("old"))).await;
-    let secret = Secret::<WebhookSecret>::new(secrets.sdk("ASIAWEBHOOK"), "nobody-else");
+    let secret = Secret::<WebhookSecret>::new(secrets.sdk("ASIAWEBHOOK"), "nobody-else", Callers::Anybody);
     let right = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24);
     let ahead = right + SignedDuration::from_hours(1);
     secret.versions(ahead).await.unwrap();
@@ -292,7 +297,7 @@ async fn a_secret_that_cannot_be_read_is_503_unless_one_is_known() {
 async fn a_flood_while_the_secret_cannot_be_read_looks_at_it_once_in_5_s() {
     let secrets = SecretsManager::start().await;
     secrets.create("nobody-else", Some(&json!({"webhook_secret": WEBHOOK_SECRET}))).await;
-    let secret = Secret::<WebhookSecret>::new(secrets.sdk("ASIAWEBHOOK"), "nobody-else");
+    let secret = Secret::<WebhookSecret>::new(secrets.sdk("ASIAWEBHOOK"), "nobody-else", Callers::Anybody);
     secrets.fail(Rule::new(Fault::AccessDenied));
     let reads = || secrets.calls().iter().filter(|call| call.operation == "GetSecretValue").count();
     let start = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24);

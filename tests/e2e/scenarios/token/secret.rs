@@ -50,6 +50,29 @@ async fn a_secret_that_cannot_work_is_named_for_what_it_is() {
 }
 
 #[tokio::test]
+async fn a_secret_that_was_mended_serves_a_second_later() {
+    let counter = Counter::open().await;
+    let good = app_secret(&counter.github, counter.installation);
+    let with_key = |key: &str| {
+        let mut secret = good.clone();
+        secret["private_key"] = json!(key);
+        secret
+    };
+    // Configured too late, badly, with something that is no key, with a key that GitHub does not know.
+    for broken in [json!(""), json!({}), with_key("none"), with_key(&AppKey::second().pem)] {
+        // Twice, so that no earlier version is left that would work.
+        for _ in 0..2 {
+            counter.secrets.put(APP_SECRET_ID, &broken).await;
+        }
+        let environment = counter.environment();
+        counter.refusal(&environment, json!({})).await;
+        counter.secrets.put(APP_SECRET_ID, &good).await;
+        counter.pass(1);
+        counter.ask(&environment, json!({})).await.unwrap_or_else(|failure| panic!("{broken}: {failure:?}"));
+    }
+}
+
+#[tokio::test]
 async fn a_secret_of_bytes_is_read_as_the_text_that_it_is_and_named_where_it_is_none() {
     let counter = Counter::open().await;
     let text = app_secret(&counter.github, counter.installation).to_string();
