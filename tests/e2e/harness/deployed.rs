@@ -6,12 +6,11 @@ use fake_github::GitHub;
 use jiff::{SignedDuration, Timestamp};
 use stack::{Services, Stack};
 
-use crate::scenarios::reconcile::people::{self, Place};
+use crate::scenarios::reconcile::people::Place;
 use crate::scenarios::reconcile::world::REPOSITORY;
 
 pub struct Deployed {
     pub stack: Stack,
-    began: Timestamp,
     passed: i64,
 }
 
@@ -26,12 +25,11 @@ impl Deref for Deployed {
 impl Deployed {
     /// A stack that knows whom it serves, with an empty repository.
     pub async fn start() -> Self {
-        let began = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
         let stack = Stack::start().await;
         stack.github.create_repository(REPOSITORY, true);
         stack.lambda.move_clocks(0);
         assert_eq!(stack.github.deliver(&stack.github.ping_event()).await.status, 200);
-        Self { stack, began, passed: 0 }
+        Self { stack, passed: 0 }
     }
 }
 
@@ -48,7 +46,8 @@ impl Place for Deployed {
     }
 
     fn hub(&self) -> &GitHub {
-        people::at(&self.stack.github, self.began, self.now())
+        self.stack.github.set_time(self.now().as_second());
+        &self.stack.github
     }
 
     async fn stream(&self) {

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::harness::deployed::Deployed;
-use crate::scenarios::reconcile::people::{A_QUARTER, Fate, Op, Place, Played, TASKS, fate, op, tick};
+use crate::scenarios::reconcile::people::{A_QUARTER, Fate, Op, Place, Played, Second, Setting, fate, op, setting};
 
 /// How many deliveries are made where `DELIVERIES` does not say.
 const DELIVERIES: usize = 200;
@@ -200,30 +200,14 @@ fn step(harms: usize) -> impl Strategy<Value = Step> {
 #[derive(Debug)]
 struct History {
     steps: Vec<Step>,
-    submitted: Vec<bool>,
-    keeps_time: bool,
-    settle_reads: u32,
-    tick: i64,
+    setting: Setting,
     apart: bool,
 }
 
 fn history(harms: usize) -> impl Strategy<Value = History> {
-    let drawn = (
-        prop::collection::vec(step(harms), 15..30),
-        prop::collection::vec(prop::bool::weighted(0.7), TASKS.len() - 1),
-        prop::bool::weighted(0.8),
-        0..3_u32,
-        tick(),
-        any::<bool>(),
-    );
-    drawn.prop_map(|(steps, submitted, keeps_time, settle_reads, tick, apart)| History {
-        steps,
-        submitted,
-        keeps_time,
-        settle_reads,
-        tick,
-        apart,
-    })
+    let drawn =
+        (prop::collection::vec(step(harms), 15..30), setting(&[Second::None, Second::SameOwner]), any::<bool>());
+    drawn.prop_map(|(steps, setting, apart)| History { steps, setting, apart })
 }
 
 /// What came of one kind of fault.
@@ -532,10 +516,9 @@ async fn play(seed: u64, number: usize, harms: &[(String, Harm)], tally: &Mutex<
     let harms = alone.map_or(harms, |at| &harms[at..=at]);
     let history = history(harms.len()).new_tree(&mut runner).map_err(|reason| reason.to_string())?.current();
     let world = Deployed::start().await;
-    world.stack.github.set_settle_reads(history.settle_reads);
     world.stack.lambda.freeze_between_invocations(true);
     world.stack.lambda.part_clocks(if history.apart { APART } else { 0 });
-    let played = Played::new(world, &history.submitted, history.keeps_time, history.tick);
+    let played = Played::new(world, &history.setting);
     let mut ordeal = Ordeal { played, harms, tally };
     ordeal.play(&history).await?;
     ordeal.stack().github.assert_nothing_unexpected();

@@ -53,11 +53,11 @@ impl Call {
         serde_json::from_slice(&self.body).map_err(|_| RouteResponse::error(400, "Problems parsing JSON"))
     }
 
-    /// One page of `items` and the `Link` header that leads to the others.
-    pub(super) fn page<T: Clone>(&self, items: &[T]) -> (Vec<T>, Option<String>) {
+    /// One page of `items`, of at most so many, and the `Link` header that leads to the others.
+    pub(super) fn page<T: Clone>(&self, items: &[T], most: usize) -> (Vec<T>, Option<String>) {
         let number =
             |name: &str, default: usize| self.parameter(name).and_then(|text| text.parse().ok()).unwrap_or(default);
-        let size = number("per_page", 30).clamp(1, 100);
+        let size = number("per_page", 30).clamp(1, most);
         let page = number("page", 1).max(1);
         let last = items.len().div_ceil(size).max(1);
         let start = ((page - 1) * size).min(items.len());

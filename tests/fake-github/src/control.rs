@@ -36,6 +36,11 @@ impl GitHub {
         self.state().faults.barred.clear();
     }
 
+    /// Sets how many a page of a list holds at most, so that few things are a list of many pages.
+    pub fn set_page_size(&self, most: usize) {
+        self.state().page_size = most;
+    }
+
     /// Sets the largest page of pull requests that GraphQL answers, and how it fails beyond that.
     pub fn set_largest_page(&self, largest: Option<(usize, LargePage)>) {
         self.state().faults.largest_page = largest;

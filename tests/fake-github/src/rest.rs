@@ -76,7 +76,7 @@ impl State {
     fn list_installations(&mut self, call: &Call) -> Reply {
         self.require_app(call)?;
         let ids: Vec<u64> = self.installations.keys().copied().collect();
-        let (page, link) = call.page(&ids);
+        let (page, link) = call.page(&ids, self.page_size);
         Ok(RouteResponse::paged(page.into_iter().map(|id| self.installation_json(id)).collect(), link))
     }
 
@@ -237,7 +237,7 @@ impl State {
         let token = self.require_installation(call)?;
         let ids = self.reach(&token);
         let everything = self.installations[&token.installation].selected.is_none() && token.only.is_none();
-        let (page, link) = call.page(&ids);
+        let (page, link) = call.page(&ids, self.page_size);
         let repositories: Vec<Value> = page.into_iter().map(|id| self.repository_json(id)).collect();
         let body = json!({
             "total_count": ids.len(),
@@ -349,7 +349,7 @@ impl State {
         if !ascending {
             pulls.reverse();
         }
-        let (page, link) = call.page(&pulls);
+        let (page, link) = call.page(&pulls, self.page_size);
         Ok(RouteResponse::paged(page.into_iter().map(|pull| self.pull_json(pull, None)).collect(), link))
     }
 

@@ -37,6 +37,8 @@ pub(super) struct State {
     pub(super) tick: i64,
     /// Whether that clock never stays behind this machine's.
     pub(super) keeps_time: bool,
+    /// How many a page of a list holds at most.
+    pub(super) page_size: usize,
     last_id: u64,
     pub(super) owner: String,
     pub(super) permissions: BTreeMap<String, String>,
@@ -71,6 +73,7 @@ impl State {
             clock: whole_seconds(Timestamp::now()),
             tick: 1,
             keeps_time: false,
+            page_size: 100,
             last_id: 0,
             owner: "konduktor-owner".to_owned(),
             permissions: [("contents", "read"), ("metadata", "read"), ("pull_requests", "write")]

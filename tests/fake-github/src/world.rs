@@ -182,6 +182,11 @@ impl GitHub {
         self.state().create_repository(full_name, private, false)
     }
 
+    /// GitHub's id of a repository.
+    pub fn repository_id(&self, full_name: &str) -> u64 {
+        self.state().repository(full_name).id
+    }
+
     /// Renames or transfers a repository; the old name redirects until it is taken again.
     pub fn rename_repository(&self, from: &str, to: &str) {
         let mut state = self.state();

@@ -16,7 +16,7 @@ use proptest::test_runner::{Config, FailurePersistence, FileFailurePersistence, 
 use serde_json::json;
 
 use super::World;
-use super::people::{A_QUARTER, Fate, Op, Played, TASKS, VERY_LATE, fate, op, tick};
+use super::people::{A_QUARTER, Fate, Op, Played, Second, Setting, VERY_LATE, fate, op, setting};
 use super::world::RECONCILE;
 
 /// How many pull requests are told apart.
@@ -44,13 +44,10 @@ enum Work {
 
 #[derive(Debug, Clone)]
 struct History {
+    setting: Setting,
     ops: Vec<Op>,
     fates: Vec<Fate>,
     work: Vec<Work>,
-    submitted: Vec<bool>,
-    keeps_time: bool,
-    settle_reads: u32,
-    tick: i64,
 }
 
 fn work() -> impl Strategy<Value = Work> {
@@ -72,20 +69,9 @@ fn history() -> impl Strategy<Value = History> {
         prop::collection::vec(op(PULLS), 2..14),
         prop::collection::vec(fate(), 1..10),
         prop::collection::vec(work(), 1..10),
-        prop::collection::vec(prop::bool::weighted(0.7), TASKS.len() - 1),
-        prop::bool::weighted(0.8),
-        0..3_u32,
-        tick(),
+        setting(&[Second::None, Second::None, Second::SameOwner, Second::AnotherOwner]),
     );
-    lists.prop_map(|(ops, fates, work, submitted, keeps_time, settle_reads, tick)| History {
-        ops,
-        fates,
-        work,
-        submitted,
-        keeps_time,
-        settle_reads,
-        tick,
-    })
+    lists.prop_map(|(ops, fates, work, setting)| History { setting, ops, fates, work })
 }
 
 impl Played<World> {
@@ -176,8 +162,14 @@ impl Played<World> {
 
 async fn compare(history: &History) -> Result<(), TestCaseError> {
     let world = World::new().await;
-    world.github.set_settle_reads(history.settle_reads);
-    let mut played = Played::new(world, &history.submitted, history.keeps_time, history.tick);
+    let mut played = Played::new(world, &history.setting);
+    if history.setting.second == Second::AnotherOwner {
+        // Of an installation nothing is known before a first delivery.
+        let first = Op::Open { second: true, tags: 0, base: false, paths: 1, draft: false, fork: false };
+        for event in played.happen(&first) {
+            played.deliver(&event).await;
+        }
+    }
     played.world.now += SignedDuration::from_secs(1);
     played.play(history).await;
     played.judge().map_err(TestCaseError::fail)?;
@@ -190,28 +182,27 @@ async fn compare(history: &History) -> Result<(), TestCaseError> {
 async fn the_board_ends_right_after_histories_that_once_went_wrong() {
     let on_time = || Fate { copies: vec![0] };
     let lost = || Fate { copies: vec![] };
-    let open = |tags| Op::Open { tags, base: false, paths: 1, draft: false, fork: false };
-    let usual = |ops, fates, work| History {
-        ops,
-        fates,
-        work,
+    let open = |tags| Op::Open { second: false, tags, base: false, paths: 1, draft: false, fork: false };
+    let usual = Setting {
+        second: Second::None,
         submitted: vec![true; 2],
         keeps_time: true,
         settle_reads: 0,
+        page_size: 100,
         tick: 1,
     };
+    let played = |ops, fates, work| History { setting: usual.clone(), ops, fates, work };
     // A task that comes after an old merge of it and after the opening of a newer pull request.
     let late_task = |fork| History {
-        submitted: vec![false, false],
-        tick: 0,
-        ..usual(
+        setting: Setting { submitted: vec![false, false], tick: 0, ..usual.clone() },
+        ..played(
             vec![
                 open(4),
                 open(0),
                 Op::Merge { at: 0 },
                 open(0),
                 Op::Merge { at: 1 },
-                Op::Open { tags: 4, base: false, paths: 1, draft: false, fork },
+                Op::Open { second: false, tags: 4, base: false, paths: 1, draft: false, fork },
                 open(0),
                 Op::Move { task: 2, column: 1 },
             ],
@@ -224,9 +215,8 @@ async fn the_board_ends_right_after_histories_that_once_went_wrong() {
         late_task(true),
         // Read from the API, retitled and merged in one second: the merge counts for the title it was merged with.
         History {
-            settle_reads: 1,
-            tick: 0,
-            ..usual(
+            setting: Setting { settle_reads: 1, tick: 0, ..usual.clone() },
+            ..played(
                 vec![open(1), Op::Draft { at: 0 }, Op::Retitle { at: 0, tags: 2 }, Op::Merge { at: 0 }],
                 vec![on_time(), lost(), lost(), on_time()],
                 vec![Work::Nothing, Work::Stream, Work::Nothing, Work::Nothing],
@@ -234,21 +224,20 @@ async fn the_board_ends_right_after_histories_that_once_went_wrong() {
         },
         // Left its base owed once, on a machine with eight times the work it has processors for.
         History {
-            submitted: vec![false, true],
-            tick: 0,
-            ..usual(
+            setting: Setting { submitted: vec![false, true], tick: 0, ..usual.clone() },
+            ..played(
                 vec![
-                    Op::Open { tags: 7, base: false, paths: 6, draft: true, fork: false },
+                    Op::Open { second: false, tags: 7, base: false, paths: 6, draft: true, fork: false },
                     Op::Draft { at: 2 },
-                    Op::Open { tags: 6, base: true, paths: 2, draft: false, fork: true },
-                    Op::Open { tags: 1, base: false, paths: 4, draft: true, fork: false },
-                    Op::Open { tags: 3, base: true, paths: 5, draft: false, fork: false },
+                    Op::Open { second: false, tags: 6, base: true, paths: 2, draft: false, fork: true },
+                    Op::Open { second: false, tags: 1, base: false, paths: 4, draft: true, fork: false },
+                    Op::Open { second: false, tags: 3, base: true, paths: 5, draft: false, fork: false },
                     Op::Merge { at: 2 },
                     Op::Retarget { at: 0, base: false },
                     Op::Merge { at: 1 },
                     Op::Retarget { at: 3, base: false },
                     Op::Retarget { at: 1, base: true },
-                    Op::Open { tags: 4, base: false, paths: 5, draft: true, fork: true },
+                    Op::Open { second: false, tags: 4, base: false, paths: 5, draft: true, fork: true },
                 ],
                 vec![
                     on_time(),
@@ -264,9 +253,9 @@ async fn the_board_ends_right_after_histories_that_once_went_wrong() {
             )
         },
         // Resynced several times before it has any pull request.
-        usual(vec![Op::Tick { seconds: 1 }, Op::Tick { seconds: 1 }, open(1)], vec![lost()], vec![Work::MuchLater]),
+        played(vec![Op::Tick { seconds: 1 }, Op::Tick { seconds: 1 }, open(1)], vec![lost()], vec![Work::MuchLater]),
         // Merged, reworked, reverted by GitHub's own button, and submitted with another pull request.
-        usual(
+        played(
             vec![
                 open(1),
                 Op::Merge { at: 0 },

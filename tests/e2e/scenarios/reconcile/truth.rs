@@ -13,11 +13,12 @@ const APART: i64 = 60;
 /// A pull request at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pull {
+    pub(super) number: u64,
     pub(super) open: bool,
     pub(super) conflict: bool,
     pub(super) state: &'static str,
     pub(super) created: i64,
-    /// The title that counts: the one at the merge, else the present one.
+    /// The title that counts: the one at the merge, else the present one; without the tags of another repository's tasks.
     pub(super) title: String,
     /// When it was merged, if it was.
     pub(super) merged: Option<i64>,
@@ -35,8 +36,11 @@ struct Write {
     at: i64,
     column: String,
     /// The merges that had been spent on the card by then.
-    spent: BTreeSet<u64>,
+    spent: BTreeSet<String>,
 }
+
+/// Pull requests, each under the key that cards name it by.
+pub(super) type Pulls = BTreeMap<String, Pull>;
 
 /// What happened, as it happened.
 #[derive(Debug, Default)]
@@ -44,13 +48,12 @@ pub(super) struct Log {
     /// Whether the board writes down when it writes.
     pub(super) keeps_time: bool,
     /// GitHub after each event.
-    github: Vec<(i64, BTreeMap<u64, Pull>)>,
+    github: Vec<(i64, Pulls)>,
     board: BTreeMap<String, Vec<Write>>,
 }
 
-fn spent(card: &Value) -> BTreeSet<u64> {
-    let keys = card["completed_by"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    keys.filter_map(|key| key.rsplit_once('#')?.1.parse().ok()).collect()
+fn spent(card: &Value) -> BTreeSet<String> {
+    card["completed_by"].as_array().into_iter().flatten().filter_map(Value::as_str).map(ToOwned::to_owned).collect()
 }
 
 impl Log {
@@ -58,7 +61,7 @@ impl Log {
         Self { keeps_time, ..Self::default() }
     }
 
-    pub(super) fn github(&mut self, at: i64, pulls: BTreeMap<u64, Pull>) {
+    pub(super) fn github(&mut self, at: i64, pulls: Pulls) {
         self.github.push((at, pulls));
     }
 
@@ -83,7 +86,7 @@ impl Log {
         let column = card["status"].as_str().unwrap_or_default();
         let now_spent = spent(card);
         if let Some(forgotten) = last.spent.difference(&now_spent).next() {
-            return Err(format!("{task} forgot that #{forgotten} was spent"));
+            return Err(format!("{task} forgot that {forgotten} was spent"));
         }
         if column == last.column {
             return Ok(());
@@ -92,23 +95,23 @@ impl Log {
             return Err(format!("the app moved {task} from {} to {column}", last.column));
         }
         let by = now_spent.difference(&last.spent);
-        let reasons: Vec<_> = by.map(|number| self.may_move(task, *number, last, now)).collect();
+        let reasons: Vec<_> = by.map(|key| self.may_move(task, key, last, now)).collect();
         if reasons.iter().any(Result::is_ok) {
             return Ok(());
         }
         Err(format!("{task} is done, and no merge may have moved it: {reasons:?}"))
     }
 
-    fn may_move(&self, task: &str, number: u64, last: &Write, now: i64) -> Result<(), String> {
-        let pull = self.github.last().and_then(|(_, pulls)| pulls.get(&number)).filter(|pull| pull.names(task));
+    fn may_move(&self, task: &str, key: &str, last: &Write, now: i64) -> Result<(), String> {
+        let pull = self.github.last().and_then(|(_, pulls)| pulls.get(key)).filter(|pull| pull.names(task));
         let Some((pull, merged)) = pull.and_then(|pull| Some((pull, pull.merged?))) else {
-            return Err(format!("#{number} is no merge that names it"));
+            return Err(format!("{key} is no merge that names it"));
         };
         if !self.keeps_time || (merged - last.at).abs() <= APART || last.at < merged {
             return Ok(());
         }
         if self.completed_before(last).is_some_and(|completed| pull.created < completed) {
-            return Err(format!("#{number} was opened before the card was completed last"));
+            return Err(format!("{key} was opened before the card was completed last"));
         }
         let since = last.at + APART;
         let after = self.github.iter().enumerate().filter(|(at, _)| {
@@ -116,16 +119,16 @@ impl Log {
             until >= since
         });
         let mut after = after.map(|(_, (_, pulls))| pulls);
-        if after.any(|pulls| newer_open(pulls, task, number).is_none()) {
+        if after.any(|pulls| newer_open(pulls, task, key).is_none()) {
             return Ok(());
         }
-        Err(format!("#{number} is old, and a newer one was open all the time"))
+        Err(format!("{key} is old, and a newer one was open all the time"))
     }
 
     /// When the card was last completed before the board wrote it.
     fn completed_before(&self, last: &Write) -> Option<i64> {
         let (_, pulls) = self.github.last()?;
-        last.spent.iter().filter_map(|number| pulls.get(number)?.merged).max()
+        last.spent.iter().filter_map(|key| pulls.get(key)?.merged).max()
     }
 
     /// Whether a card is as it must be once everything has come to rest.
@@ -138,49 +141,46 @@ impl Log {
         if card["status"] != "pr_submitted" {
             return Ok(());
         }
-        let unspent = pulls.iter().filter(|(number, pull)| pull.names(task) && !spent(card).contains(number));
-        for (number, pull) in unspent {
+        let unspent = pulls.iter().filter(|(key, pull)| pull.names(task) && !spent(card).contains(*key));
+        for (key, pull) in unspent {
             let Some(merged) = pull.merged else { continue };
             let owed = if !self.keeps_time || (merged - last.at).abs() <= APART {
                 !pulls.values().any(|other| other.open && other.names(task) && other.created >= merged)
             } else if last.at < merged {
                 true
             } else {
-                newer_open(pulls, task, *number).is_none()
+                newer_open(pulls, task, key).is_none()
                     && self.completed_before(last).is_none_or(|completed| pull.created >= completed)
             };
             if owed {
-                return Err(format!("#{number} is merged, and {task} is still in pr_submitted"));
+                return Err(format!("{key} is merged, and {task} is still in pr_submitted"));
             }
         }
         Ok(())
     }
 }
 
-fn newer_open(pulls: &BTreeMap<u64, Pull>, task: &str, than: u64) -> Option<u64> {
-    let created = pulls.get(&than).map_or(i64::MAX, |pull| pull.created);
-    let open = pulls.iter().filter(|(number, pull)| **number != than && pull.open && pull.names(task));
-    open.map(|(number, pull)| (pull.created, *number))
-        .filter(|newer| *newer > (created, than))
-        .map(|(_, number)| number)
-        .max()
+fn newer_open<'a>(pulls: &'a Pulls, task: &str, than: &str) -> Option<&'a String> {
+    let age = |pull: &Pull| (pull.created, pull.number);
+    let open = pulls.iter().filter(|(key, pull)| *key != than && pull.open && pull.names(task));
+    open.filter(|(_, pull)| pulls.get(than).is_some_and(|than| age(pull) > age(than)))
+        .max_by_key(|(_, pull)| age(pull))
+        .map(|(key, _)| key)
 }
 
 /// Links, the current pull request and its conflict.
-fn links(pulls: &BTreeMap<u64, Pull>, task: &str, card: &Value) -> Result<(), String> {
-    let named: BTreeMap<u64, &Pull> =
-        pulls.iter().filter(|(_, pull)| pull.names(task)).map(|(number, pull)| (*number, pull)).collect();
-    let number = |key: &str| key.rsplit_once('#').and_then(|(_, number)| number.parse::<u64>().ok());
+fn links(pulls: &Pulls, task: &str, card: &Value) -> Result<(), String> {
+    let named: BTreeMap<&String, &Pull> = pulls.iter().filter(|(_, pull)| pull.names(task)).collect();
     let linked = card["pull_requests"].as_object().cloned().unwrap_or_default();
-    let linked: BTreeMap<u64, String> =
-        linked.iter().filter_map(|(key, linked)| Some((number(key)?, linked["state"].as_str()?.to_owned()))).collect();
-    let expected: BTreeMap<u64, String> = named.iter().map(|(number, pull)| (*number, pull.state.to_owned())).collect();
+    let linked: BTreeMap<&String, &str> =
+        linked.iter().filter_map(|(key, linked)| Some((key, linked["state"].as_str()?))).collect();
+    let expected: BTreeMap<&String, &str> = named.iter().map(|(key, pull)| (*key, pull.state)).collect();
     if linked != expected {
         return Err(format!("{task} is linked to {linked:?}, and {expected:?} name it"));
     }
     let rank = |pull: &Pull| ["closed", "merged", "open"].iter().position(|state| *state == pull.state);
-    let current = named.iter().max_by_key(|(number, pull)| (rank(pull), pull.created, **number));
-    if card["pull_request"].as_str().and_then(number) != current.map(|(number, _)| *number) {
+    let current = named.iter().max_by_key(|(_, pull)| (rank(pull), pull.created, pull.number));
+    if card["pull_request"].as_str() != current.map(|(key, _)| key.as_str()) {
         return Err(format!("the current pull request of {task} is {}, and {current:?} is", card["pull_request"]));
     }
     let conflict = current.map_or(Value::Null, |(_, pull)| Value::Bool(pull.conflict));

@@ -30,7 +30,7 @@ use stack::{Services, task_id};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::people::{Place, at};
+use super::people::Place;
 
 pub(crate) const REPOSITORY: &str = "acme/widgets";
 
@@ -48,7 +48,6 @@ pub(crate) struct World {
     pub(crate) repository_id: u64,
     pub(crate) installation: u64,
     pub(crate) now: Timestamp,
-    began: Timestamp,
     lambda: String,
     serving: JoinHandle<()>,
 }
@@ -122,7 +121,7 @@ impl World {
         // The webhook does so with its first signed delivery.
         board.serve(&Served::default()).await.expect("the webhook can write");
         let app = app(&services, &lambda);
-        Self { services, app, board, tokens, repository_id, installation, now, began, lambda, serving }
+        Self { services, app, board, tokens, repository_id, installation, now, lambda, serving }
     }
 
     /// Another execution environment of the same function.
@@ -150,7 +149,8 @@ impl World {
 
     /// GitHub, where whatever is done next is stamped with the world's time.
     pub(crate) fn hub(&self) -> &GitHub {
-        at(&self.github, self.began, self.now)
+        self.github.set_time(self.now.as_second());
+        &self.github
     }
 
     /// Opens a pull request into `main` that touches one file.

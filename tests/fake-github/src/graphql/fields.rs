@@ -183,8 +183,9 @@ impl Run<'_> {
         if let Some(after) = after {
             keys.retain(|key| if order.descending { *key < after } else { *key > after });
         }
-        let more = keys.len() > first;
-        keys.truncate(first);
+        let size = first.min(self.state.page_size);
+        let more = keys.len() > size;
+        keys.truncate(size);
         self.state.graphql.nodes += keys.len();
         let too_large = self.state.faults.largest_page.filter(|(largest, _)| first > *largest);
         self.timed_out |= matches!(too_large, Some((_, LargePage::BadGateway)));
