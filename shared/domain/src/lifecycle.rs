@@ -349,6 +349,8 @@ fn doubt(next: &mut PullRequest, stored: Option<&PullRequest>, confirm: bool) {
     let doubtful = stored.is_some_and(|known| {
         known.snapshot.base != next.snapshot.base
             || (known.snapshot.state != State::Open && next.snapshot.state == State::Open)
+            // Nobody asks about one without a task: its base may have moved meanwhile.
+            || (known.task_ids.is_empty() && !next.task_ids.is_empty())
             || confirm
     });
     if doubtful {

@@ -1244,6 +1244,22 @@ fn an_answer_that_came_with_older_facts_is_asked_for_again() {
 }
 
 #[test]
+fn an_answer_of_before_the_link_went_and_came_back_is_asked_for_again() {
+    let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
+    let pr = Pr::new(1, TAG, 10);
+    tables.apply(pr.delivery(), 11);
+    tables.apply(pr.answered(Mergeability::Mergeable), 12);
+    tables.apply(pr.retitled(100, "Work").edit(TAG), 101);
+    assert_eq!(tables.linked(TASK), [0; 0]);
+    // The base moves, and nobody asks about a pull request without a task.
+    tables.apply(pr.retitled(200, TAG).edit("Work"), 201);
+    assert_eq!(tables.linked(TASK), [1]);
+    assert!(tables.row(1).schedule.is_at_once());
+    tables.apply(pr.retitled(200, TAG).answered(Mergeability::Conflicting), 202);
+    assert!(!tables.row(1).schedule.is_due());
+}
+
+#[test]
 fn a_task_that_is_created_between_read_and_write_is_not_taken_for_absent() {
     let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
     let pr = Pr::new(1, TAG, 10);

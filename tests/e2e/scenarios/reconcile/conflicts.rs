@@ -7,7 +7,7 @@ use fake_github::{NewPullRequest, StaleHead};
 use serde_json::{Value, json};
 
 use super::World;
-use super::faults::{READ, conflict, linked, merge_another};
+use super::faults::{READ, a_turn, conflict, linked, merge_another, settled};
 use super::world::REPOSITORY;
 
 #[tokio::test]
@@ -35,6 +35,27 @@ async fn a_merge_into_the_base_makes_another_conflict_and_is_named_and_a_push_en
     assert!(task.get("conflict_caused_by").is_none());
     world.once_more().await;
     assert!(world.owed().is_empty());
+}
+
+#[tokio::test]
+async fn what_became_of_its_base_while_it_had_no_tag_is_asked_for_once_it_has_one_again() {
+    let mut world = World::new().await;
+    let number = settled(&mut world, "aaaaaaa1", "a.rs").await;
+    // Keeps the base watched.
+    settled(&mut world, "bbbbbbb2", "z.rs").await;
+    world.pass(5);
+    let retitled = world.hub().retitle(REPOSITORY, number, "Work");
+    world.deliver(&retitled).await;
+    merge_another(&mut world, "a.rs").await;
+    world.stream().await;
+    for _ in 0..2 {
+        a_turn(&mut world).await;
+    }
+    let retitled = world.hub().retitle(REPOSITORY, number, "Work [kid: #aaaaaaa1]");
+    world.deliver(&retitled).await;
+    world.stream().await;
+    a_turn(&mut world).await;
+    assert_eq!(conflict(&world, "aaaaaaa1"), json!(true));
 }
 
 #[tokio::test]

@@ -208,7 +208,10 @@ impl System {
     fn read_report(&mut self, state: &State, pr: usize, asked: bool) -> Option<u32> {
         let world = self.world(state.world);
         let (now, facts) = (world.prs[pr]?, world.read(pr)?);
-        Some(if asked && now.state == Stage::Open {
+        let row = self.machine.rows.get(state.rows[pr]);
+        // Of one without a task the answer is not taken: it would be asked about for nobody.
+        let is_ours = row.is_none_or(|row| !row.task_ids.is_empty() || lifecycle::is_news(row, &facts));
+        Some(if asked && now.state == Stage::Open && is_ours {
             self.looked_report(facts, Some(now.mergeability()), state.clock, NOT_CLAIMED)
         } else {
             self.facts_report(facts, Some(state.clock))
