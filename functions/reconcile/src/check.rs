@@ -311,18 +311,20 @@ impl Group {
             async move { (number, reads::one_of(run, installation, id, repository, number).await) }
         });
         let answers: Vec<_> = stream::iter(reads).buffer_unordered(SINGLE_READS).collect().await;
-        let mut observed = Vec::new();
+        let (mut observed, mut wide) = (Vec::new(), None);
         for (number, answer) in answers {
             match answer {
                 Ok(seen) => observed.push(seen),
-                Err(failure) if failure.is_wide() => return Err(failure),
+                Err(failure) if failure.is_wide() => wide = Some(failure),
                 Err(failure) => {
                     self.forget(number);
                     self.failed.insert(number, failure);
                 }
             }
         }
-        self.take_answers(run, observed).await
+        // What was answered counts, whatever becomes of the others.
+        self.take_answers(run, observed).await?;
+        wide.map_or(Ok(()), Err)
     }
 
     /// Reads the list page by page and lets go of each: of thousands of pull requests only the open questions are kept.
@@ -482,8 +484,9 @@ impl Group {
     /// Leaves on the work list what has no answer, and takes the base off it if all have one or are on the list themselves.
     async fn close(mut self, run: &Run<'_>) {
         if let Some(failure) = self.failure.take() {
-            for row in std::mem::take(&mut self.claimed).into_values() {
-                run.give_up(&Item::PullRequest(Box::new(row)), &failure).await;
+            for (number, row) in std::mem::take(&mut self.claimed) {
+                let failure = self.failed.get(&number).unwrap_or(&failure);
+                run.give_up(&Item::PullRequest(Box::new(row)), failure).await;
             }
             if let Some(base) = self.moved {
                 run.give_up(&Item::Base(base), &failure).await;

@@ -58,6 +58,18 @@ impl Failure {
         )
     }
 
+    /// How what was asked for failed, if it is about that alone.
+    pub(crate) fn refusal(&self) -> Refusal {
+        match self {
+            Self::Gone(_) => Refusal::Gone,
+            Self::Refused(_) => Refusal::Refused,
+            Self::NoToken { refusal, .. } => *refusal,
+            Self::Unavailable(_) | Self::Limited { .. } | Self::Blocked { .. } | Self::OutOfTime | Self::Table => {
+                Refusal::Other
+            }
+        }
+    }
+
     /// GitHub's words, or the token function's.
     pub(crate) fn said(&self) -> &str {
         match self {
@@ -159,16 +171,17 @@ pub(crate) fn repositories(size: usize, page: usize) -> Get<Repositories> {
     Get::new(format!("/installation/repositories?per_page={size}&page={page}"))
 }
 
-/// Where the list of a repository's pull requests begins: the last touched first, of the open ones alone the oldest first, as
-/// [`adapters::github::graphql::by_update`] lists them.
+/// A page of a repository's pull requests by its number from 1 on, each a [`Pull`] or what has another shape: the last touched first, of the open
+/// ones alone the oldest first, as [`adapters::github::graphql::by_update`] lists them.
 /// <https://docs.github.com/en/rest/pulls/pulls#list-pull-requests>
-pub(crate) fn first_page_of_pulls(repository: &RepositoryName, only_open: bool) -> String {
+pub(crate) fn pulls(repository: &RepositoryName, only_open: bool, size: usize, page: usize) -> Get<Vec<Value>> {
     let list =
         if only_open { "state=open&sort=created&direction=asc" } else { "state=all&sort=updated&direction=desc" };
-    format!("/repos/{repository}/pulls?{list}&per_page=100")
+    Get::new(format!("/repos/{repository}/pulls?{list}&per_page={size}&page={page}"))
 }
 
-/// A page of that list, the first or one that an earlier page's `Link` header names: each a [`Pull`], or what has another shape.
-pub(crate) fn pulls(page: &str) -> Get<Vec<Value>> {
-    Get::new(page.to_owned())
+/// How many of that list were read before a resync stopped. Earlier versions kept the URL of the next page of a hundred.
+pub(crate) fn read_before(after: &str) -> usize {
+    let page = || after.split(['?', '&']).find_map(|pair| pair.strip_prefix("page=")?.parse::<usize>().ok());
+    after.parse().ok().or_else(|| page().map(|page| page.saturating_sub(1).saturating_mul(100))).unwrap_or(0)
 }

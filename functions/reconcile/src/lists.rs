@@ -10,12 +10,12 @@ use adapters::github::graphql::{self, Listed};
 use adapters::github::pull_request::{Observed, Pull};
 use domain::base::BaseMove;
 use domain::ids::{InstallationId, PullRequestNumber, RepositoryId, RepositoryName, TaskId};
-use domain::item::Item;
+use domain::item::{Item, ItemKey};
 use domain::kid_tag::Tags;
 use domain::lifecycle::is_news;
 use domain::pull_request::{PullRequest, State};
 use domain::report::{Facts, Report};
-use domain::schedule::Schedule;
+use domain::schedule::{Refusal, Schedule};
 use domain::sync::{RepositorySync, Resume};
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
@@ -38,8 +38,21 @@ pub(crate) type Moves = BTreeMap<String, (i64, BaseMove)>;
 /// A page, and what comes after it.
 type Page = (Vec<Listed>, Option<String>);
 
+/// The sizes of pages of REST's lists. Each is a multiple of the next, so that a smaller page begins wherever a larger one does.
+pub(crate) const REST_SIZES: [usize; 4] = [100, 50, 25, 1];
+
+/// The largest page of at most `most` that begins behind so many.
+pub(crate) fn size_at(read: usize, most: usize) -> usize {
+    REST_SIZES.into_iter().find(|size| *size <= most && read.is_multiple_of(*size)).unwrap_or(1)
+}
+
+/// The next smaller size.
+pub(crate) fn smaller_than(size: usize) -> usize {
+    REST_SIZES.into_iter().find(|less| *less < size).unwrap_or(1)
+}
+
 /// One page, asked for with less in it where GitHub cannot answer it. Where it cannot answer the least either, or names not even what it
-/// hides, the list begins again in REST, which costs GitHub less and hides less.
+/// hides, the list begins again in REST, which costs GitHub less and hides less; and where that fails, in GraphQL with the next turn.
 pub(crate) async fn page(
     run: &Run<'_>,
     installation: Option<InstallationId>,
@@ -51,7 +64,11 @@ pub(crate) async fn page(
     let mut shrunk = 0;
     loop {
         if at.rest {
-            return page_of_rest(run, installation, id, repository, at, back_to).await;
+            let page = page_of_rest(run, installation, id, repository, at, back_to).await;
+            if page.as_ref().is_err_and(|failure| !failure.is_wide()) {
+                *at = Resume { rest: false, after: None, ..at.clone() };
+            }
+            return page;
         }
         let size = run.app.pages.size(id);
         let query = graphql::by_update(repository, at.open, size, at.after.as_deref());
@@ -86,7 +103,9 @@ pub(crate) async fn page(
     }
 }
 
-/// A page of REST's list. It does not tell which title was merged, so what was merged since `back_to` is read alone.
+/// A page of REST's list, asked for with less in it where GitHub cannot answer it: a hundred descriptions may be more than an answer may have.
+/// One that no page shows is left out, and counts as one without a number. It does not tell which title was merged, so what was merged
+/// since `back_to` is read alone.
 async fn page_of_rest(
     run: &Run<'_>,
     installation: Option<InstallationId>,
@@ -95,14 +114,32 @@ async fn page_of_rest(
     at: &Resume,
     back_to: Timestamp,
 ) -> Result<Page, Failure> {
-    let first = || github::first_page_of_pulls(repository, at.open);
-    let answer = run.ask(installation, &github::pulls(&at.after.clone().unwrap_or_else(first))).await?;
-    let listed: Vec<_> = answer.body.iter().map(|pull| listed_by_rest(pull, installation, back_to)).collect();
+    let mut read = at.after.as_deref().map_or(0, github::read_before);
+    let (mut most, mut listed) = (REST_SIZES[0], Vec::new());
+    let answer = loop {
+        let size = size_at(read, most);
+        let patience = if size > 1 { Patience::None } else { Patience::Some };
+        match run.ask_with(patience, installation, &github::pulls(repository, at.open, size, read / size + 1)).await {
+            Ok(answer) => {
+                read += size;
+                break answer;
+            }
+            Err(Failure::Unavailable(_)) if size > 1 => most = smaller_than(size),
+            // Where the next one cannot be shown either, it is not about one of them.
+            Err(Failure::Unavailable(said)) if listed.is_empty() => {
+                listed.push(Listed::Missing { number: None, error: Error::Unexpected(said.into()) });
+                read += 1;
+            }
+            Err(failure) => return Err(failure),
+        }
+    };
+    add(&run.tally.pages_shrunk, usize::from(most < REST_SIZES[0]));
+    listed.extend(answer.body.iter().map(|pull| listed_by_rest(pull, installation, back_to)));
     let another = |listed: &Listed| matches!(listed, Listed::Seen(seen) if seen.facts.snapshot.repository_id != id);
     if listed.iter().any(another) {
         return Err(reads::not_this(repository));
     }
-    Ok((listed, answer.next))
+    Ok((listed, answer.next.map(|_| read.to_string())))
 }
 
 fn listed_by_rest(pull: &Value, installation: Option<InstallationId>, back_to: Timestamp) -> Listed {
@@ -120,19 +157,25 @@ fn listed_by_rest(pull: &Value, installation: Option<InstallationId>, back_to: T
     }
 }
 
+/// What was read of a page.
+pub(crate) struct Seen {
+    pub(crate) observed: Vec<Observed>,
+    /// What is wrong with one that has not even a number: nothing may count as read to its end then.
+    pub(crate) nameless: Option<Failure>,
+    /// What ended the reading of the others: the page is to be read again.
+    pub(crate) wide: Option<Failure>,
+}
+
 /// What a page shows, and what it does not show read alone. What cannot be read alone either is kept for later turns.
-///
-/// With it comes what is wrong with one that has not even a number: nothing may count as read to its end then.
-pub(crate) async fn seen(
-    run: &Run<'_>,
-    sync: &mut RepositorySync,
-    listed: Vec<Listed>,
-) -> Result<(Vec<Observed>, Option<Failure>), Failure> {
+pub(crate) async fn seen(run: &Run<'_>, sync: &mut RepositorySync, listed: Vec<Listed>) -> Seen {
     let mut observed = Vec::with_capacity(listed.len());
     let (mut nameless, mut numbers) = (None, Vec::new());
     for listed in listed {
         match listed {
-            Listed::Seen(seen) => observed.push(*seen),
+            Listed::Seen(seen) => {
+                sync.missed.remove(&seen.facts.snapshot.number);
+                observed.push(*seen);
+            }
             Listed::Missing { number: Some(number), .. } => numbers.push(number),
             Listed::Missing { number: None, error } => {
                 // Of the repository, and not of all that is asked: one that is gone would take it off the work list.
@@ -140,44 +183,48 @@ pub(crate) async fn seen(
             }
         }
     }
-    observed.extend(alone(run, sync, numbers).await?);
+    let (read, wide) = alone(run, sync, numbers).await;
+    observed.extend(read);
     observed.sort_by_key(|seen| Reverse(seen.facts.snapshot.updated_at));
-    Ok((observed, nameless))
+    Seen { observed, nameless, wide }
 }
 
-/// Reads each alone. Those that cannot be read so either are kept for later.
+/// Reads each alone. Those that cannot be read so either are kept for later. With them comes what ended the reading, if anything did: what was
+/// read until then counts.
 pub(crate) async fn alone(
     run: &Run<'_>,
     sync: &mut RepositorySync,
     numbers: impl IntoIterator<Item = PullRequestNumber>,
-) -> Result<Vec<Observed>, Failure> {
+) -> (Vec<Observed>, Option<Failure>) {
     let (installation, repository) = (sync.installation_id, sync.repository.clone());
     let reads = numbers.into_iter().map(|number| {
         let repository = &repository;
         async move { (number, reads::read_one(run, installation, repository, number).await) }
     });
     let answers: Vec<_> = stream::iter(reads).buffer_unordered(READ_AT_ONCE).collect().await;
-    // Before any of them is taken for read: what was read is not applied then, and would be forgotten.
-    let wide = answers.iter().find_map(|(_, answer)| answer.as_ref().err().filter(|failure| failure.is_wide()));
-    if let Some(failure) = wide {
-        return Err(failure.clone());
-    }
-    let mut observed = Vec::new();
+    let (mut observed, mut wide) = (Vec::new(), None);
     for (number, answer) in answers {
         match answer {
+            Err(failure) if failure.is_wide() => wide = Some(failure),
             Ok(seen) if seen.facts.snapshot.repository_id == sync.repository_id => {
                 // That it was merged counts now, and which title was to be asked for again.
                 if seen.facts.snapshot.state == State::Merged && seen.facts.title_at_merge().is_none() {
-                    sync.miss(number, run.now());
+                    sync.miss(number, Refusal::Refused, run.now());
                 } else {
                     sync.missed.remove(&number);
                 }
                 observed.push(seen);
             }
-            _ => sync.miss(number, run.now()),
+            answer => {
+                let refusal = answer.err().map_or(Refusal::Refused, |failure| failure.refusal());
+                if !sync.miss(number, refusal, run.now()) {
+                    let item = ItemKey::pull_request(sync.repository_id, number).to_string();
+                    tracing::warn!(item, "GitHub has said for three days that it is not there; it is read no more");
+                }
+            }
         }
     }
-    Ok(observed)
+    (observed, wide)
 }
 
 /// Reads the open pull requests of a repository and takes in what is news of them. Gives those whose titles name one of the tasks, and the
@@ -201,8 +248,8 @@ pub(crate) async fn read_open(
         }
         let mut sync = RepositorySync::new(id, repository.clone(), installation);
         let (listed, next) = page(run, installation, id, repository, &mut at, Timestamp::MIN).await?;
-        let (observed, nameless) = seen(run, &mut sync, listed).await?;
-        if let Some(failure) = nameless {
+        let Seen { observed, nameless, wide } = seen(run, &mut sync, listed).await;
+        if let Some(failure) = wide.or(nameless) {
             return Err(failure);
         }
         missed.extend(sync.missed.keys());
@@ -260,7 +307,7 @@ pub(crate) async fn apply(
         for (number, applied) in applied.buffer_unordered(WRITES_AT_ONCE).collect::<Vec<_>>().await {
             match applied {
                 Err(failure) if failure.is_wide() => return Err(failure),
-                Err(_) => sync.miss(number, run.now()),
+                Err(_) => drop(sync.miss(number, Refusal::Refused, run.now())),
                 Ok(()) => {}
             }
         }

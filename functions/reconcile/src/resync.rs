@@ -16,13 +16,13 @@ use adapters::github::pull_request::Repository;
 use domain::base::BaseMove;
 use domain::ids::{InstallationId, RepositoryId, RepositoryName};
 use domain::item::{Item, ItemKey};
-use domain::schedule::{Refusal, Schedule};
+use domain::schedule::{Failing, Refusal, Schedule};
 use domain::sync::{InstallationSync, RepositorySync, Resume, Tip};
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::github::{self, Failure};
-use crate::lists::{Moves, READ_AT_ONCE, WRITES_AT_ONCE};
+use crate::lists::{Moves, READ_AT_ONCE, REST_SIZES, Seen, WRITES_AT_ONCE};
 use crate::run::{Patience, Run, add};
 use crate::{cards, lists, reads, scan};
 
@@ -52,10 +52,6 @@ const LATE_IN_LISTS: SignedDuration = SignedDuration::from_hours(24);
 const MISSED: usize = 100;
 
 const MISSED_AGAIN: i64 = 60 * 60;
-
-/// The sizes of pages of an installation's list of repositories. Each is a multiple of the next, so that a smaller page begins wherever
-/// a larger one does.
-const LISTED: [usize; 4] = [100, 50, 25, 1];
 
 /// When what is claimed now has its next turn, epoch seconds.
 pub(crate) fn next_turn(started: Timestamp) -> i64 {
@@ -98,27 +94,24 @@ async fn find_default(run: &Run<'_>) -> Result<(), Failure> {
 /// A page that GitHub cannot answer is asked for with less in it, and a repository that it cannot show alone is left out: that takes
 /// nothing else with it, and the list counts as failed all the same.
 async fn list(run: &Run<'_>, installation: InstallationId, read: &mut usize) -> Result<(), Failure> {
-    let mut most = LISTED[0];
+    let mut most = REST_SIZES[0];
     let mut left_out = None;
     let mut resumed = *read > 0;
     while run.has_time() {
-        let begins_here = |size: &&usize| **size <= most && read.is_multiple_of(**size);
-        let size = LISTED.iter().find(begins_here).copied().unwrap_or(1);
+        let size = lists::size_at(*read, most);
         let patience = if size > 1 { Patience::None } else { Patience::Some };
         match run.ask_with(patience, Some(installation), &github::repositories(size, *read / size + 1)).await {
             Ok(answer) => {
                 note_listed(run, installation, answer.body.readable()).await?;
-                add(&run.tally.pages_shrunk, usize::from(most < LISTED[0]));
-                most = LISTED[0];
+                add(&run.tally.pages_shrunk, usize::from(most < REST_SIZES[0]));
+                most = REST_SIZES[0];
                 if answer.next.is_none() {
                     *read = 0;
                     return left_out.map_or(Ok(()), Err);
                 }
                 *read += size;
             }
-            Err(Failure::Unavailable(_)) if size > 1 => {
-                most = LISTED.into_iter().find(|less| *less < size).unwrap_or(1);
-            }
+            Err(Failure::Unavailable(_)) if size > 1 => most = lists::smaller_than(size),
             // Where the next one cannot be shown either, it is not about one of them.
             Err(failure @ Failure::Unavailable(_)) if left_out.is_none() => {
                 left_out = Some(failure);
@@ -398,15 +391,16 @@ async fn at_a_turn(
     }
     let quiet =
         sync.resume.is_none() && sync.cursor.is_some_and(|cursor| touched.newest.is_none_or(|newest| newest <= cursor));
-    compare_tips(run, sync, bases, &touched).await?;
+    let newest = touched.newest;
+    let mut others = compare_tips(run, sync, bases, tips_of(run, touched)).await?;
     if bases.len() == TIPS {
-        let others = sync.bases.keys().filter(|base| !bases.contains(base)).cloned().collect();
-        read_tips(run, sync, others).await?;
+        others.extend(sync.bases.keys().filter(|base| !bases.contains(base)).cloned());
     }
+    read_tips(run, sync, others).await?;
     read_missed(run, sync).await?;
     tell_missed(run, sync);
     if !quiet {
-        read_back(run, sync, touched.newest).await?;
+        read_back(run, sync, newest).await?;
         if let Some(at) = &mut sync.comparing {
             at.again = true;
         }
@@ -424,55 +418,87 @@ async fn meet_bases(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Fail
     read_tips(run, sync, new).await
 }
 
-/// Reads the tips of these bases, so many at a time.
+/// Reads the tips of these bases, so many at a time, and fewer where GitHub cannot answer that.
 async fn read_tips(run: &Run<'_>, sync: &mut RepositorySync, bases: Vec<String>) -> Result<(), Failure> {
     if bases.is_empty() || !run.token(sync.installation_id).await?.reads_branches {
         return Ok(());
     }
-    for bases in bases.chunks(MORE_TIPS) {
-        match touched_alone(run, sync.installation_id, &sync.repository, bases).await? {
-            Ok(touched) if touched.repository_id == sync.repository_id => {
-                compare_tips(run, sync, bases, &touched).await?;
+    let mut groups: Vec<Vec<String>> = bases.chunks(MORE_TIPS).map(<[_]>::to_vec).collect();
+    while let Some(mut group) = groups.pop() {
+        let answer = touched_alone(run, sync.installation_id, &sync.repository, &group).await;
+        let answer = answer.and_then(|touched| touched.map_err(|refused| Failure::of(&refused, run.now())));
+        let tips = match answer {
+            // The repository is met under its new name, or as what is gone, at its next turn.
+            Ok(touched) if touched.repository_id != sync.repository_id => return Ok(()),
+            Err(Failure::Gone(_)) => return Ok(()),
+            Ok(touched) => tips_of(run, touched),
+            Err(failure) if failure.is_wide() => return Err(failure),
+            Err(failure) => group.iter().map(|_| Err(failure.clone())).collect(),
+        };
+        if let [base] = &group[..] {
+            for tip in tips {
+                compare_tip(run, sync, base, tip).await?;
             }
-            // What is wrong with it is met at its next turn.
-            _ => return Ok(()),
+            continue;
+        }
+        let unanswered = compare_tips(run, sync, &group, tips).await?;
+        if unanswered.len() < group.len() {
+            groups.extend((!unanswered.is_empty()).then_some(unanswered));
+        } else {
+            let half = group.split_off(group.len().div_ceil(2));
+            groups.extend([half, group]);
         }
     }
     Ok(())
 }
 
-/// Marks the bases as moved whose tips are not where they were, or are not told: then it is asked about their conflicts all the same.
+/// Where a branch is, or why that is not told.
+type TipAnswer = Result<Option<String>, Failure>;
+
+fn tips_of(run: &Run<'_>, touched: Touched) -> Vec<TipAnswer> {
+    touched.tips.into_iter().map(|tip| tip.map_err(|refused| Failure::of(&refused, run.now()))).collect()
+}
+
+/// Compares each with where it was. Gives those that GitHub could not serve now: they are asked for in a query of their own.
 async fn compare_tips(
     run: &Run<'_>,
     sync: &mut RepositorySync,
     bases: &[String],
-    touched: &Touched,
-) -> Result<(), Failure> {
-    for (base, tip) in bases.iter().zip(&touched.tips) {
-        let Some(known) = sync.bases.get(base) else { continue };
-        let (now, read_at) = (run.now().as_second(), run.started().as_second());
-        let next = match tip {
-            Ok(oid) if known.oid == *oid && known.refused_since.is_none() => continue,
-            Ok(oid) => Tip { oid: oid.clone(), read_at, refused_since: None },
-            Err(refused) => {
-                let failure = Failure::of(refused, run.now());
-                let since = known.refused_since.unwrap_or(now);
-                run.met(&failure);
-                run.unserved(ItemKey::base(sync.repository_id, base).to_string(), since, failure.said());
-                Tip { read_at, refused_since: Some(since), ..known.clone() }
-            }
-        };
-        let stored = run.app.board.base(sync.repository_id, base).await.map_err(|error| run.table_failed(error))?;
-        // A base that is met for the first time may have moved before: its pull requests are asked about once.
-        let explained = stored.is_some_and(|stored| stored.moved_at >= known.read_at);
-        let moved = BaseMove::pushed(sync, base, explained, run.now());
-        match run.app.board.push_base(&moved).await.map_err(|error| run.not_written(error)) {
-            Err(failure) if failure.is_wide() => return Err(failure),
-            // One that cannot be written stops no other, and is tried with the next turn.
-            Err(_) => continue,
-            Ok(()) => {}
+    tips: Vec<TipAnswer>,
+) -> Result<Vec<String>, Failure> {
+    let mut unanswered = Vec::new();
+    for (base, tip) in bases.iter().zip(tips) {
+        match tip {
+            Err(Failure::Unavailable(_)) => unanswered.push(base.clone()),
+            tip => compare_tip(run, sync, base, tip).await?,
         }
-        sync.bases.insert(base.clone(), next);
+    }
+    Ok(unanswered)
+}
+
+/// Marks a base as moved whose tip is not where it was, or is not told: then it is asked about its conflicts all the same.
+async fn compare_tip(run: &Run<'_>, sync: &mut RepositorySync, base: &str, tip: TipAnswer) -> Result<(), Failure> {
+    let Some(known) = sync.bases.get(base) else { return Ok(()) };
+    let (now, read_at) = (run.now().as_second(), run.started().as_second());
+    let next = match tip {
+        Ok(oid) if known.oid == oid && known.refused_since.is_none() => return Ok(()),
+        Ok(oid) => Tip { oid, read_at, refused_since: None },
+        Err(failure) => {
+            let since = known.refused_since.unwrap_or(now);
+            run.met(&failure);
+            run.unserved(ItemKey::base(sync.repository_id, base).to_string(), since, failure.said());
+            Tip { read_at, refused_since: Some(since), ..known.clone() }
+        }
+    };
+    let stored = run.app.board.base(sync.repository_id, base).await.map_err(|error| run.table_failed(error))?;
+    // A base that is met for the first time may have moved before: its pull requests are asked about once.
+    let explained = stored.is_some_and(|stored| stored.moved_at >= known.read_at);
+    let moved = BaseMove::pushed(sync, base, explained, run.now());
+    match run.app.board.push_base(&moved).await.map_err(|error| run.not_written(error)) {
+        Err(failure) if failure.is_wide() => return Err(failure),
+        // One that cannot be written stops no other, and is tried with the next turn.
+        Err(_) => {}
+        Ok(()) => drop(sync.bases.insert(base.to_owned(), next)),
     }
     Ok(())
 }
@@ -519,13 +545,16 @@ async fn pages(run: &Run<'_>, sync: &mut RepositorySync, at: &mut Resume, moves:
         }
         let (listed, next) =
             lists::page(run, sync.installation_id, sync.repository_id, &sync.repository, at, back_to).await?;
-        let (observed, missing) = lists::seen(run, sync, listed).await?;
+        let Seen { observed, nameless: missing, wide } = lists::seen(run, sync, listed).await;
         nameless = nameless.or(missing);
         add(&run.tally.checked, observed.len());
         // The cursor's own second is read again: its list may have been cut within that second.
         let passed = !at.open && observed.last().is_some_and(|last| last.facts.snapshot.updated_at < back_to);
         let wanted = observed.into_iter().filter(|seen| at.open || seen.facts.snapshot.updated_at >= back_to);
         lists::apply(run, sync, wanted.collect(), moves).await?;
+        if let Some(failure) = wide {
+            return Err(failure);
+        }
         // More than are kept: nothing may count as read then.
         if sync.missed.len() > MISSED {
             return Err(Failure::Refused(format!("more than {MISSED} pull requests can be read in no way")));
@@ -540,16 +569,14 @@ async fn pages(run: &Run<'_>, sync: &mut RepositorySync, at: &mut Resume, moves:
     }
     let Some(failure) = nameless else { return Ok(true) };
     // The cursor stays, and the pages are read again from the first.
-    at.after = None;
+    (at.rest, at.after) = (false, None);
     Err(failure)
 }
 
 /// Tells of the one that could be read in no way for the longest time: no resync waits for it, so nothing else would.
 fn tell_missed(run: &Run<'_>, sync: &RepositorySync) {
-    let Some((number, since)) = sync.missed.iter().filter(|(_, since)| **since > 0).min_by_key(|(_, since)| **since)
-    else {
-        return;
-    };
+    let known = sync.missed.iter().filter(|(_, failing)| failing.since > 0);
+    let Some((number, Failing { since, .. })) = known.min_by_key(|(_, failing)| failing.since) else { return };
     let failure =
         Failure::Refused(format!("one of {} that can be read in no way, or not be written", sync.missed.len()));
     run.unserved(ItemKey::pull_request(sync.repository_id, *number).to_string(), *since, failure.said());
@@ -563,12 +590,13 @@ async fn read_missed(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Fai
     }
     sync.missed_at = Some(run.now().as_second());
     let before = sync.missed.clone();
-    let observed = lists::alone(run, sync, before.keys().copied()).await?;
+    let (observed, wide) = lists::alone(run, sync, before.keys().copied()).await;
     let mut moves = Moves::new();
     lists::apply(run, sync, observed, &mut moves).await?;
     // One that was read, and again could not be written, has been missed since it first was: else no alarm would ever ring for it.
-    for (number, since) in before.into_iter().filter(|(_, since)| *since > 0) {
-        sync.missed.entry(number).and_modify(|now| *now = since);
+    for (number, Failing { since, .. }) in before.into_iter().filter(|(_, failing)| failing.since > 0) {
+        sync.missed.entry(number).and_modify(|now| now.since = since);
     }
-    lists::move_bases(run, moves).await
+    lists::move_bases(run, moves).await?;
+    wide.map_or(Ok(()), Err)
 }

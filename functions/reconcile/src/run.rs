@@ -254,7 +254,31 @@ impl<'a> Run<'a> {
         if patience == Patience::Some || !matches!(answer, Err(Failure::Unavailable(_))) {
             self.note(installation, answer.as_ref().err());
         }
+        if let Err(failure @ Failure::Unavailable(_)) = &answer {
+            self.block_in_an_outage(installation, failure).await;
+        }
         answer
+    }
+
+    /// Asks an installation for nothing more after [`OUTAGE`] requests without an answer, if it does not answer what every token may read either:
+    /// several things that GitHub cannot show are no outage.
+    async fn block_in_an_outage(&self, installation: Option<InstallationId>, failure: &Failure) {
+        let unanswered = self.trouble().installations.get(&installation).map_or(0, |of| of.unanswered);
+        if unanswered < OUTAGE || self.blocked(installation).is_some() {
+            return;
+        }
+        let answers = match self.app.tokens.get(installation, self.now()).await {
+            Ok(token) => !matches!(
+                self.try_token(&token).await,
+                None | Some(Err(github::Error::Unavailable(_) | github::Error::Unexpected(_)))
+            ),
+            Err(_) => false,
+        };
+        if answers {
+            return self.note(installation, None);
+        }
+        let mut trouble = self.trouble();
+        trouble.installations.entry(installation).or_default().blocked.get_or_insert_with(|| failure.clone());
     }
 
     async fn ask_patiently<R: Request>(
@@ -316,11 +340,16 @@ impl<'a> Run<'a> {
     /// Whether GitHub takes a token for what every one of them may read. Where it does not say, it counts as good: it is asked again with the next
     /// refusal.
     async fn is_good(&self, token: &Held) -> bool {
-        let left = self.ends.saturating_duration_since(Instant::now());
+        !matches!(self.try_token(token).await, Some(Err(github::Error::Unauthorized(_))))
+    }
+
+    /// What GitHub answers to what every token may read. `None`: nothing in time.
+    async fn try_token(&self, token: &Held) -> Option<Result<(), github::Error>> {
+        let left = self.ends.saturating_duration_since(Instant::now()).min(TIME_TO_ANSWER);
         let first = requests::repositories(1, 1);
         add(&self.tally.github_requests, 1);
         let answer = tokio::time::timeout(left, first.send(&self.app.github, &token.token)).await;
-        !matches!(answer, Ok(Err(github::Error::Unauthorized(_))))
+        answer.ok().map(|answer| answer.map(drop))
     }
 
     /// Which installations are served, as this invocation first read it. Where nothing says so yet, or not any more, only the App's own one is:
@@ -378,12 +407,7 @@ impl<'a> Run<'a> {
             Some(failure @ (Failure::Limited { .. } | Failure::Blocked { .. } | Failure::NoToken { .. })) => {
                 of.blocked = Some(failure.clone());
             }
-            Some(failure @ Failure::Unavailable(_)) => {
-                of.unanswered += 1;
-                if of.unanswered >= OUTAGE {
-                    of.blocked.get_or_insert_with(|| failure.clone());
-                }
-            }
+            Some(Failure::Unavailable(_)) => of.unanswered += 1,
             Some(Failure::OutOfTime | Failure::Table) => {}
         }
         // What is not there may be what was to be found out.
@@ -543,10 +567,7 @@ impl<'a> Run<'a> {
             }
             // Whether an App is installed is also a question of its configuration, which may be answered tomorrow.
             Failure::NoToken { said, .. } if matches!(item, Item::Installation(_)) => (Refusal::Other, said.as_str()),
-            Failure::Gone(said) => (Refusal::Gone, said.as_str()),
-            Failure::NoToken { refusal, said } => (*refusal, said.as_str()),
-            Failure::Refused(said) => (Refusal::Refused, said.as_str()),
-            Failure::Unavailable(said) => (Refusal::Other, said.as_str()),
+            failure => (failure.refusal(), failure.said()),
         };
         let what = item.key().to_string();
         match known.refused(refusal, said, now) {

@@ -69,9 +69,9 @@ pub struct Schedule {
 }
 
 /// That something could not be done, try after try.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Failing {
-    /// Since when, epoch seconds.
+    /// Since when, epoch seconds; 0: not known.
     pub since: i64,
     /// Since when GitHub says that it is not there, epoch seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,7 +80,27 @@ pub struct Failing {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gone_at: Option<i64>,
     /// What was said last.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub because: String,
+}
+
+impl Failing {
+    /// After one more try that failed. `None` once GitHub has said for [`CONFIRMED_GONE`] that it is not there.
+    pub fn after(known: Option<&Self>, refusal: Refusal, because: &str, now: Timestamp) -> Option<Self> {
+        let now = now.as_second();
+        let gone_before = known.and_then(|known| Some((known.gone_since?, known.gone_at?)));
+        let gone_before = gone_before.filter(|(_, at)| now.saturating_sub(*at) <= SAID_AGAIN);
+        let (gone_since, gone_at) = match refusal {
+            Refusal::Gone => (gone_before.map(|(since, _)| since).or(Some(now)), Some(now)),
+            Refusal::Refused => (None, None),
+            // A short outage in between says nothing about whether it is there.
+            Refusal::Other => gone_before.unzip(),
+        };
+        let is_gone =
+            refusal == Refusal::Gone && gone_since.is_some_and(|since| now.saturating_sub(since) >= CONFIRMED_GONE);
+        let since = known.map_or(now, |known| known.since);
+        (!is_gone).then(|| Self { since, gone_since, gone_at, because: because.to_owned() })
+    }
 }
 
 /// How a try failed.
@@ -119,31 +139,14 @@ impl Schedule {
 
     /// After a try that failed: ever more rarely. `None` once GitHub has said for [`CONFIRMED_GONE`] that it is not there.
     pub fn refused(&self, refusal: Refusal, because: &str, now: Timestamp) -> Option<Self> {
-        let now = now.as_second();
-        let known = self.failing.as_ref();
-        let gone_before = known.and_then(|known| Some((known.gone_since?, known.gone_at?)));
-        let gone_before = gone_before.filter(|(_, at)| now.saturating_sub(*at) <= SAID_AGAIN);
-        let (gone_since, gone_at) = match refusal {
-            Refusal::Gone => (gone_before.map(|(since, _)| since).or(Some(now)), Some(now)),
-            Refusal::Refused => (None, None),
-            // A short outage in between says nothing about whether it is there.
-            Refusal::Other => gone_before.unzip(),
-        };
-        if refusal == Refusal::Gone && gone_since.is_some_and(|since| now.saturating_sub(since) >= CONFIRMED_GONE) {
-            return None;
-        }
+        let failing = Failing::after(self.failing.as_ref(), refusal, because, now)?;
         let wait = REFUSED_MINUTES[(REFUSED_MINUTES.len() - 1).min(self.attempts as usize)];
         Some(Self {
             check: self.check.map(|_| Check::Later),
             due: self.due.clone().or_else(|| Some(DUE.to_owned())),
-            next_check_at: Some(now + 60 * wait),
+            next_check_at: Some(now.as_second() + 60 * wait),
             attempts: self.attempts.saturating_add(1),
-            failing: Some(Failing {
-                since: known.map_or(now, |known| known.since),
-                gone_since,
-                gone_at,
-                because: because.to_owned(),
-            }),
+            failing: Some(failing),
         })
     }
 

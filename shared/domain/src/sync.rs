@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{InstallationId, PullRequestNumber, RepositoryId, RepositoryName, repository_id_as_text};
-use crate::schedule::Schedule;
+use crate::schedule::{Failing, Refusal, Schedule};
 
 /// How far the pull requests of a repository have been read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,10 +28,9 @@ pub struct RepositorySync {
     /// The bases of its open linked pull requests, and where each was when it was last read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub bases: BTreeMap<String, Tip>,
-    /// Pull requests that could be read neither in a page nor alone, and that are tried alone once an hour; and since when, epoch seconds. 0: not
-    /// known.
+    /// Pull requests that could be read neither in a page nor alone, and that are tried alone once an hour.
     #[serde(default, with = "missed", skip_serializing_if = "BTreeMap::is_empty")]
-    pub missed: BTreeMap<PullRequestNumber, i64>,
+    pub missed: BTreeMap<PullRequestNumber, Failing>,
     /// When they were last tried, epoch seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missed_at: Option<i64>,
@@ -53,12 +52,14 @@ pub struct RepositorySync {
 }
 
 impl RepositorySync {
-    /// Keeps a pull request that can be read in no way for later.
-    pub fn miss(&mut self, number: PullRequestNumber, now: Timestamp) {
-        let since = self.missed.entry(number).or_default();
-        if *since == 0 {
-            *since = now.as_second();
-        }
+    /// Keeps a pull request that can be read in no way for later. `false`: GitHub has said for three days that it is not there, and it is
+    /// forgotten until a page shows it again.
+    pub fn miss(&mut self, number: PullRequestNumber, refusal: Refusal, now: Timestamp) -> bool {
+        let known = self.missed.remove(&number).filter(|known| known.since > 0);
+        // Why is not kept: of a hundred that would be a large part of what an item holds.
+        let failing = Failing::after(known.as_ref(), refusal, "", now);
+        let kept = failing.map(|failing| self.missed.insert(number, failing));
+        kept.is_some()
     }
 
     /// One of which nothing has been read yet, and that is not due.
@@ -88,28 +89,34 @@ mod missed {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use crate::ids::PullRequestNumber;
+    use crate::schedule::Failing;
 
     #[derive(Serialize, Deserialize)]
     #[serde(untagged)]
     enum Missed {
-        Since { number: PullRequestNumber, since: i64 },
+        Since {
+            number: PullRequestNumber,
+            #[serde(flatten)]
+            failing: Failing,
+        },
         Number(PullRequestNumber),
     }
 
     pub(super) fn serialize<S: Serializer>(
-        missed: &BTreeMap<PullRequestNumber, i64>,
+        missed: &BTreeMap<PullRequestNumber, Failing>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(missed.iter().map(|(number, since)| Missed::Since { number: *number, since: *since }))
+        let entry = |(number, failing): (&_, &Failing)| Missed::Since { number: *number, failing: failing.clone() };
+        serializer.collect_seq(missed.iter().map(entry))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<BTreeMap<PullRequestNumber, i64>, D::Error> {
+    ) -> Result<BTreeMap<PullRequestNumber, Failing>, D::Error> {
         let missed = Vec::<Missed>::deserialize(deserializer)?;
         let entry = |missed| match missed {
-            Missed::Since { number, since } => (number, since),
-            Missed::Number(number) => (number, 0),
+            Missed::Since { number, failing } => (number, failing),
+            Missed::Number(number) => (number, Failing::default()),
         };
         Ok(missed.into_iter().map(entry).collect())
     }
@@ -226,9 +233,9 @@ mod tests {
         });
         let mut sync: RepositorySync = serde_json::from_value(stored).unwrap();
         let now = Timestamp::from_second(200).unwrap();
-        sync.miss(PullRequestNumber(3), now);
-        sync.miss(PullRequestNumber(4), now);
-        assert_eq!(sync.missed.values().copied().collect::<Vec<_>>(), [200, 100]);
+        sync.miss(PullRequestNumber(3), Refusal::Refused, now);
+        sync.miss(PullRequestNumber(4), Refusal::Refused, now);
+        assert_eq!(sync.missed.values().map(|failing| failing.since).collect::<Vec<_>>(), [200, 100]);
         let written = serde_json::to_value(&sync).unwrap();
         assert_eq!(serde_json::from_value::<RepositorySync>(written).unwrap(), sync);
     }

@@ -9,6 +9,7 @@ mod heal;
 mod histories;
 mod interruptions;
 mod lists;
+mod parts;
 pub(crate) mod people;
 mod poison;
 mod refusals;

@@ -1,0 +1,205 @@
+//! What GitHub cannot show of a repository: the rest of it counts all the same, and what is gone is let go.
+
+use domain::contract::reconcile::Outcome;
+use fake_github::{Fault, FaultKind, LargePage, NewPullRequest};
+use serde_json::{Value, json};
+
+use super::World;
+use super::faults::{SAML, a_turn, conflict, linked, settled};
+use super::world::REPOSITORY;
+
+fn sync(world: &World) -> Value {
+    world.work_item(&world.repository_id.to_string(), "sync").expect("the repository has a resync")
+}
+
+fn unreadable(number: u64) -> Fault {
+    Fault::always(&format!("/pulls/{number}"), FaultKind::ServerError)
+}
+
+#[tokio::test]
+async fn eight_that_can_be_read_in_no_way_keep_no_other_from_its_card() {
+    let mut world = World::new().await;
+    a_turn(&mut world).await;
+    for _ in 0..8 {
+        let number = world.open("Without a tag", "a.rs").number();
+        world.github.bar(REPOSITORY, Some(number), SAML);
+        world.github.fault(unreadable(number));
+    }
+    world.task("aaaaaaa1", "pr_submitted");
+    world.open("New [kid: #aaaaaaa1]", "b.rs");
+    a_turn(&mut world).await;
+    assert_eq!(conflict(&world, "aaaaaaa1"), json!(false));
+    assert_eq!(sync(&world)["missed"].as_array().unwrap().len(), 8);
+}
+
+#[tokio::test]
+async fn of_many_on_one_base_each_that_cannot_be_read_backs_off_alone() {
+    let mut world = World::new().await;
+    let mut numbers = Vec::new();
+    for at in 0..18 {
+        numbers.push(linked(&mut world, &format!("{at:08x}"), &format!("{at}.rs")).await);
+    }
+    world.stream().await;
+    a_turn(&mut world).await;
+    world.pass(5);
+    for number in &numbers {
+        let pushed = world.hub().push(REPOSITORY, *number);
+        world.github.set_unknown_in_lists(REPOSITORY, *number, true);
+        world.deliver(&pushed).await;
+    }
+    // No other number begins with this one.
+    let readable = numbers.remove(8);
+    for number in &numbers {
+        world.github.fault(unreadable(*number));
+    }
+    world.stream().await;
+    a_turn(&mut world).await;
+    assert_eq!(world.item(readable).get("due"), None, "it was answered");
+    for number in &numbers {
+        let row = world.item(*number);
+        assert!(row["failing"]["because"].is_string(), "{row:#}");
+    }
+}
+
+#[tokio::test]
+async fn tips_that_github_cannot_answer_together_are_asked_for_in_smaller_queries() {
+    let mut world = World::new().await;
+    world.github.set_settle_reads(0);
+    for at in 0..25 {
+        let (base, digits) = (format!("release-{at:02}"), format!("{at:08x}"));
+        world.task(&digits, "pr_submitted");
+        world.github.push_to_branch(REPOSITORY, &base, &[]);
+        let new = NewPullRequest {
+            base,
+            paths: vec!["a.rs".to_owned()],
+            ..NewPullRequest::titled(&format!("[kid: #{digits}]"))
+        };
+        let opened = world.open_with(new);
+        world.deliver(&opened).await;
+    }
+    world.stream().await;
+    for _ in 0..4 {
+        a_turn(&mut world).await;
+    }
+    // A query of more than seven branches is too much for GitHub, but for the one that is shared with other repositories.
+    world.github.fault(Fault::query("$b0_14:", FaultKind::ServerError));
+    for at in [0, 24] {
+        world.github.push_to_branch(REPOSITORY, &format!("release-{at:02}"), &["a.rs"]);
+    }
+    world.task("fffffff1", "pr_submitted");
+    world.open("New [kid: #fffffff1]", "b.rs");
+    for _ in 0..2 {
+        a_turn(&mut world).await;
+    }
+    assert_eq!(conflict(&world, "fffffff1"), json!(false));
+    for at in 0..25 {
+        assert_eq!(conflict(&world, &format!("{at:08x}")), json!([0, 24].contains(&at)), "{at}");
+    }
+}
+
+/// A repository of 132 pull requests that GraphQL cannot list, with a card whose pull request is on the second page of REST.
+async fn listed_by_rest() -> World {
+    let mut world = World::new().await;
+    a_turn(&mut world).await;
+    for at in 0..131 {
+        world.open(&format!("Without a tag {at}"), "c.rs");
+    }
+    world.task("aaaaaaa1", "pr_submitted");
+    world.open("Last [kid: #aaaaaaa1]", "a.rs");
+    world.github.set_largest_page(Some((0, LargePage::BadGateway)));
+    world
+}
+
+#[tokio::test]
+async fn a_page_of_rest_that_cannot_be_answered_is_asked_for_with_less_in_it() {
+    let mut world = listed_by_rest().await;
+    for page in ["per_page=100&page=2", "per_page=50&page=3"] {
+        world.github.fault(Fault::always(page, FaultKind::ServerError));
+    }
+    a_turn(&mut world).await;
+    assert_eq!(conflict(&world, "aaaaaaa1"), json!(false));
+    assert_eq!(sync(&world).get("resume"), None);
+}
+
+#[tokio::test]
+async fn one_that_no_page_of_rest_shows_hides_no_other_and_no_cursor_passes_it() {
+    let mut world = listed_by_rest().await;
+    for page in ["per_page=100&page=2", "per_page=50&page=3", "per_page=25&page=5", "per_page=1&page=101"] {
+        world.github.fault(Fault::always(page, FaultKind::ServerError));
+    }
+    a_turn(&mut world).await;
+    assert_eq!(conflict(&world, "aaaaaaa1"), json!(false));
+    let told = world.due().await;
+    let kept = sync(&world);
+    assert!(kept["failing"]["because"].is_string() && kept.get("resume").is_some(), "{told:?} {kept:#}");
+}
+
+#[tokio::test]
+async fn a_list_that_rest_does_not_answer_to_its_end_is_read_by_graphql_once_that_recovers() {
+    let mut world = listed_by_rest().await;
+    for page in ["per_page=100&page=2", "per_page=50&page=3", "per_page=25&page=5", "per_page=1&page=10"] {
+        world.github.fault(Fault::always(page, FaultKind::ServerError));
+    }
+    a_turn(&mut world).await;
+    assert_eq!(conflict(&world, "aaaaaaa1"), Value::Null);
+    world.github.set_largest_page(None);
+    for _ in 0..2 {
+        a_turn(&mut world).await;
+    }
+    assert_eq!(conflict(&world, "aaaaaaa1"), json!(false));
+}
+
+#[tokio::test]
+async fn a_resync_that_an_earlier_version_left_at_a_page_of_rest_goes_on_there() {
+    let mut world = listed_by_rest().await;
+    let mut kept = sync(&world);
+    let after = format!(
+        "http://github.test/repos/{REPOSITORY}/pulls?state=open&sort=created&direction=asc&per_page=100&page=2"
+    );
+    kept["resume"] = json!({"open": true, "rest": true, "after": after, "until": world.now.to_string()});
+    world.dynamodb.put("PullRequests", &kept);
+    world.github.clear_requests();
+    a_turn(&mut world).await;
+    assert_eq!(conflict(&world, "aaaaaaa1"), json!(false));
+    let first = world.github.requests().into_iter().find(|request| request.path.contains("/pulls?")).unwrap();
+    assert!(first.path.ends_with("&page=2"), "{}", first.path);
+}
+
+#[tokio::test]
+async fn one_that_could_be_read_in_no_way_and_is_gone_for_days_is_let_go() {
+    let mut world = World::new().await;
+    a_turn(&mut world).await;
+    let number = world.open("Spam", "a.rs").number();
+    world.github.bar(REPOSITORY, Some(number), SAML);
+    a_turn(&mut world).await;
+    assert_eq!(sync(&world)["missed"].as_array().unwrap().len(), 1);
+    world.github.unbar();
+    world.github.hide_from_lists(REPOSITORY, number, true);
+    let missing = FaultKind::Status(404, r#"{"message":"Not Found"}"#.into(), vec![]);
+    world.github.fault(Fault::always(&format!("/pulls/{number}"), missing));
+    let since = world.now.as_second();
+    while sync(&world).get("missed").is_some() {
+        a_turn(&mut world).await;
+    }
+    let hours = (world.now.as_second() - since) / 3600;
+    assert!((72..74).contains(&hours), "it is let go after {hours} hours");
+    world.pass(15 * 60 + 1);
+    let told = world.due().await;
+    assert_eq!((told.unserved, told.outcome), (Vec::new(), Outcome::Done));
+}
+
+#[tokio::test]
+async fn one_that_a_page_shows_again_is_missed_no_more() {
+    let mut world = World::new().await;
+    settled(&mut world, "aaaaaaa1", "a.rs").await;
+    world.pass(5);
+    let number = world.open("Without a tag", "b.rs").number();
+    world.github.bar(REPOSITORY, Some(number), SAML);
+    world.github.fault(unreadable(number));
+    a_turn(&mut world).await;
+    assert_eq!(sync(&world)["missed"].as_array().unwrap().len(), 1);
+    world.github.unbar();
+    world.hub().push(REPOSITORY, number);
+    a_turn(&mut world).await;
+    assert_eq!(sync(&world).get("missed"), None);
+}
