@@ -70,8 +70,8 @@ pub enum Error {
         table: String,
         /// DynamoDB's name of the operation.
         operation: &'static str,
-        /// Which operation of a transaction it is, where DynamoDB says that.
-        at: Option<usize>,
+        /// Which operations of a transaction they are, where DynamoDB says that.
+        at: Vec<usize>,
         /// What DynamoDB said.
         #[source]
         source: Source,
@@ -202,7 +202,7 @@ mod tests {
             Error::SecretNotConfigured { .. } => Error::SecretNotConfigured { id: id.clone(), reason: said() },
             Error::SecretUnreadable { .. } => Error::SecretUnreadable { id, source: Arc::new(aws()) },
             Error::Table { .. } => Error::Table { table: table(), operation, source: aws().into() },
-            Error::Unwritable { .. } => Error::Unwritable { table: table(), operation, at: None, source: aws().into() },
+            Error::Unwritable { .. } => Error::Unwritable { table: table(), operation, at: Vec::new(), source: aws().into() },
             Error::Item { .. } => Error::Item { table: table(), source: source() },
             Error::Contention { .. } => Error::Contention { table: table() },
             Error::GitHub(_) => Error::GitHub(github::Error::Unexpected(source())),

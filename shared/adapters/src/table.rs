@@ -380,7 +380,9 @@ impl Table {
             Ok(Written::Lost)
         } else if first_with("TransactionConflict").is_some() {
             Ok(Written::Busy)
-        } else if let at @ Some(_) = first_with("ValidationError") {
+        } else if first_with("ValidationError").is_some() {
+            let refused = reasons.iter().enumerate().filter(|(_, reason)| reason.code() == Some("ValidationError"));
+            let at = refused.map(|(at, _)| at).collect();
             Err(first.unwritable("TransactWriteItems", at, AwsError::of(error)))
         } else {
             Err(first.failed("TransactWriteItems", error))
@@ -470,12 +472,12 @@ impl Table {
     {
         let error = AwsError::of(error);
         if error.is_invalid() {
-            return self.unwritable(operation, None, error);
+            return self.unwritable(operation, Vec::new(), error);
         }
         Error::Table { table: self.name.clone(), operation, source: error.into() }
     }
 
-    fn unwritable(&self, operation: &'static str, at: Option<usize>, error: AwsError) -> Error {
+    fn unwritable(&self, operation: &'static str, at: Vec<usize>, error: AwsError) -> Error {
         Error::Unwritable { table: self.name.clone(), operation, at, source: error.into() }
     }
 

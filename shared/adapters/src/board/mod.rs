@@ -326,15 +326,17 @@ fn rest_on(expression: &mut Expression, task: &Task, raw: &Raw) {
 /// A task whose write DynamoDB refuses counts as one that cannot be read: its tag stays owed, and the pull request's row and every other task
 /// are written. Without this, a card near 400 KB stops each card that a title names beside it.
 fn leave_out(error: crate::Error, writes: &[Write], left_out: &mut BTreeSet<TaskId>) -> Result<Written> {
-    if let crate::Error::Unwritable { at: Some(at), .. } = &error
-        && let Some(Write::UpdateTask { before, .. }) = writes.get(*at)
-        && left_out.insert(before.id.clone())
-    {
-        let task = before.id.as_str();
-        tracing::warn!(task, error = error.chain(), "a task's item cannot be written; it is left out");
-        return Ok(Written::Lost);
+    let crate::Error::Unwritable { at, .. } = &error else { return Err(error) };
+    // All at once: one a try, a title with many of them would spend every try.
+    let left_before = left_out.len();
+    for at in at {
+        if let Some(Write::UpdateTask { before, .. }) = writes.get(*at) {
+            let task = before.id.as_str();
+            tracing::warn!(task, error = error.chain(), "a task's item cannot be written; it is left out");
+            left_out.insert(before.id.clone());
+        }
     }
-    Err(error)
+    if left_out.len() > left_before { Ok(Written::Lost) } else { Err(error) }
 }
 
 fn key(key: &ItemKey) -> Item {

@@ -236,6 +236,30 @@ async fn a_card_that_cannot_be_written_keeps_no_other_of_the_same_title_from_its
 }
 
 #[tokio::test]
+async fn a_title_of_nothing_but_cards_that_cannot_be_written_leaves_the_one_that_it_named_before() {
+    let mut world = World::new().await;
+    let number = linked(&mut world, "bbbbbbb2", "a.rs").await;
+    let full: Vec<_> = (0..8).map(|at| format!("aaaaaaa{at}")).collect();
+    for card in &full {
+        world.put_task(card, &json!({"title": "x".repeat(409_500), "status": "pr_submitted"}));
+    }
+    let title: String = full.iter().map(|card| format!("[kid: #{card}] ")).collect();
+    world.pass(5);
+    let retitled = world.hub().retitle(REPOSITORY, number, &title);
+    world.deliver(&retitled).await;
+    assert_eq!(world.read("bbbbbbb2")["pull_requests"], json!({}));
+    for card in &full {
+        world.put_task(card, &json!({"title": "short", "status": "pr_submitted"}));
+    }
+    for _ in 0..3 {
+        a_turn(&mut world).await;
+    }
+    for card in &full {
+        assert_eq!(conflict(&world, card), json!(false), "{card}");
+    }
+}
+
+#[tokio::test]
 async fn a_card_that_was_made_with_a_version_is_written_like_any_other() {
     let mut world = World::new().await;
     a_turn(&mut world).await;

@@ -38,6 +38,25 @@ async fn an_updated_at_that_is_no_time_counts_as_absent_and_stays_as_it_is() {
 }
 
 #[tokio::test]
+async fn an_item_that_is_no_task_stops_no_task_of_the_same_title() {
+    let mut world = World::new().await;
+    world.put_task("aaaaaaa1", &json!({"title": "a card", "status": 7}));
+    world.task("bbbbbbb2", "pr_submitted");
+    // Its id is none, and begins as the tag does.
+    let junk = json!({"prefix": "bbbbbbb2", "id": "bbbbbbb2-junk", "title": "a card", "status": "pr_submitted"});
+    world.dynamodb.put("Tasks", &junk);
+    let opened = world.open("Both [kid: #aaaaaaa1] [kid: #bbbbbbb2]", "a.rs");
+    world.deliver(&opened).await;
+    let merged = world.hub().merge(REPOSITORY, opened.number());
+    world.deliver(&merged).await;
+    assert_eq!(world.read("bbbbbbb2")["status"], "done");
+    assert_eq!(world.read("aaaaaaa1")["status"], 7);
+    world.move_task("aaaaaaa1", "pr_submitted");
+    world.settle().await;
+    assert_eq!(world.read("aaaaaaa1")["status"], "done");
+}
+
+#[tokio::test]
 async fn the_second_of_two_pull_requests_may_be_merged_first() {
     let mut world = World::new().await;
     world.task("aaaaaaa1", "pr_submitted");
