@@ -303,27 +303,30 @@ impl Group {
         self.read_each(run, wanted).await
     }
 
-    /// Reads each alone. What fails of them fails alone.
+    /// Reads each alone. What fails of them fails alone, and an answer counts as soon as it is there: one that waited for a slow one beside it
+    /// could be written after a newer answer.
     async fn read_each(&mut self, run: &Run<'_>, numbers: Vec<PullRequestNumber>) -> Result<(), Failure> {
         let (installation, id, repository) = (self.installation, self.repository_id, self.repository.clone());
         let reads = numbers.into_iter().map(|number| {
             let repository = &repository;
             async move { (number, reads::one_of(run, installation, id, repository, number).await) }
         });
-        let answers: Vec<_> = stream::iter(reads).buffer_unordered(SINGLE_READS).collect().await;
-        let (mut observed, mut wide) = (Vec::new(), None);
-        for (number, answer) in answers {
-            match answer {
-                Ok(seen) => observed.push(seen),
-                Err(failure) if failure.is_wide() => wide = Some(failure),
-                Err(failure) => {
-                    self.forget(number);
-                    self.failed.insert(number, failure);
+        let mut answers = pin!(stream::iter(reads).buffer_unordered(SINGLE_READS).ready_chunks(SINGLE_READS));
+        let mut wide = None;
+        while let Some(answered) = answers.next().await {
+            let mut observed = Vec::new();
+            for (number, answer) in answered {
+                match answer {
+                    Ok(seen) => observed.push(seen),
+                    Err(failure) if failure.is_wide() => wide = Some(failure),
+                    Err(failure) => {
+                        self.forget(number);
+                        self.failed.insert(number, failure);
+                    }
                 }
             }
+            self.take_answers(run, observed).await?;
         }
-        // What was answered counts, whatever becomes of the others.
-        self.take_answers(run, observed).await?;
         wide.map_or(Ok(()), Err)
     }
 

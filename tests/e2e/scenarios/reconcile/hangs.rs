@@ -9,6 +9,8 @@ use fake_github::{Fault, FaultKind};
 use serde_json::{Value, json};
 
 use super::World;
+use super::faults::linked;
+use super::world::REPOSITORY;
 
 /// The schedule comes, with all the time that Lambda gives.
 async fn due(world: &World) -> Summary {
@@ -70,6 +72,24 @@ async fn a_repository_at_which_graphql_hangs_backs_off_and_delays_no_other() {
     assert!(longest <= 17 * 60, "one waited {longest} s");
     let hanging = sync(&world, ids["acme/r7"]);
     assert!(hanging["failing"]["because"].is_string(), "{hanging:#}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_does_not_wait_for_one_beside_it_that_hangs() {
+    let mut world = World::new().await;
+    world.github.set_settle_reads(0);
+    let mut numbers = Vec::new();
+    for card in ["aaaaaaa1", "bbbbbbb2"] {
+        numbers.push(linked(&mut world, card, &format!("{card}.rs")).await);
+        world.github.set_unknown_in_lists(REPOSITORY, numbers[numbers.len() - 1], true);
+    }
+    world.github.fault(Fault::always(&format!("/pulls/{}", numbers[1]), FaultKind::Hang));
+    world.pass(60);
+    let began = world.now.as_second();
+    due(&world).await;
+    let answered = world.read("aaaaaaa1")["conflict_checked_at"].as_i64().unwrap();
+    assert!(answered - began < 5, "after {} s", answered - began);
+    assert!(world.item(numbers[1])["failing"]["because"].is_string());
 }
 
 #[tokio::test(start_paused = true)]
