@@ -92,6 +92,12 @@ impl LambdaHost {
         last_update_status.clone_into(&mut changed.last_update_status);
     }
 
+    /// Changes how long an invocation of a function may take.
+    pub fn set_timeout(&self, function: &str, timeout: Duration) {
+        let changed = self.host.state().functions.get(function).expect("the function was added").clone();
+        self.add(changed.timeout(timeout));
+    }
+
     /// Changes how many environments a function may have.
     pub fn set_concurrency(&self, function: &str, environments: usize) {
         let changed = self.host.state().functions.get(function).expect("the function was added").clone();
