@@ -156,20 +156,36 @@ async fn no_answer_or_log_repeats_what_github_and_aws_say_to_webhook_and_reconci
         clean(&deliver().await);
         stack.dynamodb.clear_faults();
     }
-    for status in [200, 401, 403, 500] {
-        let errors = json!([{"type": "FORBIDDEN", "message": canaries(), "path": [canaries()]}]);
-        let body = json!({"message": canaries(), "errors": errors, "data": null}).to_string();
-        stack.github.fault(Fault::always("graphql", FaultKind::Status(status, body.clone(), vec![])));
-        stack.github.fault(Fault::always("/repos", FaultKind::Status(status, body, vec![])));
+    let errors = json!([{"type": "FORBIDDEN", "message": canaries(), "path": [canaries()]}]);
+    let json = json!({"message": canaries(), "errors": errors, "data": null}).to_string();
+    let page = vec![("content-type".to_owned(), "text/html".to_owned())];
+    let of_json = [200, 401, 403, 404, 410, 422, 429, 451, 500].map(|status| (status, json.clone(), vec![]));
+    let of_pages = [200, 404, 502].map(|status| (status, canaries(), page.clone()));
+    for (status, body, headers) in of_json.into_iter().chain(of_pages) {
+        // All that reconcile asks, the lists of an installation included.
+        for path in ["graphql", "/repos", "/installation/"] {
+            stack.github.fault(Fault::always(path, FaultKind::Status(status, body.clone(), headers.clone())));
+        }
         for event in [
             json!({"repository": REPOSITORY, "number": number}),
             json!({"resync": REPOSITORY}),
             json!({"resync": canaries()}),
+            json!({"resync": "all"}),
+            json!({"schedule": "due"}),
         ] {
             let answer = stack.lambda.invoke("reconcile", event).await;
             clean(&answer.map_or_else(|error| error.message, |answer: Value| answer.to_string()));
         }
         stack.github.clear_faults();
+        for item in stack.dynamodb.scan("PullRequests") {
+            clean(&format!("{}{}", item["failing"], item["blocked"]));
+        }
+        // What it heeds of a limit would keep the next status from being met.
+        for item in stack.dynamodb.scan("PullRequests").iter().filter(|item| item.get("blocked").is_some()) {
+            let mut open = item.clone();
+            open.as_object_mut().unwrap().remove("blocked");
+            stack.dynamodb.put("PullRequests", &open);
+        }
     }
     assert_logs_are_clean(&stack);
 }
