@@ -67,9 +67,9 @@ impl Run<'_> {
         for shard in shard.map_or(0..RESYNC_SHARDS, |shard| shard..shard + 1) {
             resyncs.extend(self.due_in(&resync_shard_at(shard), now, LOOKED_AT).await?);
         }
-        let oldest = answers.iter().chain(&resyncs).map(|due| now.saturating_sub(due.next_check_at)).max().unwrap_or(0);
+        let oldest = answers.iter().chain(&resyncs).map(|due| now.saturating_sub(due.since())).max().unwrap_or(0);
         self.tally.oldest_due_seconds.get_or_init(|| oldest);
-        resyncs.sort_by_key(|due| due.next_check_at);
+        resyncs.sort_by_cached_key(Due::since);
         let mut taken = self.in_turn(answers, ANSWERS_AT_ONCE).await?;
         taken.extend(self.in_turn(resyncs, RESYNCS_AT_ONCE).await?);
         let work = self.claim(taken.into_iter().map(as_claim).collect()).await;
@@ -163,7 +163,7 @@ impl Run<'_> {
             // Claiming a resync moves it to its next turn: for a quiet repository that is the only write.
             let until = if key.is_sync() { resync::next_turn(self.started()) } else { self.lease() };
             if let Claim::IfDue(due) = &claim {
-                self.due_since(key.clone(), due.next_check_at);
+                self.due_since(key.clone(), due.since());
             }
             self.app.board.claim(&key, &claim, until).await
         });

@@ -14,7 +14,6 @@ use domain::schedule::{DUE, Schedule};
 use domain::served::Served;
 use domain::sync::{Blocked, InstallationSync, RepositorySync};
 use domain::task::{CLOCK_SKEW, Task};
-use serde::Deserialize;
 
 use super::{Board, key};
 use crate::pause::pause;
@@ -37,8 +36,24 @@ pub struct Due {
     pub key: ItemKey,
     /// The partition of the index that it stands in.
     pub due: String,
-    /// Since when, epoch seconds.
-    pub next_check_at: i64,
+    /// Since when, as the number that is stored: another writer may have put a fraction there, or more than fits. See [`Self::since`].
+    pub next_check_at: String,
+}
+
+impl Due {
+    /// An entry of this partition of the index; `None` for one that has not the keys of the index.
+    fn read(partition: &str, entry: &table::Item) -> Option<Self> {
+        let text = |name: &str| entry.get(name)?.as_s().ok().cloned();
+        let key = ItemKey { partition: text("repository_id")?, item: text("item")? };
+        let next_check_at = entry.get("next_check_at")?.as_n().ok()?.clone();
+        Some(Self { key, due: partition.to_owned(), next_check_at })
+    }
+
+    /// Since when, epoch seconds, as near as they come to what is stored.
+    pub fn since(&self) -> i64 {
+        // By way of a float, which every number of DynamoDB's can be read as: one that is odd must not hold up all that is due beside it.
+        self.next_check_at.parse::<f64>().map_or(i64::MIN, |seconds| seconds as i64)
+    }
 }
 
 /// On what condition an item is claimed.
@@ -52,18 +67,11 @@ pub enum Claim {
     IfThere,
 }
 
-#[derive(Deserialize)]
-struct Entry {
-    repository_id: String,
-    item: String,
-    next_check_at: i64,
-}
-
 impl Board {
     /// What is due at `now` of one partition of the index, the longest overdue first, at most `limit` entries.
     ///
     /// # Errors
-    /// [`crate::Error::Table`] or [`crate::Error::Item`].
+    /// [`crate::Error::Table`].
     pub async fn due(&self, partition: &str, now: i64, limit: usize) -> Result<Vec<Due>> {
         let mut found = Vec::new();
         let mut after = None;
@@ -76,10 +84,11 @@ impl Board {
                 after,
             };
             let page = self.pull_requests.query(query).await?;
-            for item in page.items {
-                let entry: Entry = self.pull_requests.parse(item)?;
-                let key = ItemKey { partition: entry.repository_id, item: entry.item };
-                found.push(Due { key, due: partition.to_owned(), next_check_at: entry.next_check_at });
+            for entry in page.items {
+                match Due::read(partition, &entry) {
+                    Some(due) => found.push(due),
+                    None => tracing::warn!(partition, "an entry of the due index has odd keys; it is left out"),
+                }
             }
             after = page.next;
             if after.is_none() || found.len() >= limit {
@@ -108,7 +117,7 @@ impl Board {
             }
             Claim::IfDue(due) => {
                 expression.require("due", Some(&text(&due.due)));
-                expression.require("next_check_at", Some(&number(due.next_check_at)));
+                expression.require("next_check_at", Some(&number(&due.next_check_at)));
             }
             Claim::IfThere => {
                 expression.set("due", text(DUE));
@@ -128,7 +137,7 @@ impl Board {
     /// Takes back the claim of an item that cannot be read: claimed anew by each run it would never be long overdue, and nobody be told.
     async fn put_back(&self, due: &Due, until: i64) -> Result<()> {
         let mut expression = Expression::default();
-        expression.set("next_check_at", number(due.next_check_at));
+        expression.set("next_check_at", number(&due.next_check_at));
         expression.require("next_check_at", Some(&number(until)));
         self.pull_requests.write(Operation::update(key(&due.key), expression)).await.map(drop)
     }
@@ -413,4 +422,68 @@ fn readable<T>(items: impl IntoIterator<Item = table::Item>, parse: impl Fn(tabl
     let left_out =
         |error: &crate::Error| tracing::warn!(error = error.chain(), "an item cannot be read; it is left out");
     items.into_iter().filter_map(|item| parse(item).inspect_err(left_out).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::primitives::Blob;
+    use aws_sdk_dynamodb::types::AttributeValue;
+    use domain::scan::TaskScan;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// DynamoDB's JSON as the SDK gives it; whatever it does not know is left out.
+    fn attributes(item: &Value) -> table::Item {
+        let attribute = |(name, value): (&String, &Value)| Some((name.clone(), attribute(value)?));
+        item.as_object().into_iter().flatten().filter_map(attribute).collect()
+    }
+
+    fn attribute(value: &Value) -> Option<AttributeValue> {
+        let (kind, value) = value.as_object()?.iter().next()?;
+        let text = || value.as_str().map(ToOwned::to_owned);
+        let texts = || Some(value.as_array()?.iter().filter_map(|text| text.as_str().map(ToOwned::to_owned)).collect());
+        Some(match kind.as_str() {
+            "S" => AttributeValue::S(text()?),
+            "N" => AttributeValue::N(text()?),
+            "B" => AttributeValue::B(Blob::new(text()?)),
+            "BOOL" => AttributeValue::Bool(value.as_bool()?),
+            "NULL" => AttributeValue::Null(true),
+            "SS" => AttributeValue::Ss(texts()?),
+            "NS" => AttributeValue::Ns(texts()?),
+            "L" => AttributeValue::L(value.as_array()?.iter().filter_map(attribute).collect()),
+            "M" => AttributeValue::M(attributes(value)),
+            _ => return None,
+        })
+    }
+
+    #[test]
+    fn a_hostile_item_is_read_or_left_out() {
+        let second = json!({"N": "1795500000"});
+        let linked = json!({"M": {"state": {"S": "open"}, "url": {"S": "https://github.com/acme/app/pull/1"},
+            "created_at": {"S": "2026-01-01T00:00:00Z"}, "mergeability": {"S": "conflicting"}, "checked_at": second}});
+        let items = [
+            json!({"prefix": {"S": "4d9d444d"}, "id": {"S": "4d9d444d0198c5c27f00aabbccddeeff"}, "status": {"S": "pr_submitted"},
+                "title": {"S": "Fix"}, "updated_at": {"S": "2026-01-01T00:00:00Z"}, "repository_id": {"S": "7"}, "version": {"N": "3"},
+                "pull_requests": {"M": {"7#1": linked}}, "pull_request": {"S": "7#1"}, "completed_by": {"SS": ["7#2"]},
+                "completed_at": second, "history": {"L": [{"M": {"at": second, "what": {"S": "linked"}, "by": {"S": "webhook"}}}]}}),
+            json!({"repository_id": {"S": "7"}, "item": {"S": "base#main"}, "repository": {"S": "acme/app"}, "base": {"S": "main"},
+                "moved_at": second, "moved_by": {"N": "1"}, "moves": {"N": "1"}, "movers": {"SS": ["u"]}, "ttl": second,
+                "due": {"S": "open"}, "next_check_at": second, "check": {"S": "now"}, "version": {"N": "1"}}),
+            json!({"repository_id": {"S": "installations"}, "item": {"S": "served"}, "only": {"L": [{"N": "7"}, {"B": "AA=="}]},
+                "x": {"NULL": true}, "y": {"NS": ["1"]}, "z": {"BOOL": true}}),
+        ];
+        hostile::attack(&items.map(|item| item.to_string()), |input| {
+            let Ok(item) = serde_json::from_slice(input) else { return };
+            let item = attributes(&item);
+            let _ = serde_dynamo::from_item::<_, Task>(item.clone());
+            let _ = serde_dynamo::from_item::<_, PullRequest>(item.clone());
+            let _ = serde_dynamo::from_item::<_, BaseMove>(item.clone());
+            let _ = serde_dynamo::from_item::<_, RepositorySync>(item.clone());
+            let _ = serde_dynamo::from_item::<_, InstallationSync>(item.clone());
+            let _ = serde_dynamo::from_item::<_, Served>(item.clone());
+            let _ = serde_dynamo::from_item::<_, TaskScan>(item.clone());
+            let _ = Due::read("open", &item).map(|due| due.since());
+        });
+    }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::World;
-use super::faults::{a_turn, settled};
+use super::faults::{a_turn, conflict, linked, settled};
 use super::world::REPOSITORY;
 
 /// After this long the template's alarm for what is overdue goes off, seconds.
@@ -64,6 +64,52 @@ async fn a_row_that_cannot_be_read_holds_up_nothing_else_and_stays_due() {
     change(&world, poisoned, &json!({"draft": false}));
     half_a_day(&mut world).await;
     assert_eq!(world.status("aaaaaaa1"), "done", "once it is mended");
+}
+
+/// Times that a hand or a script wrote, of which no integer holds one.
+fn odd_times(world: &World) -> [Value; 2] {
+    [json!(world.now.as_second() as f64 - 0.5), json!(-1e30)]
+}
+
+#[tokio::test]
+async fn an_item_that_is_due_at_an_odd_time_is_overdue_and_holds_up_nothing_else() {
+    for which in [0, 1] {
+        let mut world = World::new().await;
+        let number = linked(&mut world, "aaaaaaa1", "a.rs").await;
+        linked(&mut world, "bbbbbbb2", "b.rs").await;
+        let odd = odd_times(&world)[which].clone();
+        change(&world, number, &json!({"next_check_at": odd}));
+        world.due().await;
+        assert_eq!((conflict(&world, "bbbbbbb2"), conflict(&world, "aaaaaaa1")), (json!(false), json!(false)), "{odd}");
+        // The same of a resync: nobody is told of the merges.
+        a_turn(&mut world).await;
+        let sync = json!({"repository_id": world.repository_id.to_string(), "item": "sync"});
+        world.hub().merge(REPOSITORY, number);
+        world.dynamodb.change("PullRequests", &sync, &json!({"next_check_at": odd_times(&world)[which]}));
+        world.due().await;
+        assert_eq!(world.status("aaaaaaa1"), "done", "{odd}");
+        world.pass(60);
+        world.hub().merge(REPOSITORY, number + 1);
+        world.dynamodb.change("PullRequests", &sync, &json!({"next_check_at": odd_times(&world)[which]}));
+        world.reconcile(json!({"resync": "all"})).await;
+        assert_eq!(world.status("bbbbbbb2"), "done", "{odd}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_stays_due_since_its_odd_time() {
+    let (mut world, [poisoned, _]) = poisoned().await;
+    world.stream().await;
+    world.pass(2 * 60 * 60);
+    change(&world, poisoned, &json!({"next_check_at": -1e30}));
+    for _ in 0..2 {
+        world.pass(60);
+        let told = world.due().await;
+        assert!(told.oldest_due_seconds > Some(ALARM), "{told:?}");
+    }
+    change(&world, poisoned, &json!({"draft": false}));
+    world.due().await;
+    assert_eq!(conflict(&world, "aaaaaaa1"), json!(false), "once it is mended");
 }
 
 #[tokio::test]
