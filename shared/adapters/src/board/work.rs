@@ -344,16 +344,26 @@ impl Board {
         repository: RepositoryId,
         after: Option<PullRequestNumber>,
     ) -> Result<(Vec<PullRequest>, Option<PullRequestNumber>)> {
-        let query = Query {
-            keys: "repository_id = :repository AND begins_with(#item, :prefix)",
-            values: vec![(":repository", text(repository.to_string())), (":prefix", text("pr#"))],
-            limit: Some(STORED_AT_ONCE),
-            after: after.map(|number| key(&ItemKey::pull_request(repository, number))),
-            ..Query::default()
-        };
-        let page = self.pull_requests.query(query).await?;
-        let next = page.next.as_ref().and_then(|key| key.get("item")?.as_s().ok()?.strip_prefix("pr#")?.parse().ok());
-        Ok((readable(page.items, |item| self.pull_requests.parse(item)), next))
+        let mut after = after.map(|number| key(&ItemKey::pull_request(repository, number)));
+        let mut rows = Vec::new();
+        loop {
+            let query = Query {
+                keys: "repository_id = :repository AND begins_with(#item, :prefix)",
+                values: vec![(":repository", text(repository.to_string())), (":prefix", text("pr#"))],
+                limit: Some(STORED_AT_ONCE),
+                after,
+                ..Query::default()
+            };
+            let page = self.pull_requests.query(query).await?;
+            rows.extend(readable(page.items, |item| self.pull_requests.parse(item)));
+            let Some(next) = page.next else { return Ok((rows, None)) };
+            let number = next.get("item").and_then(|item| item.as_s().ok()?.strip_prefix("pr#")?.parse().ok());
+            // Behind the number of a key that is spelt oddly, such as `pr# 7`, or without one, the next page would leave rows out.
+            if let Some(number) = number.filter(|number| key(&ItemKey::pull_request(repository, *number)) == next) {
+                return Ok((rows, Some(number)));
+            }
+            after = Some(next);
+        }
     }
 
     /// The stored ones of these pull requests of any repositories that can be read, read consistently.

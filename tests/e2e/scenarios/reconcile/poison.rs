@@ -1,5 +1,6 @@
 //! An item that can never be read: it stays due until somebody mends it, tells of itself, and holds nothing else up.
 
+use domain::ids::RepositoryId;
 use serde_json::{Value, json};
 
 use super::World;
@@ -110,6 +111,41 @@ async fn a_row_that_cannot_be_read_stays_due_since_its_odd_time() {
     change(&world, poisoned, &json!({"draft": false}));
     world.due().await;
     assert_eq!(conflict(&world, "aaaaaaa1"), json!(false), "once it is mended");
+}
+
+#[tokio::test]
+async fn odd_keys_at_the_end_of_a_page_hide_no_row_behind_them() {
+    let mut world = World::new().await;
+    let number = linked(&mut world, "aaaaaaa1", "a.rs").await;
+    let row = world.item(number);
+    let spellings = ["1?a", "+9?", " 9?", "09?"];
+    let mut found = Vec::new();
+    for (odd, id) in spellings.into_iter().zip(5_000_000..) {
+        let put = |item: String, changes: Value| {
+            let mut row = row.clone();
+            let key = json!({"repository_id": id.to_string(), "item": item});
+            row.as_object_mut().unwrap().extend([key, changes].iter().flat_map(|of| of.as_object().unwrap().clone()));
+            world.dynamodb.put("PullRequests", &row);
+        };
+        // A page of them, and more: they come first.
+        for at in 100..350 {
+            put(format!("pr#{}", odd.replace('?', &at.to_string())), json!({"draft": "perhaps"}));
+        }
+        for number in [2, 3, 2_000] {
+            put(format!("pr#{number}"), json!({"number": number}));
+        }
+        let mut after = None;
+        loop {
+            let (rows, next) = world.board.stored_in(RepositoryId(id), after).await.unwrap();
+            found.extend(rows.iter().map(|row| (odd, row.snapshot.number.0)));
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    let all = spellings.into_iter().flat_map(|odd| [2, 2_000, 3].map(|number| (odd, number)));
+    assert_eq!(found, all.collect::<Vec<_>>());
 }
 
 #[tokio::test]
