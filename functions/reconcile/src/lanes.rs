@@ -84,8 +84,7 @@ impl Run<'_> {
         let repository = |due: &Due| due.key.partition.parse().ok().map(RepositoryId);
         let repositories: BTreeSet<_> = due.iter().filter_map(repository).collect();
         let repositories: Vec<_> = repositories.into_iter().collect();
-        let syncs = self.app.board.repository_syncs(&repositories).await.map_err(|error| self.table_failed(error))?;
-        let whose: BTreeMap<_, _> = syncs.into_iter().map(|sync| (sync.repository_id, sync.installation_id)).collect();
+        let whose = self.app.board.listed_by(&repositories).await.map_err(|error| self.table_failed(error))?;
         let of_repositories = in_turn(due, usize::MAX, repository);
         // One that no list has shown yet has a turn of its own.
         Ok(in_turn(of_repositories, most, |due| {
@@ -252,14 +251,13 @@ impl Run<'_> {
         if repositories.is_empty() {
             return Vec::new();
         }
-        let syncs = match self.app.board.repository_syncs(&repositories.into_iter().collect::<Vec<_>>()).await {
-            Ok(syncs) => syncs,
+        let lists = match self.app.board.listed_by(&repositories.into_iter().collect::<Vec<_>>()).await {
+            Ok(lists) => lists,
             Err(error) => {
                 self.table_failed(error);
                 return Vec::new();
             }
         };
-        let lists: BTreeMap<_, _> = syncs.into_iter().map(|sync| (sync.repository_id, sync.installation_id)).collect();
         let other = |item: &Item| {
             let lists = repository_of(item).and_then(|id| lists.get(&id).copied().flatten());
             lists.filter(|other| Some(*other) != installation)

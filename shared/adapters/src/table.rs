@@ -228,11 +228,20 @@ impl Table {
     /// # Errors
     /// [`Error::Table`], or [`Error::Contention`] when DynamoDB kept leaving some out.
     pub async fn get_many(&self, keys: Vec<Item>) -> Result<Vec<Item>> {
+        self.get_parts(keys, None).await
+    }
+
+    /// The same, and of each item these attributes alone, with commas between them; all if `None`.
+    ///
+    /// # Errors
+    /// As [`Self::get_many`].
+    pub async fn get_parts(&self, keys: Vec<Item>, attributes: Option<&str>) -> Result<Vec<Item>> {
         let mut found = Vec::with_capacity(keys.len());
         for keys in keys.chunks(BATCH) {
             let mut left = keys.to_vec();
             for attempt in 0..TRIES {
                 let wanted = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true);
+                let wanted = wanted.set_projection_expression(attributes.map(ToOwned::to_owned));
                 let wanted = wanted.build().map_err(|error| self.not_built("BatchGetItem", error))?;
                 let call = self.client.batch_get_item().request_items(&self.name, wanted);
                 let answer = boxed(call.send()).await.map_err(|error| self.failed("BatchGetItem", error))?;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::base::BaseMove;
-use domain::ids::{InstallationId, PullRequestKey, PullRequestNumber, RepositoryId, TaskId};
+use domain::ids::{InstallationId, PullRequestKey, PullRequestNumber, RepositoryId, TaskId, repository_id_as_text};
 use domain::item::{Item, ItemKey, Kind};
 use domain::protocol::Written;
 use domain::pull_request::PullRequest;
@@ -14,6 +14,7 @@ use domain::schedule::{DUE, Schedule};
 use domain::served::Served;
 use domain::sync::{Blocked, InstallationSync, RepositorySync};
 use domain::task::{CLOCK_SKEW, Task};
+use serde::Deserialize;
 
 use super::{Board, key};
 use crate::pause::pause;
@@ -28,6 +29,9 @@ const TRIES: u32 = 8;
 
 /// How many stored pull requests are read at once: each may have its cards written before the time is looked at again.
 const STORED_AT_ONCE: usize = 200;
+
+/// How many resyncs are asked at once by whom their repositories are listed.
+const LISTED_AT_ONCE: usize = 1_000;
 
 /// An entry of the due index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +69,14 @@ pub enum Claim {
     IfDue(Due),
     /// It exists: an operator asks.
     IfThere,
+}
+
+/// What is asked of the resyncs of many repositories.
+#[derive(Deserialize)]
+struct Listed {
+    #[serde(with = "repository_id_as_text")]
+    repository_id: RepositoryId,
+    installation_id: Option<InstallationId>,
 }
 
 impl Board {
@@ -412,6 +424,27 @@ impl Board {
         let keys = repositories.iter().map(|id| key(&ItemKey::repository(*id)));
         let items = self.pull_requests.get_many(keys.collect()).await?;
         Ok(readable(items, |item| self.pull_requests.parse(item)))
+    }
+
+    /// By which installation each of these repositories was listed, of those whose resync is stored.
+    ///
+    /// It is asked of all that are due, and the whole resync of one may have hundreds of bases in it: held at once, they would be more than a
+    /// function's memory.
+    ///
+    /// # Errors
+    /// [`crate::Error::Table`].
+    pub async fn listed_by(
+        &self,
+        repositories: &[RepositoryId],
+    ) -> Result<BTreeMap<RepositoryId, Option<InstallationId>>> {
+        let mut listed = BTreeMap::new();
+        for some in repositories.chunks(LISTED_AT_ONCE) {
+            let keys = some.iter().map(|id| key(&ItemKey::repository(*id)));
+            let items = self.pull_requests.get_parts(keys.collect(), Some("repository_id, installation_id")).await?;
+            let read: Vec<Listed> = readable(items, |item| self.pull_requests.parse(item));
+            listed.extend(read.into_iter().map(|sync| (sync.repository_id, sync.installation_id)));
+        }
+        Ok(listed)
     }
 
     fn read_item(&self, key: &ItemKey, item: table::Item) -> Result<Option<Item>> {
