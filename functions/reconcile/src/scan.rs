@@ -28,6 +28,9 @@ const AGAIN: i64 = 60 * 60;
 
 const TRIES: u32 = 3;
 
+/// How many tasks have the rows of their pull requests read at once: those of a whole page may take all the time there is.
+const AT_ONCE: usize = 200;
+
 /// Makes sure that the scan is on the work list.
 pub(crate) async fn ensure_due(run: &Run<'_>) -> Result<(), Failure> {
     if run.app.is_known(Standing::Scan, run.now()) {
@@ -42,14 +45,19 @@ pub(crate) async fn ensure_due(run: &Run<'_>) -> Result<(), Failure> {
 
 /// Goes on with the scan for as long as there is time.
 pub(crate) async fn run(run: &Run<'_>, mut scan: TaskScan) {
+    let began = scan.after.clone();
     // Its lease brings it back.
-    let Ok(()) = pages(run, &mut scan).await else { return };
+    let Ok(ended) = pages(run, &mut scan).await else { return };
+    if !ended && scan.after == began {
+        // As overdue as it was: put off, what never comes any further would not be told of.
+        return run.give_up(&Item::Scan(Box::new(scan)), &Failure::OutOfTime).await;
+    }
     let (next, attempts) = match scan.schedule.attempts {
-        tried if scan.after.is_some() => (0, tried),
+        tried if !ended => (0, tried),
         tried if scan.left && tried < TRIES => (AGAIN, tried + 1),
         _ => (PERIOD, 0),
     };
-    scan.left &= scan.after.is_some();
+    scan.left &= !ended;
     scan.schedule = Schedule::at(run.now().as_second() + next, attempts);
     // `false`: its claim ran out, and somebody else goes on from where this one began.
     if let Err(error) = run.app.board.put(&Item::Scan(Box::new(scan))).await {
@@ -57,29 +65,36 @@ pub(crate) async fn run(run: &Run<'_>, mut scan: TaskScan) {
     }
 }
 
-async fn pages(run: &Run<'_>, scan: &mut TaskScan) -> Result<(), Failure> {
-    loop {
+/// Settles the tasks behind the last one that was, one after the other. `false`: there was no time for all of them.
+async fn pages(run: &Run<'_>, scan: &mut TaskScan) -> Result<bool, Failure> {
+    while run.has_time() {
         let page = run.app.board.all_tasks(scan.after.as_ref()).await;
         let (tasks, next) = page.map_err(|error| run.table_failed(error))?;
-        let rows = rows(run, &tasks).await?;
-        for task in &tasks {
-            match settle(run, &rows, task).await {
-                Ok(()) => {}
-                Err(Failure::Table) => return Err(Failure::Table),
-                Err(Failure::OutOfTime) => {
-                    // Behind it, and this one with the next scan: what hangs must not stop the scan for ever.
-                    scan.left = true;
-                    scan.after = Some((task.id.prefix().to_owned(), task.id.as_str().to_owned()));
-                    return Ok(());
+        for tasks in tasks.chunks(AT_ONCE) {
+            let rows = rows(run, tasks).await?;
+            for task in tasks {
+                // Else Lambda ends the run before it is written down how far it came, and the next one begins where this one did.
+                if !run.has_time() {
+                    return Ok(false);
                 }
-                Err(_) => scan.left = true,
+                let settled = match settle(run, &rows, task).await {
+                    Err(Failure::Table) => return Err(Failure::Table),
+                    settled => settled,
+                };
+                // Also behind one that was not settled, and that one with the next scan: what hangs must not stop the scan for ever.
+                scan.left |= settled.is_err();
+                scan.after = Some((task.id.prefix().to_owned(), task.id.as_str().to_owned()));
+                if let Err(Failure::OutOfTime) = settled {
+                    return Ok(false);
+                }
             }
         }
         scan.after = next;
-        if scan.after.is_none() || !run.has_time() {
-            return Ok(());
+        if scan.after.is_none() {
+            return Ok(true);
         }
     }
+    Ok(false)
 }
 
 /// Holds these tasks against their pull requests. `false`: what kept GitHub from telling all is not about one of them, and passes.
@@ -108,6 +123,10 @@ async fn rows(run: &Run<'_>, tasks: &[Task]) -> Result<Rows, Failure> {
 async fn settle(run: &Run<'_>, rows: &Rows, task: &Task) -> Result<(), Failure> {
     let mut settled = Ok(());
     for doubt in doubts(task, rows) {
+        // One task may have as many as it has pull requests, each with calls of its own.
+        if !run.has_time() {
+            return Err(Failure::OutOfTime);
+        }
         let answered = match doubt {
             Doubt::Compare(report) => compare(run, rows, *report).await,
             Doubt::Ask(repository, number) => ask(run, task, repository, number).await,

@@ -403,7 +403,7 @@ impl Board {
         Ok(readable(items, |item| self.parse_task(&item)))
     }
 
-    /// A page of all tasks, those that can be read, and behind which key the next one begins.
+    /// A page of all tasks, those that can be read under their own key, and behind which key the next one begins.
     ///
     /// # Errors
     /// [`crate::Error::Table`].
@@ -413,7 +413,13 @@ impl Board {
         let page = self.tasks.scan(after).await?;
         let part = |item: &table::Item, name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
         let next = page.next.as_ref().and_then(|next| Some((part(next, "prefix")?, part(next, "id")?)));
-        Ok((readable(page.items, |item| self.parse_task(&item)), next))
+        // Of one under another key, such as a copy, nothing can be written; and who went on behind the id's own would be somewhere else.
+        let is_its_own = |item: &table::Item| {
+            let id = part(item, "id").and_then(|id| id.parse::<TaskId>().ok());
+            id.is_none_or(|id| super::task_key(&id).iter().all(|(name, value)| item.get(name) == Some(value)))
+        };
+        let items = page.items.into_iter().filter(is_its_own);
+        Ok((readable(items, |item| self.parse_task(&item)), next))
     }
 
     /// The stored resyncs of these repositories, those that can be read.

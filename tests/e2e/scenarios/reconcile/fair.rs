@@ -7,6 +7,7 @@ use domain::contract::reconcile::{Event, Summary};
 use fake_github::{Fault, FaultKind, NewPullRequest, Selection};
 use local_aws::{Fault as Trouble, Rule};
 use serde_json::{Value, json};
+use stack::task_id;
 
 use super::World;
 use super::faults::{a_turn, conflict, linked, settled};
@@ -30,6 +31,10 @@ fn limit_big(world: &World) {
 
 fn sync(world: &World) -> Value {
     world.work_item(&world.repository_id.to_string(), "sync").expect("the repository has a resync")
+}
+
+fn scan(world: &World) -> Value {
+    world.work_item("tasks", "scan").expect("the scan is on the work list")
 }
 
 #[tokio::test]
@@ -168,4 +173,66 @@ async fn a_comparison_of_cards_that_has_no_time_goes_on_where_it_was() {
     }
     assert!(stopped.len() >= 2 && stopped.is_sorted_by(|a, b| a != b), "{stopped:?}");
     assert!(sync(&world)["bases"].get("main").is_some());
+}
+
+/// Cards, each with a row of its own; of every twenty-fifth, which are given, something else stands on the board than in the row.
+fn cards(world: &World, count: usize) -> Vec<String> {
+    let (card, row, id) = (world.read("aaaaaaa1"), world.item(1), "5000000");
+    let linked = card["pull_requests"].as_object().unwrap().values().next().unwrap();
+    let mut wrong = Vec::new();
+    for number in 1..=count {
+        let (digits, key) = (format!("{number:08x}"), format!("{id}#{number}"));
+        let is_wrong = number % 25 == 0;
+        world.put_task(
+            &digits,
+            &json!({"title": "a card", "status": "pr_submitted", "repository_id": id, "bound_name": card["bound_name"],
+                "repository": card["repository"], "pull_requests": {&key: linked}, "pull_request": key,
+                "conflict_checked_at": card["conflict_checked_at"], "has_merge_conflict": is_wrong}),
+        );
+        let mut row = row.clone();
+        let changes = json!({
+            "repository_id": id, "item": format!("pr#{number}"), "number": number, "tags": [], "task_ids": [task_id(&digits)],
+            "title": format!("Work [kid: #{digits}]"),
+        });
+        row.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        world.dynamodb.put("PullRequests", &row);
+        wrong.extend(is_wrong.then_some(digits));
+    }
+    wrong
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scan_of_a_slow_page_stops_in_time_and_goes_on_behind_the_last_card_it_settled() {
+    let mut world = World::new().await;
+    settled(&mut world, "aaaaaaa1", "a.rs").await;
+    let wrong = cards(&world, 1_000);
+    let linked = world.read("00000001")["pull_requests"]["5000000#1"].clone();
+    let invented: Value = (1..=30).map(|number| (format!("6000000#{number}"), linked.clone())).collect();
+    world.put_task("eeeeeee1", &json!({"title": "a card", "status": "pr_submitted", "pull_requests": invented}));
+    world.pass(25 * 3600);
+    // All the rows of the one page that there is would take longer than a run, and so would all that this card invents.
+    world.dynamodb.fail(Rule::new(Trouble::Delay(Duration::from_secs(1))).operation("BatchGetItem"));
+    let mut stopped = Vec::new();
+    while scan(&world)["next_check_at"].as_i64() < Some(world.now.as_second() + 1800) {
+        assert!(stopped.len() < 20, "{stopped:?}");
+        world.pass(60);
+        let left = Duration::from_secs(12);
+        let ran = tokio::time::timeout(left, due_within(&world, left)).await;
+        ran.expect("it ends before Lambda ends it");
+        stopped.extend(scan(&world)["after"].as_array().cloned());
+    }
+    assert!(stopped.len() >= 2 && stopped.is_sorted_by(|a, b| a != b), "{stopped:?}");
+    wrong.iter().for_each(|digits| assert_eq!(conflict(&world, digits), json!(false), "{digits}"));
+}
+
+#[tokio::test]
+async fn a_scan_for_which_no_time_is_left_stays_as_overdue_as_it_was() {
+    let mut world = World::new().await;
+    a_turn(&mut world).await;
+    world.pass(25 * 3600);
+    let before = scan(&world);
+    due_within(&world, Duration::from_secs(4)).await;
+    let after = scan(&world);
+    assert_eq!(after["next_check_at"], before["next_check_at"]);
+    assert!(after["version"].as_u64() > before["version"].as_u64(), "it was claimed");
 }

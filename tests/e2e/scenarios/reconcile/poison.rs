@@ -149,6 +149,19 @@ async fn odd_keys_at_the_end_of_a_page_hide_no_row_behind_them() {
 }
 
 #[tokio::test]
+async fn the_scan_leaves_out_a_card_behind_whose_id_it_would_go_on_elsewhere() {
+    let world = World::new().await;
+    let id = world.task("aaaaaaa1", "pr_submitted");
+    for (name, odd) in [("prefix", "ffffffff".to_owned()), ("id", id.to_uppercase())] {
+        let mut copy = world.read("aaaaaaa1");
+        copy[name] = json!(odd);
+        world.dynamodb.put("Tasks", &copy);
+    }
+    let (tasks, _) = world.board.all_tasks(None).await.unwrap();
+    assert_eq!(tasks.iter().map(|task| task.id.as_str()).collect::<Vec<_>>(), [id]);
+}
+
+#[tokio::test]
 async fn what_is_noted_of_an_installation_that_cannot_be_read_holds_up_none_of_its_pull_requests() {
     let mut world = World::new().await;
     world.task("aaaaaaa1", "pr_submitted");
