@@ -60,12 +60,12 @@ pub(crate) fn next_turn(started: Timestamp) -> i64 {
 
 /// Lists and resyncs what is claimed of an installation.
 pub(crate) async fn run(run: &Run<'_>, installation: Option<InstallationId>, claimed: Vec<Item>) {
-    let (mut lists, mut repositories) = (Vec::new(), Vec::new());
+    let (mut lists, mut repositories, mut scans) = (Vec::new(), Vec::new(), Vec::new());
     for item in claimed {
         match item {
             Item::Installation(sync) => lists.push(*sync),
             Item::Repository(sync) => repositories.push(*sync),
-            Item::Scan(item) => scan::run(run, *item).await,
+            Item::Scan(item) => scans.push(*item),
             Item::PullRequest(_) | Item::Base(_) => {}
         }
     }
@@ -81,6 +81,10 @@ pub(crate) async fn run(run: &Run<'_>, installation: Option<InstallationId>, cla
     let failing = repositories.extract_if(.., |sync| sync.schedule.failing.is_some()).collect();
     together(run, installation, repositories, ALIASED).await;
     together(run, installation, failing, 1).await;
+    // Last: it takes all the time that is left, and goes on where it stopped.
+    for item in scans {
+        scan::run(run, item).await;
+    }
 }
 
 /// Which installation the default one is: its repositories are listed under its own id, like those of any other.
