@@ -7,7 +7,7 @@
 use std::panic::AssertUnwindSafe;
 
 use domain::report::Report;
-use fake_github::{Event, Fault as GitHubFault, FaultKind};
+use fake_github::{Event, Fault as GitHubFault, FaultKind, LargePage};
 use futures_util::FutureExt;
 use jiff::SignedDuration;
 use local_aws::{Fault, Rule};
@@ -16,14 +16,15 @@ use proptest::test_runner::{Config, FailurePersistence, FileFailurePersistence, 
 use serde_json::json;
 
 use super::World;
+use super::faults::SAML;
 use super::people::{A_QUARTER, Fate, Op, Played, Second, Setting, VERY_LATE, fate, op, setting};
-use super::world::RECONCILE;
+use super::world::{RECONCILE, REPOSITORY};
 
 /// How many pull requests are told apart.
 const PULLS: usize = 4;
 
 /// What reconcile does after a step.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Work {
     Nothing,
     Stream,
@@ -38,8 +39,36 @@ enum Work {
     TablesFail(usize),
     /// A committed write of a run's is never answered.
     AnswerLost(usize),
-    /// GitHub fails while a run asks.
-    GitHubFails,
+    /// GitHub answers everything like this while a run asks.
+    GitHubFails(FaultKind),
+    /// It lists no more than so many pull requests at once, or fails.
+    GitHubListsFewer(usize, LargePage),
+    /// It shows the n-th pull request to nobody, or the whole repository.
+    GitHubHides(Option<usize>),
+}
+
+/// Limits, refusals, outages and half answers.
+fn github_fails() -> impl Strategy<Value = Work> {
+    let said = |status, sentence: &str| FaultKind::Status(status, json!({"message": sentence}).to_string(), vec![]);
+    let kinds = vec![
+        FaultKind::ServerError,
+        FaultKind::DropConnection,
+        FaultKind::CutShort,
+        FaultKind::RateLimitPrimary(600),
+        FaultKind::RateLimitSecondary(60),
+        FaultKind::TooMany(60),
+        FaultKind::GraphqlLimit(Some("RATE_LIMITED"), 600),
+        said(401, "Bad credentials"),
+        said(403, SAML),
+        said(404, "Not Found"),
+        said(451, "Repository access blocked"),
+    ];
+    prop_oneof![
+        3 => prop::sample::select(kinds).prop_map(Work::GitHubFails),
+        1 => (0..3_usize, prop::sample::select(vec![LargePage::BadGateway, LargePage::NullNodes]))
+            .prop_map(|(most, how)| Work::GitHubListsFewer(most, how)),
+        1 => prop::option::weighted(0.7, 0..PULLS).prop_map(Work::GitHubHides),
+    ]
 }
 
 #[derive(Debug, Clone)]
@@ -60,7 +89,7 @@ fn work() -> impl Strategy<Value = Work> {
         1 => (1..30_usize).prop_map(Work::Dies),
         1 => (0..30_usize).prop_map(Work::TablesFail),
         1 => (0..30_usize).prop_map(Work::AnswerLost),
-        1 => Just(Work::GitHubFails),
+        2 => github_fails(),
     ]
 }
 
@@ -97,7 +126,7 @@ impl Played<World> {
             for (_, event) in pending.extract_if(.., |(at, _)| *at <= step).collect::<Vec<_>>().iter().rev() {
                 self.deliver(event).await;
             }
-            self.work_on(history.work[step % history.work.len()]).await;
+            self.work_on(history.work[step % history.work.len()].clone()).await;
         }
         for (_, event) in pending.extract_if(.., |(at, _)| *at < VERY_LATE).collect::<Vec<_>>().iter().rev() {
             self.deliver(event).await;
@@ -143,8 +172,18 @@ impl Played<World> {
                 world.dynamodb.fail(Rule::new(Fault::Unreachable).from(RECONCILE).after(after));
                 self.run_in_vain().await;
             }
-            Work::GitHubFails => {
-                world.github.fault(GitHubFault::always("/", FaultKind::ServerError));
+            Work::GitHubFails(kind) => {
+                world.github.fault(GitHubFault::always("/", kind));
+                self.run_in_vain().await;
+            }
+            Work::GitHubListsFewer(most, how) => {
+                world.github.set_largest_page(Some((most, how)));
+                self.run_in_vain().await;
+            }
+            Work::GitHubHides(at) => {
+                let numbers = world.github.numbers(REPOSITORY);
+                let hidden = at.filter(|_| !numbers.is_empty()).map(|at| numbers[at % numbers.len()]);
+                world.github.bar(REPOSITORY, hidden, SAML);
                 self.run_in_vain().await;
             }
         }
@@ -157,6 +196,8 @@ impl Played<World> {
         let _failed = world.try_by(&world.app, json!({"schedule": "due"})).await;
         world.dynamodb.clear_faults();
         world.github.clear_faults();
+        world.github.set_largest_page(None);
+        world.github.unbar();
     }
 }
 
@@ -164,8 +205,8 @@ async fn compare(history: &History) -> Result<(), TestCaseError> {
     let world = World::new().await;
     let mut played = Played::new(world, &history.setting);
     if history.setting.second == Second::AnotherOwner {
-        // Of an installation nothing is known before a first delivery.
-        let first = Op::Open { second: true, tags: 0, base: false, paths: 1, draft: false, fork: false };
+        // Of an installation nothing is known before a first delivery that names a task.
+        let first = Op::Open { second: true, tags: 4, base: false, paths: 1, draft: false, fork: false };
         for event in played.happen(&first) {
             played.deliver(&event).await;
         }
