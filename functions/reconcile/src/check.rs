@@ -306,28 +306,39 @@ impl Group {
     /// Reads each alone. What fails of them fails alone, and an answer counts as soon as it is there: one that waited for a slow one beside it
     /// could be written after a newer answer.
     async fn read_each(&mut self, run: &Run<'_>, numbers: Vec<PullRequestNumber>) -> Result<(), Failure> {
-        let (installation, id, repository) = (self.installation, self.repository_id, self.repository.clone());
-        let reads = numbers.into_iter().map(|number| {
-            let repository = &repository;
-            async move { (number, reads::one_of(run, installation, id, repository, number).await) }
+        let (installation, id) = (self.installation, self.repository_id);
+        let group = &*self;
+        // Taken within the reading: an answer may need another request, and what is not polled meanwhile keeps its place among those of one
+        // installation.
+        let reads = numbers.into_iter().map(|number| async move {
+            let taken = async {
+                let seen = reads::one_of(run, installation, id, &group.repository, number).await?;
+                add(&run.tally.checked, 1);
+                let row = match group.claimed.get(&number) {
+                    Some(row) => RowAsRead::Claimed(row.clone()),
+                    None => RowAsRead::Listed(group.rows(run, &[number]).await?.remove(&number)),
+                };
+                group.take_answer(run, row, seen).await
+            };
+            (number, taken.await)
         });
-        let mut answers = pin!(stream::iter(reads).buffer_unordered(SINGLE_READS).ready_chunks(SINGLE_READS));
-        let mut wide = None;
-        while let Some(answered) = answers.next().await {
-            let mut observed = Vec::new();
-            for (number, answer) in answered {
-                match answer {
-                    Ok(seen) => observed.push(seen),
-                    Err(failure) if failure.is_wide() => wide = Some(failure),
-                    Err(failure) => {
-                        self.forget(number);
-                        self.failed.insert(number, failure);
-                    }
-                }
-            }
-            self.take_answers(run, observed).await?;
-        }
-        wide.map_or(Ok(()), Err)
+        let steps: Vec<_> = stream::iter(reads).buffer_unordered(SINGLE_READS).collect().await;
+        self.note_all(steps)
+    }
+
+    /// The stored ones of these.
+    async fn rows(
+        &self,
+        run: &Run<'_>,
+        numbers: &[PullRequestNumber],
+    ) -> Result<HashMap<PullRequestNumber, PullRequest>, Failure> {
+        let stored = run.app.board.pull_requests(self.repository_id, numbers).await;
+        stored.map_err(|error| run.table_failed(error))
+    }
+
+    async fn take_answer(&self, run: &Run<'_>, row: RowAsRead, seen: Observed) -> Result<Step, Failure> {
+        let doubt = self.doubts.get(&seen.facts.snapshot.number).cloned();
+        take_answer(run, self.installation, row, seen, doubt, self.moved.as_deref()).await
     }
 
     /// Reads the list page by page and lets go of each: of thousands of pull requests only the open questions are kept.
@@ -429,20 +440,22 @@ impl Group {
         add(&run.tally.checked, observed.len());
         let numbers = observed.iter().map(|seen| seen.facts.snapshot.number);
         let strangers: Vec<_> = numbers.filter(|number| !self.claimed.contains_key(number)).collect();
-        let stored = run.app.board.pull_requests(self.repository_id, &strangers).await;
-        let mut stored = stored.map_err(|error| run.table_failed(error))?;
-        let installation = self.installation;
+        let mut stored = self.rows(run, &strangers).await?;
+        let group = &*self;
         let asked = observed.into_iter().map(|seen| {
             let number = seen.facts.snapshot.number;
-            let row = match self.claimed.get(&number) {
+            let row = match group.claimed.get(&number) {
                 Some(row) => RowAsRead::Claimed(row.clone()),
                 None => RowAsRead::Listed(stored.remove(&number)),
             };
-            let doubt = self.doubts.get(&number).cloned();
-            let moved = self.moved.as_deref();
-            async move { (number, take_answer(run, installation, row, seen, doubt, moved).await) }
+            async move { (number, group.take_answer(run, row, seen).await) }
         });
         let steps: Vec<_> = stream::iter(asked).buffer_unordered(WRITES_AT_ONCE).collect().await;
+        self.note_all(steps)
+    }
+
+    /// Notes what came of each. What fails alone counts as failed, and what stops all of them comes back.
+    fn note_all(&mut self, steps: Vec<(PullRequestNumber, Result<Step, Failure>)>) -> Result<(), Failure> {
         let mut wide = None;
         for (number, step) in steps {
             match step {
@@ -516,8 +529,7 @@ impl Group {
     /// Sees to it that each of these is due by its own row, if it is one of ours and open.
     async fn leave_due(&self, run: &Run<'_>, left: &[PullRequestNumber]) -> Result<(), Failure> {
         let strangers: Vec<_> = left.iter().filter(|number| !self.claimed.contains_key(number)).copied().collect();
-        let stored = run.app.board.pull_requests(self.repository_id, &strangers).await;
-        let mut rows = stored.map_err(|error| run.table_failed(error))?;
+        let mut rows = self.rows(run, &strangers).await?;
         let wants_answer = |row: &PullRequest| row.snapshot.state == State::Open && !row.task_ids.is_empty();
         rows.retain(|_, row| wants_answer(row) && !row.schedule.is_due());
         rows.extend(self.claimed.clone());

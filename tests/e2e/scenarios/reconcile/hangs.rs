@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use adapters::telemetry::Invocation;
 use domain::contract::reconcile::{Event, Outcome, Summary};
-use fake_github::{Fault, FaultKind};
+use fake_github::{Fault, FaultKind, LargePage, NewPullRequest};
 use serde_json::{Value, json};
 
 use super::World;
@@ -90,6 +90,32 @@ async fn an_answer_does_not_wait_for_one_beside_it_that_hangs() {
     let answered = world.read("aaaaaaa1")["conflict_checked_at"].as_i64().unwrap();
     assert!(answered - began < 5, "after {} s", answered - began);
     assert!(world.item(numbers[1])["failing"]["because"].is_string());
+}
+
+#[tokio::test(start_paused = true)]
+async fn permissions_are_asked_for_while_other_reads_wait_for_their_place() {
+    let mut world = World::new().await;
+    world.github.set_settle_reads(0);
+    world.github.set_collaborator(REPOSITORY, "friend", "write");
+    for at in 0..16 {
+        let digits = format!("{at:08x}");
+        world.task(&digits, "pr_submitted");
+        let title = format!("Work [kid: #{digits}]");
+        let new = NewPullRequest { from_fork: true, author: "friend".to_owned(), ..NewPullRequest::titled(&title) };
+        let opened = world.open_with(new);
+        world.deliver(&opened).await;
+    }
+    world.github.set_largest_page(Some((0, LargePage::BadGateway)));
+    // The first is answered while the others hold every place of the installation, and wait for theirs.
+    for number in 2..=16 {
+        let slow = FaultKind::Delay(Duration::from_secs(2));
+        world.github.fault(Fault { times: 1, ..Fault::always(&format!("/pulls/{number}"), slow) });
+    }
+    world.pass(60);
+    tokio::time::timeout(Duration::from_secs(100), due(&world)).await.expect("it ends in its own time");
+    for at in 0..16 {
+        assert_eq!(world.read(&format!("{at:08x}"))["has_merge_conflict"], json!(false), "{at}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
