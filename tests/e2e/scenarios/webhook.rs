@@ -325,8 +325,8 @@ async fn missing_variables_are_503_and_the_log_names_all_of_them() {
 async fn a_delivery_for_which_there_is_no_time_is_answered_before_lambda_ends_it() {
     let stack = serving().await;
     stack.create_task(TASK, "Fix login", "pr_submitted");
-    stack.lambda.set_timeout("webhook", Duration::from_secs(2));
-    stack.dynamodb.fail(Rule::new(Fault::Delay(Duration::from_secs(4))));
+    stack.lambda.set_timeout("webhook", Duration::from_secs(4));
+    stack.dynamodb.fail(Rule::new(Fault::Delay(Duration::from_secs(8))));
     let answer = signed(&stack, "pull_request", merged(TAG, 2).bytes()).await;
     assert_eq!((answer.status, &answer.json["outcome"]), (500, &json!("failed")), "{}", answer.text);
     assert!(answer.text.contains("nothing is lost"), "{}", answer.text);

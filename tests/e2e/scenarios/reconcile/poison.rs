@@ -136,7 +136,7 @@ async fn odd_keys_at_the_end_of_a_page_hide_no_row_behind_them() {
         }
         let mut after = None;
         loop {
-            let (rows, next) = world.board.stored_in(RepositoryId(id), after).await.unwrap();
+            let (rows, next) = world.board_of_reconcile().stored_in(RepositoryId(id), after).await.unwrap();
             found.extend(rows.iter().map(|row| (odd, row.snapshot.number.0)));
             after = next;
             if after.is_none() {
@@ -157,7 +157,7 @@ async fn the_scan_leaves_out_a_card_behind_whose_id_it_would_go_on_elsewhere() {
         copy[name] = json!(odd);
         world.dynamodb.put("Tasks", &copy);
     }
-    let (tasks, _) = world.board.all_tasks(None).await.unwrap();
+    let (tasks, _) = world.board_of_reconcile().all_tasks(None).await.unwrap();
     assert_eq!(tasks.iter().map(|task| task.id.as_str()).collect::<Vec<_>>(), [id]);
 }
 

@@ -129,6 +129,11 @@ impl World {
         app(&self.services, &self.lambda)
     }
 
+    /// The board as reconcile reads it: what is called is held against what its role is granted.
+    pub(crate) fn board_of_reconcile(&self) -> Board {
+        Board::new(self.dynamodb.sdk(RECONCILE), "Tasks", "PullRequests")
+    }
+
     pub(crate) fn pass(&mut self, seconds: i64) {
         self.now += SignedDuration::from_secs(seconds);
     }
