@@ -66,7 +66,7 @@ pub(crate) async fn page(
         if at.rest {
             let page = page_of_rest(run, installation, id, repository, at, back_to).await;
             if page.as_ref().is_err_and(|failure| !failure.is_wide()) {
-                *at = Resume { rest: false, after: None, ..at.clone() };
+                *at = Resume::new(at.open, at.until);
             }
             return page;
         }
@@ -84,7 +84,7 @@ pub(crate) async fn page(
             Err(failure) if !matches!(failure, Failure::Unavailable(_)) => return Err(failure),
             _ if run.app.pages.shrink(id, size) => shrunk += 1,
             least => {
-                let in_rest = Resume { rest: true, after: None, ..at.clone() };
+                let in_rest = Resume { rest: true, ..Resume::new(at.open, at.until) };
                 match (page_of_rest(run, installation, id, repository, &in_rest, back_to).await, least) {
                     (Ok(page), _) => {
                         add(&run.tally.pages_shrunk, shrunk + 1);
@@ -241,7 +241,7 @@ pub(crate) async fn read_open(
         tasks.iter().any(|task| tags.name(task))
     };
     let (mut named, mut missed) = (Vec::new(), BTreeSet::new());
-    let mut at = Resume { open: true, rest: false, after: None, until: run.started() };
+    let mut at = Resume::new(true, run.started());
     loop {
         if !run.has_time() {
             return Err(Failure::OutOfTime);

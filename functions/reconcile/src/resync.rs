@@ -8,13 +8,13 @@
 //! Each repository fails alone: a query that GitHub cannot answer is halved, a page is asked for with less in it and at last of REST, and a
 //! pull request that no page shows is read alone, now and once an hour.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use adapters::github::Error;
 use adapters::github::graphql::{self, Asked, Touched};
-use adapters::github::pull_request::Repository;
+use adapters::github::pull_request::{Observed, Repository};
 use domain::base::BaseMove;
-use domain::ids::{InstallationId, RepositoryId, RepositoryName};
+use domain::ids::{InstallationId, PullRequestNumber, RepositoryId, RepositoryName};
 use domain::item::{Item, ItemKey};
 use domain::schedule::{Failing, Refusal, Schedule};
 use domain::sync::{InstallationSync, RepositorySync, Resume, Tip};
@@ -202,7 +202,7 @@ pub(crate) async fn find(
     repository: &RepositoryName,
     installation: InstallationId,
 ) -> Result<RepositoryId, Failure> {
-    let touched = touched_alone(run, Some(installation), repository, &[]).await?;
+    let touched = touched_alone(run, Patience::Some, Some(installation), repository, &[]).await?;
     let touched = touched.map_err(|refused| Failure::of(&refused, run.now()))?;
     let known = run.app.board.repository_syncs(&[touched.repository_id]).await;
     let known = known.map_err(|error| run.table_failed(error))?.pop();
@@ -216,12 +216,13 @@ pub(crate) async fn find(
 /// When a repository was last touched, and where these branches of it are; or why just that is not told.
 async fn touched_alone(
     run: &Run<'_>,
+    patience: Patience,
     installation: Option<InstallationId>,
     repository: &RepositoryName,
     branches: &[String],
 ) -> Result<Result<Touched, Error>, Failure> {
     let asked = [Asked { repository, branches }];
-    let answer = run.ask(installation, &graphql::last_touched(&asked)).await?;
+    let answer = run.ask_with(patience, installation, &graphql::last_touched(&asked)).await?;
     let nothing = || Err(Error::Unexpected("nothing was answered".into()));
     Ok(answer.touched(&asked).pop().unwrap_or_else(nothing))
 }
@@ -367,7 +368,7 @@ async fn own(
         Err(failure) => return Err(failure),
     };
     sync.repository = reads::new_name(run, installation, sync.repository_id, &sync.repository, failure).await?;
-    let touched = touched_alone(run, installation, &sync.repository, &[]).await?;
+    let touched = touched_alone(run, Patience::Some, installation, &sync.repository, &[]).await?;
     let mut touched = touched.map_err(|refused| Failure::of(&refused, run.now()))?;
     // Its tips are read with its next turn.
     touched.tips = Vec::new();
@@ -396,8 +397,10 @@ async fn at_a_turn(
     let quiet =
         sync.resume.is_none() && sync.cursor.is_some_and(|cursor| touched.newest.is_none_or(|newest| newest <= cursor));
     let newest = touched.newest;
+    // None at all are told where REST answered in place of GraphQL.
+    let told = !touched.tips.is_empty() || bases.is_empty();
     let mut others = compare_tips(run, sync, bases, tips_of(run, touched)).await?;
-    if bases.len() == TIPS {
+    if told && bases.len() == TIPS {
         others.extend(sync.bases.keys().filter(|base| !bases.contains(base)).cloned());
     }
     read_tips(run, sync, others).await?;
@@ -411,7 +414,7 @@ async fn at_a_turn(
     }
     if (!quiet || !compared || sync.comparing.is_some()) && sync.resume.is_none() {
         cards::compare(run, sync, !compared).await?;
-        return if sync.comparing.is_none() { meet_bases(run, sync).await } else { Ok(()) };
+        return if told && sync.comparing.is_none() { meet_bases(run, sync).await } else { Ok(()) };
     }
     cards::look_up_tags(run, sync).await
 }
@@ -428,9 +431,12 @@ async fn read_tips(run: &Run<'_>, sync: &mut RepositorySync, bases: Vec<String>)
         return Ok(());
     }
     let mut groups: Vec<Vec<String>> = bases.chunks(MORE_TIPS).map(<[_]>::to_vec).collect();
+    let mut failed_in_a_row = 0;
     while let Some(mut group) = groups.pop() {
-        let answer = touched_alone(run, sync.installation_id, &sync.repository, &group).await;
+        let patience = if group.len() > 1 { Patience::None } else { Patience::Some };
+        let answer = touched_alone(run, patience, sync.installation_id, &sync.repository, &group).await;
         let answer = answer.and_then(|touched| touched.map_err(|refused| Failure::of(&refused, run.now())));
+        failed_in_a_row = if answer.is_ok() { 0 } else { failed_in_a_row + 1 };
         let tips = match answer {
             // The repository is met under its new name, or as what is gone, at its next turn.
             Ok(touched) if touched.repository_id != sync.repository_id => return Ok(()),
@@ -442,6 +448,10 @@ async fn read_tips(run: &Run<'_>, sync: &mut RepositorySync, bases: Vec<String>)
         if let [base] = &group[..] {
             for tip in tips {
                 compare_tip(run, sync, base, tip).await?;
+            }
+            // Halved down to one, and not one of them was answered: it is not about their number, and the next turn asks again.
+            if failed_in_a_row > MORE_TIPS.ilog2() {
+                return Ok(());
             }
             continue;
         }
@@ -513,7 +523,7 @@ async fn read_back(run: &Run<'_>, sync: &mut RepositorySync, newest: Option<Time
     // Of a repository without pull requests nothing is known but that: whatever comes first, however it is stamped, is new.
     let until = newest.map_or(Timestamp::UNIX_EPOCH, |newest| newest.min(lagging));
     let open = sync.cursor.is_none();
-    let mut at = sync.resume.clone().unwrap_or(Resume { open, rest: false, after: None, until });
+    let mut at = sync.resume.clone().unwrap_or(Resume::new(open, until));
     let began = at.clone();
     let mut moves = Moves::new();
     let read = pages(run, sync, &mut at, &mut moves).await;
@@ -549,13 +559,19 @@ async fn pages(run: &Run<'_>, sync: &mut RepositorySync, at: &mut Resume, moves:
         }
         let (listed, next) =
             lists::page(run, sync.installation_id, sync.repository_id, &sync.repository, at, back_to).await?;
-        let Seen { observed, nameless: missing, wide } = lists::seen(run, sync, listed).await;
-        nameless = nameless.or(missing);
+        let missed = sync.missed.clone();
+        let Seen { observed, nameless: hidden, wide } = lists::seen(run, sync, listed).await;
+        at.hidden |= hidden.is_some();
+        nameless = nameless.or(hidden);
         add(&run.tally.checked, observed.len());
         // The cursor's own second is read again: its list may have been cut within that second.
         let passed = !at.open && observed.last().is_some_and(|last| last.facts.snapshot.updated_at < back_to);
-        let wanted = observed.into_iter().filter(|seen| at.open || seen.facts.snapshot.updated_at >= back_to);
+        let wanted = observed.into_iter().filter(|Observed { facts, .. }| {
+            // What was missed is not seen again otherwise: the cursor has passed it.
+            at.open || facts.snapshot.updated_at >= back_to || missed.contains_key(&facts.snapshot.number)
+        });
         lists::apply(run, sync, wanted.collect(), moves).await?;
+        miss_since(sync, missed);
         if let Some(failure) = wide {
             return Err(failure);
         }
@@ -565,16 +581,16 @@ async fn pages(run: &Run<'_>, sync: &mut RepositorySync, at: &mut Resume, moves:
         }
         match next {
             Some(next) if !passed => at.after = Some(next),
-            _ if at.open && nameless.is_none() => {
-                *at = Resume { open: false, rest: false, after: None, until: at.until }
-            }
+            _ if at.open && !at.hidden => *at = Resume::new(false, at.until),
             _ => break,
         }
     }
-    let Some(failure) = nameless else { return Ok(true) };
+    if !at.hidden {
+        return Ok(true);
+    }
     // The cursor stays, and the pages are read again from the first.
-    (at.rest, at.after) = (false, None);
-    Err(failure)
+    *at = Resume::new(at.open, at.until);
+    Err(nameless.unwrap_or_else(|| Failure::Refused("a page hides a pull request without its number".to_owned())))
 }
 
 /// Tells of the one that could be read in no way for the longest time: no resync waits for it, so nothing else would.
@@ -597,10 +613,14 @@ async fn read_missed(run: &Run<'_>, sync: &mut RepositorySync) -> Result<(), Fai
     let (observed, wide) = lists::alone(run, sync, before.keys().copied()).await;
     let mut moves = Moves::new();
     lists::apply(run, sync, observed, &mut moves).await?;
-    // One that was read, and again could not be written, has been missed since it first was: else no alarm would ever ring for it.
+    miss_since(sync, before);
+    lists::move_bases(run, moves).await?;
+    wide.map_or(Ok(()), Err)
+}
+
+/// One that was read, and again could not be written, has been missed since it first was: else no alarm would ever ring for it.
+fn miss_since(sync: &mut RepositorySync, before: BTreeMap<PullRequestNumber, Failing>) {
     for (number, Failing { since, .. }) in before.into_iter().filter(|(_, failing)| failing.since > 0) {
         sync.missed.entry(number).and_modify(|now| now.since = since);
     }
-    lists::move_bases(run, moves).await?;
-    wide.map_or(Ok(()), Err)
 }

@@ -39,7 +39,8 @@ const REQUESTS_OF_ONE: usize = 12;
 /// A request that had so much time and no answer has failed; one that had less only came too late.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
 
-/// After so many requests of an installation in a row that had no answer, the rest of its work waits for a later invocation.
+/// After so many requests of an installation in a row that had no answer, and one for what every token may read, the rest of its work waits for a
+/// later invocation.
 const OUTAGE: usize = 3;
 
 /// The counts of the summary.
@@ -106,6 +107,8 @@ struct InstallationState {
     blocked: Option<Failure>,
     /// Requests in a row that had no answer.
     unanswered: usize,
+    /// Whether it is being found out if it answers at all.
+    probing: bool,
     /// Whether GitHub was asked, and whether it has answered at all.
     asked: bool,
     answered: bool,
@@ -134,6 +137,7 @@ impl Default for InstallationState {
             before: Arc::default(),
             blocked: None,
             unanswered: 0,
+            probing: false,
             asked: false,
             answered: false,
             told: false,
@@ -263,22 +267,26 @@ impl<'a> Run<'a> {
     /// Asks an installation for nothing more after [`OUTAGE`] requests without an answer, if it does not answer what every token may read either:
     /// several things that GitHub cannot show are no outage.
     async fn block_in_an_outage(&self, installation: Option<InstallationId>, failure: &Failure) {
-        let unanswered = self.trouble().installations.get(&installation).map_or(0, |of| of.unanswered);
-        if unanswered < OUTAGE || self.blocked(installation).is_some() {
-            return;
+        {
+            let mut trouble = self.trouble();
+            let of = trouble.installations.entry(installation).or_default();
+            if of.unanswered < OUTAGE || of.blocked.is_some() || std::mem::replace(&mut of.probing, true) {
+                return;
+            }
         }
-        let answers = match self.app.tokens.get(installation, self.now()).await {
-            Ok(token) => !matches!(
-                self.try_token(&token).await,
-                None | Some(Err(github::Error::Unavailable(_) | github::Error::Unexpected(_)))
-            ),
-            Err(_) => false,
+        let said = match self.token(installation).await {
+            Ok(token) => self.try_token(&token).await,
+            Err(_) => None,
         };
-        if answers {
-            return self.note(installation, None);
+        match said.map(|said| said.map_err(|refused| Failure::of(&refused, self.now()))) {
+            None | Some(Err(Failure::Unavailable(_))) => {
+                let mut trouble = self.trouble();
+                trouble.installations.entry(installation).or_default().blocked.get_or_insert_with(|| failure.clone());
+            }
+            Some(Err(limited @ Failure::Limited { .. })) => self.note(installation, Some(&limited)),
+            Some(_) => self.note(installation, None),
         }
-        let mut trouble = self.trouble();
-        trouble.installations.entry(installation).or_default().blocked.get_or_insert_with(|| failure.clone());
+        self.trouble().installations.entry(installation).or_default().probing = false;
     }
 
     async fn ask_patiently<R: Request>(

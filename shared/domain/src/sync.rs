@@ -166,11 +166,22 @@ pub struct Resume {
     /// Whether it goes through REST's list, because GraphQL did not answer the smallest page of its own.
     #[serde(default)]
     pub rest: bool,
-    /// Where the next page begins: GraphQL's cursor, or the URL of a page of REST's list; absent at the first.
+    /// Where the next page begins: GraphQL's cursor, or how many of REST's list were read, for which earlier versions wrote the URL of its page;
+    /// absent at the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
+    /// Whether a page before hides a pull request without its number: then nothing counts as read to its end.
+    #[serde(default)]
+    pub hidden: bool,
     /// What the repository's cursor becomes once this resync is through.
     pub until: Timestamp,
+}
+
+impl Resume {
+    /// At the first page of GraphQL's list.
+    pub fn new(open: bool, until: Timestamp) -> Self {
+        Self { open, rest: false, after: None, hidden: false, until }
+    }
 }
 
 /// That an installation's repositories are to be listed.

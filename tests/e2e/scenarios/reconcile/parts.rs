@@ -61,19 +61,16 @@ async fn of_many_on_one_base_each_that_cannot_be_read_backs_off_alone() {
     }
 }
 
-#[tokio::test]
-async fn tips_that_github_cannot_answer_together_are_asked_for_in_smaller_queries() {
+/// A repository with an open pull request on each of 25 bases, all of them settled and watched.
+async fn with_many_bases() -> World {
     let mut world = World::new().await;
     world.github.set_settle_reads(0);
     for at in 0..25 {
         let (base, digits) = (format!("release-{at:02}"), format!("{at:08x}"));
         world.task(&digits, "pr_submitted");
         world.github.push_to_branch(REPOSITORY, &base, &[]);
-        let new = NewPullRequest {
-            base,
-            paths: vec!["a.rs".to_owned()],
-            ..NewPullRequest::titled(&format!("[kid: #{digits}]"))
-        };
+        let title = format!("[kid: #{digits}]");
+        let new = NewPullRequest { base, paths: vec!["a.rs".to_owned()], ..NewPullRequest::titled(&title) };
         let opened = world.open_with(new);
         world.deliver(&opened).await;
     }
@@ -81,7 +78,13 @@ async fn tips_that_github_cannot_answer_together_are_asked_for_in_smaller_querie
     for _ in 0..4 {
         a_turn(&mut world).await;
     }
-    // A query of more than seven branches is too much for GitHub, but for the one that is shared with other repositories.
+    world
+}
+
+#[tokio::test]
+async fn tips_that_github_cannot_answer_together_are_asked_for_in_smaller_queries() {
+    let mut world = with_many_bases().await;
+    // Fourteen branches are too much for GitHub, and the ten that are asked for with other repositories are not.
     world.github.fault(Fault::query("$b0_14:", FaultKind::ServerError));
     for at in [0, 24] {
         world.github.push_to_branch(REPOSITORY, &format!("release-{at:02}"), &["a.rs"]);
@@ -97,6 +100,20 @@ async fn tips_that_github_cannot_answer_together_are_asked_for_in_smaller_querie
     }
 }
 
+#[tokio::test]
+async fn many_bases_cost_no_more_than_few_while_graphql_answers_nothing() {
+    let mut world = with_many_bases().await;
+    world.github.fault(Fault::always("/graphql", FaultKind::ServerError));
+    world.task("fffffff1", "pr_submitted");
+    world.open("New [kid: #fffffff1]", "b.rs");
+    world.github.clear_requests();
+    a_turn(&mut world).await;
+    assert_eq!(conflict(&world, "fffffff1"), json!(false), "REST lists it");
+    assert!(sync(&world)["failing"]["because"].is_string());
+    let queries = world.github.count("POST /graphql");
+    assert!(queries <= 12, "{queries} queries");
+}
+
 /// A repository of 132 pull requests that GraphQL cannot list, with a card whose pull request is on the second page of REST.
 async fn listed_by_rest() -> World {
     let mut world = World::new().await;
@@ -106,7 +123,7 @@ async fn listed_by_rest() -> World {
     }
     world.task("aaaaaaa1", "pr_submitted");
     world.open("Last [kid: #aaaaaaa1]", "a.rs");
-    world.github.set_largest_page(Some((0, LargePage::BadGateway)));
+    world.github.set_largest_page(Some((1, LargePage::BadGateway)));
     world
 }
 
@@ -132,6 +149,25 @@ async fn one_that_no_page_of_rest_shows_hides_no_other_and_no_cursor_passes_it()
     let told = world.due().await;
     let kept = sync(&world);
     assert!(kept["failing"]["because"].is_string() && kept.get("resume").is_some(), "{told:?} {kept:#}");
+}
+
+#[tokio::test]
+async fn one_that_no_page_shows_is_owed_also_where_the_list_takes_more_than_one_turn() {
+    let mut world = listed_by_rest().await;
+    for page in ["per_page=100&page=1", "per_page=50&page=1", "per_page=25&page=1", "per_page=1&page=1"] {
+        world.github.fault(Fault { times: 3, ..Fault::always(&format!("asc&{page}"), FaultKind::ServerError) });
+    }
+    // Behind the hidden one a limit ends the first reading.
+    world.github.fault(Fault::once("per_page=25&page=2", FaultKind::TooMany(60)));
+    a_turn(&mut world).await;
+    a_turn(&mut world).await;
+    let kept = sync(&world);
+    assert!(kept["failing"]["because"].is_string(), "{kept:#}");
+    world.github.clear_faults();
+    for _ in 0..4 {
+        a_turn(&mut world).await;
+    }
+    assert_eq!(sync(&world).get("failing"), None);
 }
 
 #[tokio::test]
@@ -189,17 +225,25 @@ async fn one_that_could_be_read_in_no_way_and_is_gone_for_days_is_let_go() {
 }
 
 #[tokio::test]
-async fn one_that_a_page_shows_again_is_missed_no_more() {
+async fn one_that_a_page_shows_again_counts_and_is_missed_no_more() {
     let mut world = World::new().await;
     settled(&mut world, "aaaaaaa1", "a.rs").await;
     world.pass(5);
-    let number = world.open("Without a tag", "b.rs").number();
+    world.task("bbbbbbb2", "pr_submitted");
+    let number = world.open("Work [kid: #bbbbbbb2]", "b.rs").number();
     world.github.bar(REPOSITORY, Some(number), SAML);
     world.github.fault(unreadable(number));
-    a_turn(&mut world).await;
+    // Each time something else is touched, so that the cursor passes it.
+    for _ in 0..2 {
+        world.open("Without a tag", "c.rs");
+        a_turn(&mut world).await;
+    }
     assert_eq!(sync(&world)["missed"].as_array().unwrap().len(), 1);
     world.github.unbar();
-    world.hub().push(REPOSITORY, number);
+    world.open("Without a tag", "c.rs");
     a_turn(&mut world).await;
     assert_eq!(sync(&world).get("missed"), None);
+    world.github.clear_faults();
+    a_turn(&mut world).await;
+    assert_eq!(conflict(&world, "bbbbbbb2"), json!(false));
 }
