@@ -172,6 +172,8 @@ pub(crate) async fn seen(run: &Run<'_>, sync: &mut RepositorySync, listed: Vec<L
     let (mut nameless, mut numbers) = (None, Vec::new());
     for listed in listed {
         match listed {
+            // It was read before, and what is missed of it is the title that was merged, which no list of REST's tells.
+            Listed::Seen(seen) if is_untitled(&seen) && sync.missed.contains_key(&seen.facts.snapshot.number) => {}
             Listed::Seen(seen) => {
                 sync.missed.remove(&seen.facts.snapshot.number);
                 observed.push(*seen);
@@ -187,6 +189,11 @@ pub(crate) async fn seen(run: &Run<'_>, sync: &mut RepositorySync, listed: Vec<L
     observed.extend(read);
     observed.sort_by_key(|seen| Reverse(seen.facts.snapshot.updated_at));
     Seen { observed, nameless, wide }
+}
+
+/// Whether it is merged, and nothing tells which title was.
+fn is_untitled(seen: &Observed) -> bool {
+    seen.facts.snapshot.state == State::Merged && seen.facts.title_at_merge().is_none()
 }
 
 /// Reads each alone. Those that cannot be read so either are kept for later. With them comes what ended the reading, if anything did: what was
@@ -208,7 +215,7 @@ pub(crate) async fn alone(
             Err(failure) if failure.is_wide() => wide = Some(failure),
             Ok(seen) if seen.facts.snapshot.repository_id == sync.repository_id => {
                 // That it was merged counts now, and which title was to be asked for again.
-                if seen.facts.snapshot.state == State::Merged && seen.facts.title_at_merge().is_none() {
+                if is_untitled(&seen) {
                     sync.miss(number, Refusal::Refused, run.now());
                 } else {
                     sync.missed.remove(&number);

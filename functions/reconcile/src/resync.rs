@@ -301,7 +301,7 @@ async fn resync(
         Ok(touched) => touched,
         Err(failure) => return run.give_up(&known, &failure).await,
     };
-    match at_a_turn(run, &mut sync, bases, touched).await {
+    match at_a_turn(run, &mut sync, bases, touched, unanswered.is_none()).await {
         Ok(()) => {
             let turn = Schedule::turn(sync.installation_id, next_turn(run.started()));
             let goes_on = sync.resume.is_some() || sync.comparing.is_some();
@@ -381,6 +381,7 @@ async fn at_a_turn(
     sync: &mut RepositorySync,
     bases: &[String],
     touched: Touched,
+    answered: bool,
 ) -> Result<(), Failure> {
     let compared = sync.compared_at.is_some_and(|at| run.now().as_second() < at.saturating_add(cards::COMPARED));
     // Once for each comparison: one that goes on had it when it began.
@@ -397,8 +398,8 @@ async fn at_a_turn(
     let quiet =
         sync.resume.is_none() && sync.cursor.is_some_and(|cursor| touched.newest.is_none_or(|newest| newest <= cursor));
     let newest = touched.newest;
-    // None at all are told where REST answered in place of GraphQL.
-    let told = !touched.tips.is_empty() || bases.is_empty();
+    // Where REST answered in place of GraphQL, or under a new name, no tips are told, and none are asked for.
+    let told = answered && (!touched.tips.is_empty() || bases.is_empty());
     let mut others = compare_tips(run, sync, bases, tips_of(run, touched)).await?;
     if told && bases.len() == TIPS {
         others.extend(sync.bases.keys().filter(|base| !bases.contains(base)).cloned());
@@ -431,12 +432,11 @@ async fn read_tips(run: &Run<'_>, sync: &mut RepositorySync, bases: Vec<String>)
         return Ok(());
     }
     let mut groups: Vec<Vec<String>> = bases.chunks(MORE_TIPS).map(<[_]>::to_vec).collect();
-    let mut failed_in_a_row = 0;
     while let Some(mut group) = groups.pop() {
         let patience = if group.len() > 1 { Patience::None } else { Patience::Some };
         let answer = touched_alone(run, patience, sync.installation_id, &sync.repository, &group).await;
         let answer = answer.and_then(|touched| touched.map_err(|refused| Failure::of(&refused, run.now())));
-        failed_in_a_row = if answer.is_ok() { 0 } else { failed_in_a_row + 1 };
+        let failed = answer.is_err();
         let tips = match answer {
             // The repository is met under its new name, or as what is gone, at its next turn.
             Ok(touched) if touched.repository_id != sync.repository_id => return Ok(()),
@@ -449,9 +449,14 @@ async fn read_tips(run: &Run<'_>, sync: &mut RepositorySync, bases: Vec<String>)
             for tip in tips {
                 compare_tip(run, sync, base, tip).await?;
             }
-            // Halved down to one, and not one of them was answered: it is not about their number, and the next turn asks again.
-            if failed_in_a_row > MORE_TIPS.ilog2() {
-                return Ok(());
+            if failed {
+                // Where GraphQL tells of the repository without any tip, it is about this one alone; else the next turn asks again.
+                let alone = touched_alone(run, Patience::Some, sync.installation_id, &sync.repository, &[]).await;
+                match alone {
+                    Err(failure) if failure.is_wide() => return Err(failure),
+                    Ok(Ok(_)) => {}
+                    Ok(Err(_)) | Err(_) => return Ok(()),
+                }
             }
             continue;
         }
@@ -561,8 +566,6 @@ async fn pages(run: &Run<'_>, sync: &mut RepositorySync, at: &mut Resume, moves:
             lists::page(run, sync.installation_id, sync.repository_id, &sync.repository, at, back_to).await?;
         let missed = sync.missed.clone();
         let Seen { observed, nameless: hidden, wide } = lists::seen(run, sync, listed).await;
-        at.hidden |= hidden.is_some();
-        nameless = nameless.or(hidden);
         add(&run.tally.checked, observed.len());
         // The cursor's own second is read again: its list may have been cut within that second.
         let passed = !at.open && observed.last().is_some_and(|last| last.facts.snapshot.updated_at < back_to);
@@ -575,6 +578,8 @@ async fn pages(run: &Run<'_>, sync: &mut RepositorySync, at: &mut Resume, moves:
         if let Some(failure) = wide {
             return Err(failure);
         }
+        at.hidden |= hidden.is_some();
+        nameless = nameless.or(hidden);
         // More than are kept: nothing may count as read then.
         if sync.missed.len() > MISSED {
             return Err(Failure::Refused(format!("more than {MISSED} pull requests can be read in no way")));

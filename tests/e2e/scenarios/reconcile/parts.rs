@@ -84,8 +84,10 @@ async fn with_many_bases() -> World {
 #[tokio::test]
 async fn tips_that_github_cannot_answer_together_are_asked_for_in_smaller_queries() {
     let mut world = with_many_bases().await;
-    // Fourteen branches are too much for GitHub, and the ten that are asked for with other repositories are not.
+    // Fourteen branches are too much for GitHub, and the ten that are asked for with other repositories are not; and one of those beyond them
+    // spoils each query that it is in.
     world.github.fault(Fault::query("$b0_14:", FaultKind::ServerError));
+    world.github.fault(Fault::query("release-10", FaultKind::ServerError));
     for at in [0, 24] {
         world.github.push_to_branch(REPOSITORY, &format!("release-{at:02}"), &["a.rs"]);
     }
@@ -246,4 +248,27 @@ async fn one_that_a_page_shows_again_counts_and_is_missed_no_more() {
     world.github.clear_faults();
     a_turn(&mut world).await;
     assert_eq!(conflict(&world, "bbbbbbb2"), json!(false));
+}
+
+#[tokio::test]
+async fn a_merge_whose_title_no_list_tells_is_owed_until_graphql_tells_it() {
+    let mut world = World::new().await;
+    settled(&mut world, "bbbbbbb2", "b.rs").await;
+    world.task("aaaaaaa1", "pr_submitted");
+    let number = world.open("Work [kid: #aaaaaaa1]", "a.rs").number();
+    world.pass(5);
+    world.hub().merge(REPOSITORY, number);
+    world.pass(5);
+    world.hub().retitle(REPOSITORY, number, "Renamed since");
+    world.github.fault(Fault::always("/graphql", FaultKind::ServerError));
+    for _ in 0..4 {
+        // The cursor passes the merge, and each page shows it.
+        world.open("Without a tag", "c.rs");
+        a_turn(&mut world).await;
+    }
+    world.github.clear_faults();
+    for _ in 0..5 {
+        a_turn(&mut world).await;
+    }
+    assert_eq!(world.read("aaaaaaa1")["status"], "done");
 }
