@@ -20,9 +20,10 @@ use jiff::Timestamp;
 use crate::ids::TaskId;
 use crate::kid_tag::{KidTag, Tags};
 use crate::lifecycle;
-use crate::outcome::Applied;
+use crate::outcome::{Applied, Change};
 use crate::pull_request::PullRequest;
 use crate::report::Report;
+use crate::task::Task;
 
 #[doc(no_inline)]
 pub use crate::storage::{Found, Match, Read, Stored, Write, Written};
@@ -84,12 +85,25 @@ impl Protocol {
         }
         let (writes, applied) = lifecycle::decide(row.as_deref(), &self.report, &self.tags, &self.tasks, self.now);
         if writes.is_empty() {
-            // Nothing is left to do because an earlier try was written after all, and only its answer was lost.
-            let written = self.tried.take().filter(|tried| tried.pull_request == row.map(|row| *row));
+            let written = self.tried.take().filter(|tried| self.is_stored(tried, row.as_deref()));
             return Next::Done(written.unwrap_or_else(|| Box::new(applied)));
         }
         self.tried = Some(Box::new(applied));
         Next::Write(writes)
+    }
+
+    /// Whether nothing is left to do because an earlier try was written after all, and only its answer was lost. A row alone does not show it: a
+    /// try that writes none leaves it as it was, and who lost such a try would tell of moves that nobody made.
+    fn is_stored(&self, tried: &Applied, row: Option<&PullRequest>) -> bool {
+        let is_there = |Change { before, after }: &Change| match self.tasks.get(&after.id) {
+            // The write itself counts, and what was spoilt is right after it.
+            Some(Stored::Task(task)) => {
+                let after = Task { version: before.version + 1, is_spoilt: task.is_spoilt, ..after.clone() };
+                **task == after
+            }
+            Some(Stored::Unreadable | Stored::Absent) | None => false,
+        };
+        tried.pull_request.as_ref() == row && tried.changes.iter().all(is_there)
     }
 
     /// Takes what came of the transaction.

@@ -1332,6 +1332,21 @@ fn a_write_whose_answer_was_lost_is_recognised() {
 }
 
 #[test]
+fn who_lost_a_move_to_a_newer_pull_request_does_not_tell_of_it() {
+    let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
+    let merged = Pr::new(1, TAG, 10).merged(1000);
+    tables.apply(merged.delivery(), 1001);
+    // Submitted about when it was merged: its redelivery moves the card, and writes the card alone. But a newer one is linked meanwhile.
+    tables.move_task(TASK, Status::PrSubmitted, 1010);
+    let applied = tables.apply_while(merged.delivery(), 1011, |tables| {
+        tables.apply(Pr::new(2, TAG, 1005).delivery(), 1012);
+    });
+    assert_eq!(tables.status(TASK), Status::PrSubmitted);
+    assert_ne!(outcomes(&applied), [Outcome::Moved { from: Status::PrSubmitted }]);
+    assert!(applied.changes.is_empty(), "{:?}", applied.changes);
+}
+
+#[test]
 fn a_merge_without_a_row_moves_its_base_once() {
     let mut tables = Tables::default();
     let merged = Pr::new(1, "Fix", 10).merged(1000);
