@@ -17,26 +17,29 @@ async fn a_quarter(world: &mut World) {
     }
 }
 
-#[tokio::test]
-async fn a_push_to_any_of_many_bases_is_found_within_a_quarter_of_an_hour() {
+/// A repository with an open pull request on each of 25 bases, all of them settled and watched.
+pub(super) async fn with_many_bases() -> World {
     let mut world = World::new().await;
     world.github.set_settle_reads(0);
     for at in 0..25 {
         let (base, digits) = (format!("release-{at:02}"), format!("{at:08x}"));
         world.task(&digits, "pr_submitted");
         world.github.push_to_branch(REPOSITORY, &base, &[]);
-        let paths = vec!["a.rs".to_owned()];
-        let opened = world.open_with(NewPullRequest {
-            base,
-            paths,
-            ..NewPullRequest::titled(&format!("Work [kid: #{digits}]"))
-        });
+        let title = format!("Work [kid: #{digits}]");
+        let new = NewPullRequest { base, paths: vec!["a.rs".to_owned()], ..NewPullRequest::titled(&title) };
+        let opened = world.open_with(new);
         world.deliver(&opened).await;
     }
     world.stream().await;
     for _ in 0..4 {
         a_turn(&mut world).await;
     }
+    world
+}
+
+#[tokio::test]
+async fn a_push_to_any_of_many_bases_is_found_within_a_quarter_of_an_hour() {
+    let mut world = with_many_bases().await;
     let pushed = [0, 12, 24];
     for at in pushed {
         world.github.push_to_branch(REPOSITORY, &format!("release-{at:02}"), &["a.rs"]);

@@ -29,10 +29,6 @@ fn limit_big(world: &World) {
     world.dynamodb.put("PullRequests", &item);
 }
 
-fn sync(world: &World) -> Value {
-    world.work_item(&world.repository_id.to_string(), "sync").expect("the repository has a resync")
-}
-
 fn scan(world: &World) -> Value {
     world.work_item("tasks", "scan").expect("the scan is on the work list")
 }
@@ -51,11 +47,11 @@ async fn thousands_of_overdue_resyncs_of_one_installation_delay_no_other() {
         world.dynamodb.put("PullRequests", &item);
     }
     world.pass(15 * 60);
-    let before = sync(&world);
+    let before = world.sync();
     assert!(before["next_check_at"].as_i64() <= Some(world.now.as_second()), "it is due");
     world.dynamodb.clear_calls();
     world.due().await;
-    assert!(sync(&world)["version"].as_u64() > before["version"].as_u64(), "it was claimed");
+    assert!(world.sync()["version"].as_u64() > before["version"].as_u64(), "it was claimed");
     // To see whose turn it is takes no more of each resync than that: whole ones are more than the function's memory.
     let batches = world.dynamodb.calls().into_iter().filter(|call| call.operation == "BatchGetItem");
     let asked = batches.map(|call| call.body["RequestItems"]["PullRequests"].clone());
@@ -158,21 +154,21 @@ async fn a_comparison_of_cards_that_has_no_time_goes_on_where_it_was() {
         item.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
         world.dynamodb.put("PullRequests", &item);
     }
-    let compared_at = sync(&world)["compared_at"].clone();
+    let compared_at = world.sync()["compared_at"].clone();
     world.pass(25 * 3600);
     // A second for each page, and some for finding out what is due.
     let late = Rule::new(Trouble::Delay(Duration::from_secs(1))).operation("Query");
     world.dynamodb.fail(late);
     let (mut stopped, mut runs) = (Vec::new(), 0);
-    while sync(&world)["compared_at"] == compared_at {
+    while world.sync()["compared_at"] == compared_at {
         runs += 1;
         assert!(runs < 20, "{stopped:?}");
         world.pass(60);
         due_within(&world, Duration::from_millis(11_500)).await;
-        stopped.extend(sync(&world)["comparing"]["after"].as_u64());
+        stopped.extend(world.sync()["comparing"]["after"].as_u64());
     }
     assert!(stopped.len() >= 2 && stopped.is_sorted_by(|a, b| a != b), "{stopped:?}");
-    assert!(sync(&world)["bases"].get("main").is_some());
+    assert!(world.sync()["bases"].get("main").is_some());
 }
 
 /// Cards, each with a row of its own; of every twenty-fifth, which are given, something else stands on the board than in the row.

@@ -39,7 +39,7 @@ async fn a_resync_goes_on_by_rest_where_graphql_answers_not_even_the_smallest_pa
     assert_eq!(world.read("aaaaaaa1")["status"], "done");
     assert_eq!(conflict(&world, "bbbbbbb2"), json!(false));
     assert_eq!(world.github.count(BY_REST), 2, "132 are two pages");
-    assert_eq!(world.work_item(&world.repository_id.to_string(), "sync").unwrap().get("resume"), None);
+    assert_eq!(world.sync().get("resume"), None);
     // GitHub recovers, and so does the way to ask.
     world.github.set_largest_page(None);
     world.github.clear_requests();

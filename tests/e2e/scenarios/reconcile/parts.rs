@@ -1,16 +1,13 @@
 //! What GitHub cannot show of a repository: the rest of it counts all the same, and what is gone is let go.
 
 use domain::contract::reconcile::Outcome;
-use fake_github::{Fault, FaultKind, LargePage, NewPullRequest};
+use fake_github::{Fault, FaultKind, LargePage};
 use serde_json::{Value, json};
 
 use super::World;
+use super::bases::with_many_bases;
 use super::faults::{SAML, a_turn, conflict, linked, settled};
 use super::world::REPOSITORY;
-
-fn sync(world: &World) -> Value {
-    world.work_item(&world.repository_id.to_string(), "sync").expect("the repository has a resync")
-}
 
 fn unreadable(number: u64) -> Fault {
     Fault::always(&format!("/pulls/{number}"), FaultKind::ServerError)
@@ -29,7 +26,7 @@ async fn eight_that_can_be_read_in_no_way_keep_no_other_from_its_card() {
     world.open("New [kid: #aaaaaaa1]", "b.rs");
     a_turn(&mut world).await;
     assert_eq!(conflict(&world, "aaaaaaa1"), json!(false));
-    assert_eq!(sync(&world)["missed"].as_array().unwrap().len(), 8);
+    assert_eq!(world.sync()["missed"].as_array().unwrap().len(), 8);
 }
 
 #[tokio::test]
@@ -59,26 +56,6 @@ async fn of_many_on_one_base_each_that_cannot_be_read_backs_off_alone() {
         let row = world.item(*number);
         assert!(row["failing"]["because"].is_string(), "{row:#}");
     }
-}
-
-/// A repository with an open pull request on each of 25 bases, all of them settled and watched.
-async fn with_many_bases() -> World {
-    let mut world = World::new().await;
-    world.github.set_settle_reads(0);
-    for at in 0..25 {
-        let (base, digits) = (format!("release-{at:02}"), format!("{at:08x}"));
-        world.task(&digits, "pr_submitted");
-        world.github.push_to_branch(REPOSITORY, &base, &[]);
-        let title = format!("[kid: #{digits}]");
-        let new = NewPullRequest { base, paths: vec!["a.rs".to_owned()], ..NewPullRequest::titled(&title) };
-        let opened = world.open_with(new);
-        world.deliver(&opened).await;
-    }
-    world.stream().await;
-    for _ in 0..4 {
-        a_turn(&mut world).await;
-    }
-    world
 }
 
 #[tokio::test]
@@ -111,7 +88,7 @@ async fn many_bases_cost_no_more_than_few_while_graphql_answers_nothing() {
     world.github.clear_requests();
     a_turn(&mut world).await;
     assert_eq!(conflict(&world, "fffffff1"), json!(false), "REST lists it");
-    assert!(sync(&world)["failing"]["because"].is_string());
+    assert!(world.sync()["failing"]["because"].is_string());
     let queries = world.github.count("POST /graphql");
     assert!(queries <= 12, "{queries} queries");
 }
@@ -137,7 +114,7 @@ async fn a_page_of_rest_that_cannot_be_answered_is_asked_for_with_less_in_it() {
     }
     a_turn(&mut world).await;
     assert_eq!(conflict(&world, "aaaaaaa1"), json!(false));
-    assert_eq!(sync(&world).get("resume"), None);
+    assert_eq!(world.sync().get("resume"), None);
 }
 
 #[tokio::test]
@@ -149,7 +126,7 @@ async fn one_that_no_page_of_rest_shows_hides_no_other_and_no_cursor_passes_it()
     a_turn(&mut world).await;
     assert_eq!(conflict(&world, "aaaaaaa1"), json!(false));
     let told = world.due().await;
-    let kept = sync(&world);
+    let kept = world.sync();
     assert!(kept["failing"]["because"].is_string() && kept.get("resume").is_some(), "{told:?} {kept:#}");
 }
 
@@ -163,13 +140,13 @@ async fn one_that_no_page_shows_is_owed_also_where_the_list_takes_more_than_one_
     world.github.fault(Fault::once("per_page=25&page=2", FaultKind::TooMany(60)));
     a_turn(&mut world).await;
     a_turn(&mut world).await;
-    let kept = sync(&world);
+    let kept = world.sync();
     assert!(kept["failing"]["because"].is_string(), "{kept:#}");
     world.github.clear_faults();
     for _ in 0..4 {
         a_turn(&mut world).await;
     }
-    assert_eq!(sync(&world).get("failing"), None);
+    assert_eq!(world.sync().get("failing"), None);
 }
 
 #[tokio::test]
@@ -190,7 +167,7 @@ async fn a_list_that_rest_does_not_answer_to_its_end_is_read_by_graphql_once_tha
 #[tokio::test]
 async fn a_resync_that_an_earlier_version_left_at_a_page_of_rest_goes_on_there() {
     let mut world = listed_by_rest().await;
-    let mut kept = sync(&world);
+    let mut kept = world.sync();
     let after = format!(
         "http://github.test/repos/{REPOSITORY}/pulls?state=open&sort=created&direction=asc&per_page=100&page=2"
     );
@@ -210,13 +187,13 @@ async fn one_that_could_be_read_in_no_way_and_is_gone_for_days_is_let_go() {
     let number = world.open("Spam", "a.rs").number();
     world.github.bar(REPOSITORY, Some(number), SAML);
     a_turn(&mut world).await;
-    assert_eq!(sync(&world)["missed"].as_array().unwrap().len(), 1);
+    assert_eq!(world.sync()["missed"].as_array().unwrap().len(), 1);
     world.github.unbar();
     world.github.hide_from_lists(REPOSITORY, number, true);
     let missing = FaultKind::Status(404, r#"{"message":"Not Found"}"#.into(), vec![]);
     world.github.fault(Fault::always(&format!("/pulls/{number}"), missing));
     let since = world.now.as_second();
-    while sync(&world).get("missed").is_some() {
+    while world.sync().get("missed").is_some() {
         a_turn(&mut world).await;
     }
     let hours = (world.now.as_second() - since) / 3600;
@@ -240,11 +217,11 @@ async fn one_that_a_page_shows_again_counts_and_is_missed_no_more() {
         world.open("Without a tag", "c.rs");
         a_turn(&mut world).await;
     }
-    assert_eq!(sync(&world)["missed"].as_array().unwrap().len(), 1);
+    assert_eq!(world.sync()["missed"].as_array().unwrap().len(), 1);
     world.github.unbar();
     world.open("Without a tag", "c.rs");
     a_turn(&mut world).await;
-    assert_eq!(sync(&world).get("missed"), None);
+    assert_eq!(world.sync().get("missed"), None);
     world.github.clear_faults();
     a_turn(&mut world).await;
     assert_eq!(conflict(&world, "bbbbbbb2"), json!(false));

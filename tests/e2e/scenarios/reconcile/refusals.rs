@@ -127,14 +127,13 @@ async fn what_is_gone_for_a_moment_is_asked_again_and_what_is_gone_for_days_leav
         world.due().await;
     }
     assert_eq!(world.read("aaaaaaa1"), kept);
-    let sync = |world: &World| world.work_item(&world.repository_id.to_string(), "sync").unwrap();
-    assert!(world.owed().is_empty() && sync(&world).get("due").is_none(), "{:#?}", world.owed());
+    assert!(world.owed().is_empty() && world.sync().get("due").is_none(), "{:#?}", world.owed());
     world.github.add_to_installation(world.installation, REPOSITORY);
     for _ in 0..3 {
         world.pass(15 * 60 + 1);
         world.due().await;
     }
-    assert!(sync(&world).get("due").is_some());
+    assert!(world.sync().get("due").is_some());
     world.stream().await;
     let item = world.item(number);
     assert_eq!(item["checked_head_sha"], item["head_sha"], "what was owed is answered");

@@ -12,10 +12,6 @@ fn status(world: &World, digits: &str) -> Value {
     world.read(digits)["status"].clone()
 }
 
-fn sync(world: &World) -> Value {
-    world.work_item(&world.repository_id.to_string(), "sync").expect("the repository has a resync")
-}
-
 /// Runs the schedule often enough for the installation, then its repositories, to have their turn.
 async fn resync(world: &mut World) {
     for _ in 0..3 {
@@ -106,7 +102,7 @@ async fn a_resync_that_was_stopped_goes_on_where_it_was() {
     };
     let (summary, ()) = tokio::join!(world.due(), limited);
     assert_eq!(summary.outcome, Outcome::RateLimited);
-    let stopped = sync(&world);
+    let stopped = world.sync();
     assert!(stopped["resume"]["after"].is_string() && stopped.get("cursor").is_none(), "{stopped:#}");
     world.github.clear_faults();
     assert_eq!(status(&world, "aaaaaaa1"), "pr_submitted");
@@ -116,7 +112,7 @@ async fn a_resync_that_was_stopped_goes_on_where_it_was() {
     assert_eq!(status(&world, "aaaaaaa1"), "done");
     // 451 pull requests are five pages; two are done.
     assert_eq!(world.github.graphql_use().queries - before, 1 + 3);
-    assert!(sync(&world).get("resume").is_none() && sync(&world)["cursor"].is_string());
+    assert!(world.sync().get("resume").is_none() && world.sync()["cursor"].is_string());
 }
 
 #[tokio::test]
@@ -178,10 +174,10 @@ async fn a_cursor_moves_only_when_something_changed() {
     world.open("Work [kid: #aaaaaaa1]", "a.rs");
     world.settle().await;
     resync(&mut world).await;
-    let cursor = sync(&world)["cursor"].clone();
+    let cursor = world.sync()["cursor"].clone();
     assert!(cursor.is_string());
     resync(&mut world).await;
-    assert_eq!(sync(&world)["cursor"], cursor);
+    assert_eq!(world.sync()["cursor"], cursor);
 }
 
 #[tokio::test]
@@ -250,5 +246,5 @@ async fn a_renamed_repository_keeps_its_tasks() {
     assert_eq!(world.read("aaaaaaa1")["repository"], "acme/gadgets");
     assert_eq!(world.read("aaaaaaa1")["has_merge_conflict"], false);
     resync(&mut world).await;
-    assert_eq!(sync(&world)["repository"], "acme/gadgets");
+    assert_eq!(world.sync()["repository"], "acme/gadgets");
 }

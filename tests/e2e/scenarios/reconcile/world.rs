@@ -148,6 +148,11 @@ impl World {
         self.work_item(&self.repository_id.to_string(), &format!("pr#{number}")).expect("the pull request has an item")
     }
 
+    /// The resync of the repository.
+    pub(crate) fn sync(&self) -> Value {
+        self.work_item(&self.repository_id.to_string(), "sync").expect("the repository has a resync")
+    }
+
     pub(crate) fn work_item(&self, partition: &str, item: &str) -> Option<Value> {
         self.row(partition, item)
     }

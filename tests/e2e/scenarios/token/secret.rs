@@ -4,32 +4,33 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use fake_github::{AppKey, Fault, FaultKind};
 use local_aws::lambda::{Function, binary};
-use serde_json::json;
+use serde_json::{Value, json};
 use stack::{APP_SECRET_ID, Stack, app_secret};
 use token::Policy;
 
 use super::MINT;
 use crate::harness::counter::{Counter, token_of};
 
+fn with_key(secret: &Value, key: &str) -> Value {
+    let mut secret = secret.clone();
+    secret["private_key"] = json!(key);
+    secret
+}
+
 #[tokio::test]
 async fn a_secret_that_cannot_work_is_named_for_what_it_is() {
     let counter = Counter::open().await;
     let good = app_secret(&counter.github, counter.installation);
-    let with_key = |key: String| {
-        let mut secret = good.clone();
-        secret["private_key"] = json!(key);
-        secret
-    };
     let public = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----".to_owned();
     let truncated = counter.github.app().pem[..400].to_owned();
     for (secret, error_type, advice) in [
         (json!(""), "NotConfigured", "it is empty"),
         (json!("not JSON"), "NotConfigured", "JSON object"),
         (json!({"app_id": 1}), "NotConfigured", "configure"),
-        (with_key("<paste the key here>".to_owned()), "NotConfigured", "placeholder"),
-        (with_key(public), "InvalidKey", "public key"),
-        (with_key(truncated), "InvalidKey", "truncated"),
-        (with_key(AppKey::second().pem.clone()), "InvalidKey", "generate one"),
+        (with_key(&good, "<paste the key here>"), "NotConfigured", "placeholder"),
+        (with_key(&good, &public), "InvalidKey", "public key"),
+        (with_key(&good, &truncated), "InvalidKey", "truncated"),
+        (with_key(&good, &AppKey::second().pem), "InvalidKey", "generate one"),
     ] {
         // Twice, so that no earlier version is left that would work.
         counter.secrets.put(APP_SECRET_ID, &secret).await;
@@ -53,13 +54,8 @@ async fn a_secret_that_cannot_work_is_named_for_what_it_is() {
 async fn a_secret_that_was_mended_serves_a_second_later() {
     let counter = Counter::open().await;
     let good = app_secret(&counter.github, counter.installation);
-    let with_key = |key: &str| {
-        let mut secret = good.clone();
-        secret["private_key"] = json!(key);
-        secret
-    };
     // Configured too late, badly, with something that is no key, with a key that GitHub does not know.
-    for broken in [json!(""), json!({}), with_key("none"), with_key(&AppKey::second().pem)] {
+    for broken in [json!(""), json!({}), with_key(&good, "none"), with_key(&good, &AppKey::second().pem)] {
         // Twice, so that no earlier version is left that would work.
         for _ in 0..2 {
             counter.secrets.put(APP_SECRET_ID, &broken).await;
@@ -113,8 +109,7 @@ async fn the_key_works_in_every_shape_people_store_it_in() {
         format!("\"{}\"", pem.trim()),
         BASE64_STANDARD.encode(&pem),
     ] {
-        let mut secret = app_secret(&counter.github, counter.installation);
-        secret["private_key"] = json!(key);
+        let secret = with_key(&app_secret(&counter.github, counter.installation), &key);
         counter.secrets.put(APP_SECRET_ID, &secret).await;
         let answer = counter.ask_cold(json!({})).await.unwrap();
         assert!(token_of(&answer).starts_with("ghs_"));
@@ -127,8 +122,7 @@ async fn during_a_rotation_the_key_that_github_knows_is_used() {
     let counter = Counter::open().await;
     let old = counter.environment();
     counter.ask(&old, json!({})).await.unwrap();
-    let mut rotated = app_secret(&counter.github, counter.installation);
-    rotated["private_key"] = json!(AppKey::second().pem);
+    let rotated = with_key(&app_secret(&counter.github, counter.installation), &AppKey::second().pem);
     counter.secrets.put(APP_SECRET_ID, &rotated).await;
 
     // GitHub does not know the new key yet: the cached token of the previous one serves.
@@ -155,8 +149,7 @@ async fn environments_of_two_keys_do_not_take_each_others_copies_away() {
     let counter = Counter::open().await;
     counter.github.add_key(AppKey::second());
     let first = app_secret(&counter.github, counter.installation);
-    let mut second = first.clone();
-    second["private_key"] = json!(AppKey::second().pem);
+    let second = with_key(&first, &AppKey::second().pem);
     for secret in [&first, &second, &first, &second] {
         counter.secrets.put(APP_SECRET_ID, secret).await;
         counter.ask_cold(json!({})).await.unwrap();
