@@ -203,7 +203,6 @@ pub(crate) async fn find(
     installation: InstallationId,
 ) -> Result<RepositoryId, Failure> {
     let touched = touched_alone(run, Patience::Some, Some(installation), repository, &[]).await?;
-    let touched = touched.map_err(|refused| Failure::of(&refused, run.now()))?;
     let known = run.app.board.repository_syncs(&[touched.repository_id]).await;
     let known = known.map_err(|error| run.table_failed(error))?.pop();
     let mut sync = listed_sync(known.as_ref(), touched.repository_id, touched.repository, installation, run.now());
@@ -213,18 +212,18 @@ pub(crate) async fn find(
     Ok(touched.repository_id)
 }
 
-/// When a repository was last touched, and where these branches of it are; or why just that is not told.
+/// When a repository was last touched, and where these branches of it are.
 async fn touched_alone(
     run: &Run<'_>,
     patience: Patience,
     installation: Option<InstallationId>,
     repository: &RepositoryName,
     branches: &[String],
-) -> Result<Result<Touched, Error>, Failure> {
+) -> Result<Touched, Failure> {
     let asked = [Asked { repository, branches }];
     let answer = run.ask_with(patience, installation, &graphql::last_touched(&asked)).await?;
     let nothing = || Err(Error::Unexpected("nothing was answered".into()));
-    Ok(answer.touched(&asked).pop().unwrap_or_else(nothing))
+    answer.touched(&asked).pop().unwrap_or_else(nothing).map_err(|refused| Failure::of(&refused, run.now()))
 }
 
 /// Resyncs claimed repositories of one installation, at most `most` in a query: fewer after one that failed, and more again after one that
@@ -368,8 +367,7 @@ async fn own(
         Err(failure) => return Err(failure),
     };
     sync.repository = reads::new_name(run, installation, sync.repository_id, &sync.repository, failure).await?;
-    let touched = touched_alone(run, Patience::Some, installation, &sync.repository, &[]).await?;
-    let mut touched = touched.map_err(|refused| Failure::of(&refused, run.now()))?;
+    let mut touched = touched_alone(run, Patience::Some, installation, &sync.repository, &[]).await?;
     // Its tips are read with its next turn.
     touched.tips = Vec::new();
     Ok(touched)
@@ -435,7 +433,6 @@ async fn read_tips(run: &Run<'_>, sync: &mut RepositorySync, bases: Vec<String>)
     while let Some(mut group) = groups.pop() {
         let patience = if group.len() > 1 { Patience::None } else { Patience::Some };
         let answer = touched_alone(run, patience, sync.installation_id, &sync.repository, &group).await;
-        let answer = answer.and_then(|touched| touched.map_err(|refused| Failure::of(&refused, run.now())));
         let failed = answer.is_err();
         let tips = match answer {
             // The repository is met under its new name, or as what is gone, at its next turn.
@@ -454,8 +451,8 @@ async fn read_tips(run: &Run<'_>, sync: &mut RepositorySync, bases: Vec<String>)
                 let alone = touched_alone(run, Patience::Some, sync.installation_id, &sync.repository, &[]).await;
                 match alone {
                     Err(failure) if failure.is_wide() => return Err(failure),
-                    Ok(Ok(_)) => {}
-                    Ok(Err(_)) | Err(_) => return Ok(()),
+                    Err(_) => return Ok(()),
+                    Ok(_) => {}
                 }
             }
             continue;
