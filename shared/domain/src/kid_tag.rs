@@ -145,30 +145,49 @@ fn after_bracket(text: &str) -> Option<Option<KidTag>> {
     Some(tag())
 }
 
-/// Parts a title into what it says and what it quotes of a title that it reverts: from the first quote to the last, or to the end.
+/// Parts a title into what it says and what it quotes of a title that it reverts: from the first quote to the last. To the end, where not every
+/// quote that opens is closed: the title was cut, and what follows the last quote is still quoted.
 fn split_quotes(title: &str) -> (String, &str) {
-    let Some(open) = revert_quote(title) else { return (title.to_owned(), "") };
-    let after = &title[open..];
-    let end = after
-        .char_indices()
-        .skip(1)
-        .filter(|(_, c)| is_quote(*c))
-        .last()
-        .map_or(title.len(), |(at, c)| open + at + c.len_utf8());
-    (format!("{} {}", &title[..open], &title[end..]), &title[open..end])
+    let quotes = quotes(title);
+    let Some(first) = quotes.iter().position(|quote| quote.opens && reverts(&title[..quote.start])) else {
+        return (title.to_owned(), "");
+    };
+    let quotes = &quotes[first..];
+    let opened = quotes.iter().filter(|quote| quote.opens).count();
+    let (start, last) = (quotes[0].start, quotes[quotes.len() - 1].end);
+    let end = if opened > quotes.len() - opened { title.len() } else { last };
+    (format!("{} {}", &title[..start], &title[end..]), &title[start..end])
 }
 
-/// Where the quotes of a revert open.
-fn revert_quote(title: &str) -> Option<usize> {
-    title.char_indices().filter(|(_, c)| is_quote(*c)).map(|(at, _)| at).find(|at| {
-        let before = title[..*at].trim_end();
-        REVERTS.iter().any(|word| {
-            before
-                .len()
-                .checked_sub(word.len())
-                .and_then(|cut| before.split_at_checked(cut))
-                .is_some_and(|(rest, last)| last.eq_ignore_ascii_case(word) && !rest.ends_with(char::is_alphanumeric))
-        })
+struct Quote {
+    start: usize,
+    end: usize,
+    opens: bool,
+}
+
+/// The quotes of a title. One opens at the beginning, behind a space, a bracket or another that opens; else it closes: in `a "Revert" button` the
+/// second one does not open what is reverted.
+fn quotes(title: &str) -> Vec<Quote> {
+    let mut quotes: Vec<Quote> = Vec::new();
+    let mut before = ' ';
+    for (start, c) in title.char_indices() {
+        if is_quote(c) {
+            let behind_one = quotes.last().is_some_and(|last| last.end == start && last.opens);
+            let opens =
+                c != '\u{201d}' && (c == '\u{201c}' || behind_one || before.is_whitespace() || "([".contains(before));
+            quotes.push(Quote { start, end: start + c.len_utf8(), opens });
+        }
+        before = c;
+    }
+    quotes
+}
+
+/// Whether text ends with the word that makes what is quoted after it a reverted title.
+fn reverts(before: &str) -> bool {
+    let before = before.trim_end();
+    REVERTS.iter().any(|word| {
+        let last = before.len().checked_sub(word.len()).and_then(|cut| before.split_at_checked(cut));
+        last.is_some_and(|(rest, last)| last.eq_ignore_ascii_case(word) && !rest.ends_with(char::is_alphanumeric))
     })
 }
 
@@ -252,6 +271,12 @@ mod tests {
             r#"[release-1.2] Revert "Fix login [kid: #4d9d444d]" (#12)"#,
             "revert \u{201c}Fix login [kid: #4d9d444d]\u{201d}",
             "Revert\u{00A0}\"Fix login [kid: #4d9d444d]\"",
+            r#"Revert "Revert "Fix login [kid: #4d9d444d] for everyone who…"#,
+            r#"Reapply "Revert "Fix login [kid: #4d9d444d] for…"#,
+            r#"Revert "Fix the "Sign in" button [kid: #4d9d444d] for…"#,
+            "Revert \"Fix the \u{201c}Sign in\u{201d} button [kid: #4d9d444d] for…",
+            r#"Revert ""Sign in" is slow [kid: #4d9d444d] for…"#,
+            r#"Revert ""Sign in" is slow [kid: #4d9d444d]""#,
         ] {
             let tags = Tags::of(title);
             assert!(tags.named.is_empty(), "{title:?}");
@@ -264,6 +289,15 @@ mod tests {
         );
         assert_eq!(named(r#"[kid: #bbbbbbbb] Revert "Fix [kid: #4d9d444d]""#), ["bbbbbbbb"]);
         assert_eq!(named(r#"Fix "login" [kid: #4d9d444d]"#), ["4d9d444d"], "quotes alone are no revert");
+        for title in [
+            r#"Add a "Revert" button [kid: #4d9d444d]"#,
+            r#"Rename "Undo" to "Revert" [kid: #4d9d444d]"#,
+            r#"Make "reapply" idempotent [kid: #4d9d444d]"#,
+            r#"Hide ("Revert") [kid: #4d9d444d]"#,
+            "Add a \u{201c}Revert\u{201d} button [kid: #4d9d444d]",
+        ] {
+            assert_eq!(named(title), ["4d9d444d"], "the word is quoted, and no title: {title:?}");
+        }
         assert_eq!(named(r#"Undo prevert "x [kid: #4d9d444d]""#), ["4d9d444d"], "another word that ends alike");
     }
 
