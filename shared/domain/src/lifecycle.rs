@@ -334,7 +334,10 @@ fn resolve(tag: &KidTag, found: &Match, row: &PullRequest, tasks: &BTreeMap<Task
         (Some(id), None, _) => id,
         (_, _, Match::None) => return Link::NoTask,
         (_, _, Match::One(id)) => id,
-        (_, _, Match::Several) => return Link::Ambiguous,
+        (_, _, Match::Several) => match claimant(tag, row, tasks) {
+            Some(id) => id,
+            None => return Link::Ambiguous,
+        },
     };
     match tasks.get(id) {
         Some(Stored::Task(task)) if task.belongs_elsewhere(row) => Link::OtherRepository(id.clone()),
@@ -342,6 +345,14 @@ fn resolve(tag: &KidTag, found: &Match, row: &PullRequest, tasks: &BTreeMap<Task
         Some(Stored::Unreadable) => Link::Unreadable(id.clone()),
         Some(Stored::Absent) | None => Link::NoTask,
     }
+}
+
+/// The one task that has the pull request of a row that was lost: its link was made while the tag was unique.
+fn claimant<'a>(tag: &KidTag, row: &PullRequest, tasks: &'a BTreeMap<TaskId, Stored>) -> Option<&'a TaskId> {
+    let (is_new, key) = (row.version == 0, row.key());
+    let claims = |stored: &Stored| matches!(stored, Stored::Task(task) if task.pull_requests.contains_key(&key));
+    let mut claimants = tasks.iter().filter(|(id, stored)| is_new && tag.names(id) && claims(stored)).map(|(id, _)| id);
+    claimants.next().filter(|_| claimants.next().is_none())
 }
 
 /// Notes that the known answer to "does it merge" may no longer be true. The answer itself stays until a new one comes.
@@ -355,6 +366,10 @@ fn doubt(next: &mut PullRequest, stored: Option<&PullRequest>, confirm: bool) {
     });
     if doubtful {
         next.checked_head_sha = None;
+    }
+    // Who was merged into the base of before did not move the new one.
+    if stored.is_some_and(|known| known.snapshot.base != next.snapshot.base) {
+        next.conflict_caused_by = None;
     }
 }
 
@@ -476,7 +491,7 @@ fn writes(
 }
 
 /// What an item's `version` is next. Others write the tables too: one that cannot be counted further begins anew, and differs.
-fn version_after(version: u64) -> u64 {
+pub(crate) fn version_after(version: u64) -> u64 {
     version.checked_add(1).unwrap_or(1)
 }
 
@@ -608,8 +623,9 @@ fn outcome(step: &Step, next: &PullRequest) -> Outcome {
         Some(Merge::NewerIsOpen(other)) => Outcome::NewerIsOpen { pull_request: other.clone() },
         Some(Merge::CompletedSince) => Outcome::CompletedSince,
         Some(Merge::AwaitsRead(_)) => Outcome::SubmittedSince,
-        None if !before.pull_requests.contains_key(&key) => Outcome::Linked,
+        // Before the next: a task keeps its newest pull requests, and never has one that is older.
         None if before == after => Outcome::Unchanged,
+        None if !before.pull_requests.contains_key(&key) => Outcome::Linked,
         None => Outcome::Updated,
     }
 }

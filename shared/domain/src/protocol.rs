@@ -98,7 +98,11 @@ impl Protocol {
         let is_there = |Change { before, after }: &Change| match self.tasks.get(&after.id) {
             // The write itself counts, and what was spoilt is right after it.
             Some(Stored::Task(task)) => {
-                let after = Task { version: before.version + 1, is_spoilt: task.is_spoilt, ..after.clone() };
+                let after = Task {
+                    version: lifecycle::version_after(before.version),
+                    is_spoilt: task.is_spoilt,
+                    ..after.clone()
+                };
                 **task == after
             }
             Some(Stored::Unreadable | Stored::Absent) | None => false,

@@ -172,7 +172,7 @@ pub struct Task {
     #[serde(default, deserialize_with = "or_nothing")]
     pub conflict_caused_by: Option<String>,
     /// The merges that have moved the task, or found it done: the newest [`NEWEST`]. Each may move it once.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_or_value")]
     pub completed_by: BTreeSet<PullRequestKey>,
     /// When the latest of those was merged, epoch seconds.
     #[serde(default)]
@@ -180,8 +180,8 @@ pub struct Task {
     /// What was done to it, the oldest first: the newest [`crate::history::NEWEST`].
     #[serde(default, deserialize_with = "or_nothing")]
     pub history: Vec<Entry>,
-    /// Counts our writes; 0 for a task we have not written.
-    #[serde(default)]
+    /// Counts our writes; 0 for a task we have not written, and where another writer put something else. The condition of a write is on what is stored.
+    #[serde(default, deserialize_with = "or_nothing")]
     pub version: u64,
     /// Whether the item holds something else, in what follows from the pull requests, than is read from it: it is to be written again.
     #[serde(skip)]
@@ -196,6 +196,11 @@ fn unnamed_status() -> Status {
 /// never be made right again.
 fn or_nothing<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
     Ok(Readable::deserialize(deserializer)?.value().unwrap_or_default())
+}
+
+/// A board may write null for nothing.
+fn null_or_value<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// The same of a text that stands for another thing.

@@ -1688,3 +1688,101 @@ fn a_hostile_card_or_row_is_decided_on() {
         tables.look(1, 200);
     });
 }
+
+/// The link was made while the tag was unique, and a double of the task came later: where the row was lost, the card's own record says so.
+#[test]
+fn a_lost_row_takes_no_link_whose_tag_has_become_ambiguous() {
+    for lost in [false, true] {
+        let mut tables = Tables::with_task(TASK, Status::PrSubmitted, Some(0));
+        let pr = Pr::new(1, TAG, 10);
+        tables.apply(pr.delivery(), 11);
+        tables.add(TWIN, Status::InProgress, Some(20));
+        if lost {
+            tables.rows.clear();
+            tables.apply(pr.read(None), 30);
+        }
+        tables.apply(pr.merged(1000).delivery(), 1001);
+        tables.apply(Report::compare(REPOSITORY, PullRequestNumber(1)).claimed_by([id(TASK)]), DAY);
+        assert_eq!(
+            (tables.status(TASK), tables.linked(TASK), tables.linked(TWIN)),
+            (Status::Done, vec![1], vec![]),
+            "lost: {lost}"
+        );
+    }
+    let (mut tables, pr) = closed_and_forgotten();
+    tables.add(TWIN, Status::InProgress, Some(20));
+    tables.apply(pr.delivery(), 100 * DAY + 1);
+    tables.apply(pr.merged(100 * DAY + 1000).delivery(), 100 * DAY + 1001);
+    assert_eq!(tables.status(TASK), Status::Done, "by TTL");
+}
+
+/// Both have it: nobody knows whose it is, as of a tag that was never unique.
+#[test]
+fn of_two_tasks_that_claim_a_lost_row_none_is_chosen() {
+    let mut tables = Tables::with_task(TASK, Status::PrSubmitted, Some(0));
+    let pr = Pr::new(1, TAG, 10);
+    tables.apply(pr.delivery(), 11);
+    let links = tables.task(TASK).pull_requests.clone();
+    tables.add(TWIN, Status::PrSubmitted, Some(0));
+    tables.change(TWIN, |task| task.pull_requests = links);
+    tables.rows.clear();
+    tables.apply(pr.merged(1000).delivery(), 1001);
+    assert_eq!((tables.status(TASK), tables.status(TWIN)), (Status::PrSubmitted, Status::PrSubmitted));
+}
+
+#[test]
+fn who_was_merged_into_another_base_caused_no_conflict() {
+    let pr = Pr::new(1, TAG, 10);
+    let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
+    tables.apply(pr.delivery(), 11);
+    tables.apply(pr.answered(Mergeability::Mergeable), 12);
+    let base = BaseMove::by(&Pr::new(8, "x", 5).merged(50).snapshot, at(50));
+    let answer = Answer { mergeability: Mergeability::Conflicting, base: Some(Box::new(base)) };
+    tables.apply(pr.read(None).looked(Look { answer: Some(answer), ..Look::default() }), 60);
+    assert!(tables.task(TASK).conflict_caused_by.is_some(), "its own base");
+    let retargeted = pr.changed(100, |pr| pr.base = "release".into());
+    tables.apply(retargeted.delivery(), 101);
+    tables.apply(retargeted.answered(Mergeability::Conflicting), 102);
+    let task = tables.task(TASK);
+    assert_eq!((task.has_merge_conflict, task.conflict_caused_by.as_deref()), (Some(true), None));
+}
+
+#[test]
+fn a_pull_request_older_than_those_a_task_keeps_is_not_linked_again_and_again() {
+    let mut tables = Tables::with_task(TASK, Status::InProgress, Some(0));
+    for number in 1..=51 {
+        tables.apply(Pr::new(number, TAG, number as i64).delivery(), 100 + number as i64);
+    }
+    let applied = tables.apply(Pr::new(1, TAG, 1).delivery(), 200);
+    assert_eq!(outcomes(&applied), [Outcome::Unchanged]);
+    assert!(!tables.linked(TASK).contains(&1));
+}
+
+/// What another writer put for the count of our writes makes no card unreadable, and the last number that fits ends no try.
+#[test]
+fn a_version_of_another_shape_is_counted_anew() {
+    use serde_json::json;
+    for version in [json!(null), json!("3"), json!(-1), json!(1.5), json!(u64::MAX)] {
+        let card = json!({"id": TASK, "status": "pr_submitted", "version": version, "completed_by": null});
+        let mut tables = Tables::default();
+        tables.tasks.insert(id(TASK), Stored::Task(Box::new(serde_json::from_value(card).unwrap())));
+        let (mut protocol, mut next) = Protocol::start(Pr::new(1, TAG, 10).merged(1000).delivery(), at(1001));
+        let applied = loop {
+            next = match next {
+                Next::Read(reads) => protocol.found(reads.into_iter().map(|read| (read.clone(), tables.read(&read)))),
+                // Its answer is lost: it is found again as what was to be written.
+                Next::Write(writes) => {
+                    tables.write(writes);
+                    protocol.written(Written::Lost)
+                }
+                Next::Done(applied) => break applied,
+                Next::GiveUp => panic!("with {version}"),
+            };
+        };
+        assert_eq!(
+            (tables.status(TASK), outcomes(&applied)),
+            (Status::Done, vec![Outcome::Moved { from: Status::PrSubmitted }]),
+            "{version}"
+        );
+    }
+}
