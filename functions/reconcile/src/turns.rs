@@ -39,7 +39,7 @@ mod tests {
 
     fn due(repository: u64, number: u64) -> Due {
         let key = ItemKey::pull_request(RepositoryId(repository), PullRequestNumber(number));
-        Due { key, due: "open".to_owned(), next_check_at: number.to_string() }
+        Due { key, due: "open".into(), next_check_at: number.to_string() }
     }
 
     #[test]

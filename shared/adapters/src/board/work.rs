@@ -4,6 +4,7 @@
 //! on condition that nobody else did; if it dies, the item is due again by itself.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use domain::base::BaseMove;
 use domain::ids::{InstallationId, PullRequestKey, PullRequestNumber, RepositoryId, TaskId, repository_id_as_text};
@@ -30,6 +31,9 @@ const TRIES: u32 = 8;
 /// How many stored pull requests are read at once: each may have its cards written before the time is looked at again.
 const STORED_AT_ONCE: usize = 200;
 
+/// How many entries of the due index come in one answer: a megabyte of them would be tens of megabytes once it is read.
+const DUE_AT_ONCE: usize = 1_000;
+
 /// How many resyncs are asked at once by whom their repositories are listed.
 const LISTED_AT_ONCE: usize = 1_000;
 
@@ -39,18 +43,18 @@ pub struct Due {
     /// The key of the item that is due.
     pub key: ItemKey,
     /// The partition of the index that it stands in.
-    pub due: String,
+    pub due: Arc<str>,
     /// Since when, as the number that is stored: another writer may have put a fraction there, or more than fits. See [`Self::since`].
     pub next_check_at: String,
 }
 
 impl Due {
     /// An entry of this partition of the index; `None` for one that has not the keys of the index.
-    fn read(partition: &str, entry: &table::Item) -> Option<Self> {
+    fn read(partition: &Arc<str>, entry: &table::Item) -> Option<Self> {
         let text = |name: &str| entry.get(name)?.as_s().ok().cloned();
         let key = ItemKey { partition: text("repository_id")?, item: text("item")? };
         let next_check_at = entry.get("next_check_at")?.as_n().ok()?.clone();
-        Some(Self { key, due: partition.to_owned(), next_check_at })
+        Some(Self { key, due: Arc::clone(partition), next_check_at })
     }
 
     /// Since when, epoch seconds, as near as they come to what is stored.
@@ -85,21 +89,22 @@ impl Board {
     /// # Errors
     /// [`crate::Error::Table`].
     pub async fn due(&self, partition: &str, now: i64, limit: usize) -> Result<Vec<Due>> {
+        let partition = Arc::from(partition);
         let mut found = Vec::new();
         let mut after = None;
         loop {
             let query = Query {
                 index: Some(DUE_INDEX),
                 keys: "due = :due AND next_check_at <= :now",
-                values: vec![(":due", text(partition)), (":now", number(now))],
-                limit: Some(limit - found.len()),
+                values: vec![(":due", text(&*partition)), (":now", number(now))],
+                limit: Some(DUE_AT_ONCE.min(limit - found.len())),
                 after,
             };
             let page = self.pull_requests.query(query).await?;
             for entry in page.items {
-                match Due::read(partition, &entry) {
+                match Due::read(&partition, &entry) {
                     Some(due) => found.push(due),
-                    None => tracing::warn!(partition, "an entry of the due index has odd keys; it is left out"),
+                    None => tracing::warn!(%partition, "an entry of the due index has odd keys; it is left out"),
                 }
             }
             after = page.next;
@@ -128,7 +133,7 @@ impl Board {
                 expression.require("check", Some(&text("now")));
             }
             Claim::IfDue(due) => {
-                expression.require("due", Some(&text(&due.due)));
+                expression.require("due", Some(&text(&*due.due)));
                 expression.require("next_check_at", Some(&number(&due.next_check_at)));
             }
             Claim::IfThere => {
@@ -532,7 +537,7 @@ mod tests {
             let _ = serde_dynamo::from_item::<_, InstallationSync>(item.clone());
             let _ = serde_dynamo::from_item::<_, Served>(item.clone());
             let _ = serde_dynamo::from_item::<_, TaskScan>(item.clone());
-            let _ = Due::read("open", &item).map(|due| due.since());
+            let _ = Due::read(&DUE.into(), &item).map(|due| due.since());
         });
     }
 }
