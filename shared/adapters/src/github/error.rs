@@ -20,6 +20,9 @@ const UNSTATED_WAIT: Duration = Duration::from_secs(60);
 /// GitHub's own sentence is kept to this many characters in a log.
 const LOGGED_CHARACTERS: usize = 300;
 
+/// How much of a body is looked through for a sentence, bytes.
+const LOOKED_THROUGH: usize = 4_096;
+
 /// A wait that is named is believed up to here: GitHub's own are an hour at most, and a proxy's nonsense must not put work
 /// off for ever.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -163,6 +166,7 @@ impl Refusal {
 
 #[derive(Deserialize)]
 struct Body {
+    #[serde(default)]
     message: String,
     /// What is wrong in particular: `message` says no more than "Validation Failed" then.
     #[serde(default, deserialize_with = "details")]
@@ -225,12 +229,14 @@ const SENTENCES: [(&[u16], &str, Meaning); 20] = [
 impl Error {
     /// The error that an answer outside the 200s stands for.
     pub(super) fn from_answer(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
-        let said = serde_json::from_slice::<Body>(body);
-        let said = said.map(|Body { message, errors }| match status {
-            StatusCode::UNPROCESSABLE_ENTITY => [vec![message], errors].concat().join("; "),
-            _ => message,
-        });
-        let said = said.unwrap_or_default();
+        let said = match serde_json::from_slice(body) {
+            Ok(Body { message, errors }) if message.is_empty() && !errors.is_empty() => errors.join("; "),
+            Ok(Body { message, errors }) if status == StatusCode::UNPROCESSABLE_ENTITY => {
+                [vec![message], errors].concat().join("; ")
+            }
+            Ok(Body { message, .. }) if !message.is_empty() => message,
+            _ => first_line(body),
+        };
         Self::of(status.as_u16(), headers, &said)
     }
 
@@ -319,6 +325,13 @@ pub(super) fn wait(headers: &HeaderMap) -> Duration {
     named.map_or(UNSTATED_WAIT, |seconds| Duration::from_secs(seconds.max(1)).min(LONGEST_WAIT))
 }
 
+/// What a body says that is not GitHub's JSON: a proxy writes a line, and GitHub its limits so at times. A page for people says nothing here.
+fn first_line(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(LOOKED_THROUGH)]);
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    if line.starts_with('<') { String::new() } else { line.to_owned() }
+}
+
 fn printable(text: &str) -> String {
     // Cut after the redaction: half a token is not found by it.
     redact(text).chars().take(LOGGED_CHARACTERS).map(|c| if c.is_control() { ' ' } else { c }).collect()
@@ -395,6 +408,24 @@ mod tests {
         for other in [r#""a text""#, "null", "[7, null]"] {
             assert!(said(other).ends_with("Validation Failed"), "{other}");
         }
+    }
+
+    #[test]
+    fn what_is_said_otherwise_than_documented_is_passed_on_and_a_limit_in_it_is_heard() {
+        let answered = |status: StatusCode, body: &str| Error::from_answer(status, &headers(&[]), body.as_bytes());
+        for (body, said) in [
+            ("\n  Your address is blocked by a firewall.\r\nReference 7", "Your address is blocked by a firewall."),
+            (r#"{"errors": [{"message": "Not for you"}]}"#, "Not for you"),
+            (r#"{"error": "denied"}"#, r#"{"error": "denied"}"#),
+            (r#"{"message": {"text": "denied"}}"#, r#"{"message": {"text": "denied"}}"#),
+            ("<html>denied</html>", "GitHub answered 403: "),
+            ("", "GitHub answered 403: "),
+        ] {
+            let error = answered(StatusCode::FORBIDDEN, body);
+            assert!(crate::chain::chain(&error).ends_with(said), "{body}: {error:?}");
+        }
+        let limit = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
+        assert_eq!(answered(StatusCode::FORBIDDEN, limit).wait(), Some(UNSTATED_WAIT));
     }
 
     #[test]
