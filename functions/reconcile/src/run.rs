@@ -323,8 +323,8 @@ impl<'a> Run<'a> {
             let wait = match refused {
                 _ if new_token.is_some() => new_token,
                 // It is about the one thing, and blocks nothing else.
-                github::Error::Unauthorized(_) if self.is_good(&token).await => {
-                    return Err(Failure::Refused(failed.said().to_owned()));
+                github::Error::Unauthorized(said) if self.is_good(&token).await => {
+                    return Err(Failure::Refused(format!("refused with a token that GitHub takes elsewhere: {said}")));
                 }
                 // Nothing else is about the token: another one would be refused as well.
                 github::Error::Unauthorized(_) if !replaced => {

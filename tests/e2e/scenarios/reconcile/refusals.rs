@@ -184,6 +184,12 @@ async fn a_token_that_is_refused_for_one_repository_is_used_for_the_others() {
         assert_eq!((summary.outcome, conflict(&world)), (Outcome::Refused, json!(false)), "{summary:?}");
         let noted = world.work_item(&format!("installation:{}", world.installation), "sync");
         assert!(noted.is_none_or(|noted| noted.get("blocked").is_none()));
+        let item = format!("pr#{}", opened.number());
+        let row = world.row(world.github.repository_id("acme/other"), &item).unwrap();
+        assert_eq!(
+            row["failing"]["because"],
+            "refused with a token that GitHub takes elsewhere: GitHub answered 401: Bad credentials"
+        );
         world.pass(60);
         let pushed = world.hub().push(REPOSITORY, number);
         world.deliver(&pushed).await;
