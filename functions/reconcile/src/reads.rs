@@ -54,8 +54,10 @@ pub(crate) async fn one_of(
         // A name that is gone, or another repository's.
         answer => {
             let failure = answer.err().unwrap_or_else(|| not_this(repository));
-            let name = new_name(run, installation, id, repository, failure).await?;
-            read_one(run, installation, &name, number).await
+            match name_of(run, installation, id).await? {
+                name if name == *repository => Err(failure),
+                name => read_one(run, installation, &name, number).await,
+            }
         }
     }
 }
@@ -69,7 +71,8 @@ pub(crate) async fn name_of(
     Ok(run.ask(installation, &github::repository(id)).await?.body.full_name)
 }
 
-/// The name that a repository has by now, or `failure` if it has no other: then that failure is the last word.
+/// The name that a repository has by now, where GraphQL says that there is none of the known one. If REST shows it under that very name, it is not
+/// gone, and what said so cannot serve it now.
 pub(crate) async fn new_name(
     run: &Run<'_>,
     installation: Option<InstallationId>,
@@ -78,7 +81,7 @@ pub(crate) async fn new_name(
     failure: Failure,
 ) -> Result<RepositoryName, Failure> {
     let name = name_of(run, installation, id).await?;
-    if name == *known { Err(failure) } else { Ok(name) }
+    if name == *known { Err(Failure::Unavailable(failure.said().to_owned())) } else { Ok(name) }
 }
 
 /// That a name leads to another repository.

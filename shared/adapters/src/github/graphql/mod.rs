@@ -92,9 +92,9 @@ impl Queried {
     }
 }
 
-/// What is null without a word is not there.
+/// What is null without a word was not answered: GitHub says `NOT_FOUND` of what is not there, and only that ends a debt.
 fn nothing() -> Error {
-    Error::NotFound(Refusal::new(200, "null"))
+    Error::Unavailable("null, and no error says why".into())
 }
 
 /// One step of a path.
