@@ -414,6 +414,11 @@ impl Group {
                     add(&run.tally.pages_shrunk, shrunk + 1);
                     return Ok(None);
                 }
+                Err(failure @ Failure::Limited { .. }) => {
+                    // What GitHub is overloaded with is asked for in smaller pieces after the wait.
+                    run.app.pages.shrink(self.repository_id, size);
+                    return Err(failure);
+                }
                 Err(failure @ Failure::Gone(_)) if !renamed => {
                     renamed = true;
                     let (installation, id) = (self.installation, self.repository_id);
@@ -431,6 +436,9 @@ impl Group {
         };
         let (mut numbers, mut pages) = (Vec::new(), pin!(cards::stored(run, self.repository_id)));
         while let Some(rows) = pages.try_next().await? {
+            if !run.has_time() {
+                return Err(Failure::OutOfTime);
+            }
             numbers.extend(rows.iter().filter(on_base).map(|row| row.snapshot.number));
         }
         Ok(numbers)
@@ -539,8 +547,11 @@ impl Group {
                 Some(failure) => run.give_up(&Item::PullRequest(Box::new(row)), failure).await,
                 // There was no turn for it: that says nothing about how hard it is to settle.
                 None if self.alone.contains(&number) => {
-                    let soon = Schedule::at(run.now().as_second(), row.schedule.attempts);
-                    run.reschedule(&Item::PullRequest(Box::new(row)), &soon).await;
+                    let mut row = row;
+                    if !claimed {
+                        row.schedule = Schedule::at(run.now().as_second(), row.schedule.attempts);
+                    }
+                    run.give_up(&Item::PullRequest(Box::new(row)), &Failure::OutOfTime).await;
                 }
                 None if claimed => {
                     let look = Look { claimed: Some(row.version), unanswered: wants_answer(&row), ..Look::default() };

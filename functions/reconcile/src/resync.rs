@@ -281,9 +281,10 @@ async fn together(run: &Run<'_>, installation: Option<InstallationId>, syncs: Ve
     }
 }
 
-/// The bases whose tips are read with those of other repositories.
+/// The bases whose tips are read with those of other repositories: one that GitHub did not tell may have spoilt the query for all of them.
 fn wanted_tips(sync: &RepositorySync) -> Vec<String> {
-    sync.bases.keys().take(TIPS).cloned().collect()
+    let told = sync.bases.iter().filter(|(_, tip)| tip.refused_since.is_none());
+    told.take(TIPS).map(|(base, _)| base.clone()).collect()
 }
 
 /// Resyncs one repository as far as it needs it.
@@ -291,10 +292,19 @@ async fn resync(
     run: &Run<'_>,
     installation: Option<InstallationId>,
     mut sync: RepositorySync,
-    bases: &[String],
-    touched: Result<Touched, Failure>,
+    mut bases: &[String],
+    mut touched: Result<Touched, Failure>,
 ) {
     let known = Item::Repository(Box::new(sync.clone()));
+    if let Err(Failure::Unavailable(_)) = touched
+        && !sync.bases.is_empty()
+    {
+        // One of its branches may be what GitHub cannot answer for: then all of them are asked for apart.
+        match touched_alone(run, Patience::None, installation, &sync.repository, &[]).await {
+            Err(Failure::OutOfTime) => {}
+            alone => (bases, touched) = (&[], alone),
+        }
+    }
     let unanswered = touched.as_ref().err().filter(|failure| matches!(failure, Failure::Unavailable(_))).cloned();
     let touched = match own(run, installation, &mut sync, touched).await {
         Ok(touched) => touched,
@@ -328,6 +338,11 @@ async fn resync(
             let stored = run.app.board.repository_syncs(&[sync.repository_id]).await.unwrap_or_default().pop();
             let Some(stored) = stored.filter(|stored| stored.version == known.version() + 1) else { return };
             (sync.schedule, sync.version) = (stored.schedule, stored.version);
+            // GitHub tells where its bases are, whatever else failed: the next push to one is to be found as soon as any.
+            if unanswered.is_none() && !failure.is_wide() {
+                let turn = next_turn(run.started());
+                sync.schedule.next_check_at = sync.schedule.next_check_at.map(|at| at.min(turn));
+            }
         }
     }
     // A quiet one is as it was claimed.
@@ -399,21 +414,29 @@ async fn at_a_turn(
     // Where REST answered in place of GraphQL, or under a new name, no tips are told, and none are asked for.
     let told = answered && (!touched.tips.is_empty() || bases.is_empty());
     let mut others = compare_tips(run, sync, bases, tips_of(run, touched)).await?;
-    if told && bases.len() == TIPS {
+    if told {
         others.extend(sync.bases.keys().filter(|base| !bases.contains(base)).cloned());
     }
     read_tips(run, sync, others).await?;
     read_missed(run, sync).await?;
     tell_missed(run, sync);
+    let mut unread = Ok(());
     if !quiet {
-        read_back(run, sync, newest).await?;
+        unread = read_back(run, sync, newest).await;
+        if unread.as_ref().is_err_and(Failure::is_wide) {
+            return unread;
+        }
         if let Some(at) = &mut sync.comparing {
             at.again = true;
         }
     }
-    if (!quiet || !compared || sync.comparing.is_some()) && sync.resume.is_none() {
+    // A list that cannot be read keeps neither a card wrong that the table could mend, nor a base from being watched.
+    if (!quiet || !compared || sync.comparing.is_some()) && (sync.resume.is_none() || unread.is_err()) {
         cards::compare(run, sync, !compared).await?;
-        return if told && sync.comparing.is_none() { meet_bases(run, sync).await } else { Ok(()) };
+        if told && sync.comparing.is_none() {
+            meet_bases(run, sync).await?;
+        }
+        return unread;
     }
     cards::look_up_tags(run, sync).await
 }

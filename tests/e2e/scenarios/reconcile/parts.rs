@@ -1,7 +1,7 @@
 //! What GitHub cannot show of a repository: the rest of it counts all the same, and what is gone is let go.
 
 use domain::contract::reconcile::Outcome;
-use fake_github::{Fault, FaultKind, LargePage};
+use fake_github::{Fault, FaultKind, LargePage, NewPullRequest};
 use serde_json::{Value, json};
 
 use super::World;
@@ -77,6 +77,23 @@ async fn tips_that_github_cannot_answer_together_are_asked_for_in_smaller_querie
     for at in 0..25 {
         assert_eq!(conflict(&world, &format!("{at:08x}")), json!([0, 24].contains(&at)), "{at}");
     }
+}
+
+#[tokio::test]
+async fn a_branch_that_spoils_the_query_of_many_repositories_hides_no_push_to_another_one() {
+    let mut world = with_many_bases().await;
+    world.github.fault(Fault::query("release-03", FaultKind::ServerError));
+    for at in [0, 24] {
+        world.github.push_to_branch(REPOSITORY, &format!("release-{at:02}"), &["a.rs"]);
+    }
+    a_turn(&mut world).await;
+    for at in 0..25 {
+        assert_eq!(conflict(&world, &format!("{at:08x}")), json!([0, 24].contains(&at)), "{at}");
+    }
+    world.github.clear_requests();
+    a_turn(&mut world).await;
+    let first = world.github.requests().into_iter().find(|request| request.path == "/graphql").unwrap();
+    assert!(first.status == Some(200) && !first.body.contains("release-03"), "it spoils no query of others any more");
 }
 
 #[tokio::test]
@@ -248,4 +265,90 @@ async fn a_merge_whose_title_no_list_tells_is_owed_until_graphql_tells_it() {
         a_turn(&mut world).await;
     }
     assert_eq!(world.read("aaaaaaa1")["status"], "done");
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_read_for_a_day_delays_no_push_to_a_base() {
+    let mut world = World::new().await;
+    settled(&mut world, "aaaaaaa1", "a.rs").await;
+    for list in
+        [Fault::query("orderBy: $order", FaultKind::ServerError), Fault::always("/pulls?", FaultKind::ServerError)]
+    {
+        world.github.fault(list);
+    }
+    // It has a base of its own, which nothing but the comparison of cards can meet.
+    world.task("bbbbbbb2", "pr_submitted");
+    world.github.push_to_branch(REPOSITORY, "release", &[]);
+    let new = NewPullRequest {
+        base: "release".to_owned(),
+        paths: vec!["b.rs".to_owned()],
+        ..NewPullRequest::titled("Work [kid: #bbbbbbb2]")
+    };
+    let opened = world.open_with(new);
+    world.deliver(&opened).await;
+    for _ in 0..96 {
+        a_turn(&mut world).await;
+    }
+    assert!(world.sync()["failing"]["because"].is_string(), "{:#}", world.sync());
+    for (base, path) in [("main", "a.rs"), ("release", "b.rs")] {
+        world.github.push_to_branch(REPOSITORY, base, &[path]);
+    }
+    a_turn(&mut world).await;
+    assert_eq!((conflict(&world, "aaaaaaa1"), conflict(&world, "bbbbbbb2")), (json!(true), json!(true)));
+}
+
+#[tokio::test]
+async fn what_graphql_says_is_not_there_and_rest_shows_ends_no_debt() {
+    let not_found = json!({"data": {"r0": null, "repository": null}, "errors": [
+        {"type": "NOT_FOUND", "path": ["r0"], "message": "Could not resolve to a Repository"},
+        {"type": "NOT_FOUND", "path": ["repository"], "message": "Could not resolve to a Repository"},
+    ]});
+    for answer in [json!({"data": {"r0": null, "repository": null}}), not_found] {
+        let mut world = World::new().await;
+        settled(&mut world, "aaaaaaa1", "a.rs").await;
+        settled(&mut world, "bbbbbbb2", "b.rs").await;
+        world.github.fault(Fault::always("/graphql", FaultKind::Status(200, answer.to_string(), vec![])));
+        world.github.set_unknown_in_lists(REPOSITORY, 1, true);
+        world.github.push_to_branch(REPOSITORY, "main", &["a.rs"]);
+        for _ in 0..4 * 24 * 4 {
+            world.pass(15 * 60 + 1);
+            world.due().await;
+        }
+        assert!(world.sync().get("due").is_some(), "{answer}: {:#}", world.sync());
+        world.github.clear_faults();
+        for _ in 0..8 {
+            a_turn(&mut world).await;
+        }
+        assert_eq!(conflict(&world, "aaaaaaa1"), json!(true), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_had_no_turn_for_some_says_so_and_since_when_they_are_due_is_kept() {
+    let mut world = World::new().await;
+    world.github.set_settle_reads(0);
+    for at in 0..120 {
+        linked(&mut world, &format!("{at:08x}"), "a.rs").await;
+    }
+    world.github.set_largest_page(Some((0, LargePage::BadGateway)));
+    let told = world.stream().await;
+    assert_eq!(told.outcome, Outcome::Unavailable, "{told:?}");
+    // By then all could be answered; those that had no turn have been due since the first minute.
+    world.github.fault(Fault { times: 200, ..Fault::always("/pulls/", FaultKind::TooMany(1)) });
+    world.pass(600);
+    let told = world.due().await;
+    assert!(told.oldest_due_seconds.is_some_and(|oldest| oldest >= 500), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_page_that_github_is_overloaded_with_is_asked_for_with_less_in_it_after_the_wait_that_it_names() {
+    let mut world = World::new().await;
+    let overloaded = FaultKind::Status(503, String::new(), vec![("retry-after".to_owned(), "120".to_owned())]);
+    world.github.fault(Fault::query(r#""first":100"#, overloaded));
+    world.task("aaaaaaa1", "pr_submitted");
+    world.open("Work [kid: #aaaaaaa1]", "a.rs");
+    for _ in 0..4 {
+        a_turn(&mut world).await;
+    }
+    assert_eq!(conflict(&world, "aaaaaaa1"), json!(false));
 }
