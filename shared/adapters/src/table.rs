@@ -184,23 +184,25 @@ impl Expression {
         placeholder
     }
 
-    fn condition(&self) -> Option<String> {
-        (!self.conditions.is_empty()).then(|| self.conditions.join(" AND "))
-    }
-
-    fn change(&self) -> String {
+    /// As the SDK takes it: names and values are moved into the request. Copied, they were a fiftieth of a merge's instructions.
+    fn spelt(self) -> Spelt {
         let part = |word: &str, parts: &[String]| (!parts.is_empty()).then(|| format!("{word} {}", parts.join(", ")));
-        let parts = [part("SET", &self.sets), part("REMOVE", &self.removes), part("ADD", &self.adds)];
-        parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+        let change = [part("SET", &self.sets), part("REMOVE", &self.removes), part("ADD", &self.adds)];
+        Spelt {
+            change: change.into_iter().flatten().collect::<Vec<_>>().join(" "),
+            condition: (!self.conditions.is_empty()).then(|| self.conditions.join(" AND ")),
+            names: (!self.names.is_empty()).then_some(self.names),
+            values: (!self.values.is_empty()).then_some(self.values),
+        }
     }
+}
 
-    fn names(&self) -> Option<HashMap<String, String>> {
-        (!self.names.is_empty()).then(|| self.names.clone())
-    }
-
-    fn values(&self) -> Option<HashMap<String, AttributeValue>> {
-        (!self.values.is_empty()).then(|| self.values.clone())
-    }
+/// An [`Expression`] in DynamoDB's words.
+struct Spelt {
+    change: String,
+    condition: Option<String>,
+    names: Option<HashMap<String, String>>,
+    values: Option<Item>,
 }
 
 impl Table {
@@ -325,12 +327,13 @@ impl Table {
     /// One write, and the item that DynamoDB gave with its answer.
     async fn send(&self, write: Operation, done: ReturnValue, failed: OnFailure) -> Result<(Written, Option<Item>)> {
         let Operation { kind, expression } = write;
+        let Spelt { change, condition, names, values } = expression.spelt();
         match kind {
             Kind::Put(item) => {
                 let call = self.client.put_item().table_name(&self.name).set_item(Some(item));
-                let call = call.set_condition_expression(expression.condition());
-                let call = call.set_expression_attribute_names(expression.names());
-                let call = call.set_expression_attribute_values(expression.values());
+                let call = call.set_condition_expression(condition);
+                let call = call.set_expression_attribute_names(names);
+                let call = call.set_expression_attribute_values(values);
                 match boxed(call.return_values_on_condition_check_failure(failed).send()).await {
                     Ok(_) => Ok((Written::Done, None)),
                     Err(error) => match error.as_service_error() {
@@ -344,9 +347,9 @@ impl Table {
             }
             Kind::Update(key) => {
                 let call = self.client.update_item().table_name(&self.name).set_key(Some(key)).return_values(done);
-                let call = call.update_expression(expression.change()).set_condition_expression(expression.condition());
-                let call = call.set_expression_attribute_names(expression.names());
-                let call = call.set_expression_attribute_values(expression.values());
+                let call = call.update_expression(change).set_condition_expression(condition);
+                let call = call.set_expression_attribute_names(names);
+                let call = call.set_expression_attribute_values(values);
                 match boxed(call.return_values_on_condition_check_failure(failed).send()).await {
                     Ok(output) => Ok((Written::Done, output.attributes)),
                     Err(error) => match error.as_service_error() {
@@ -400,34 +403,35 @@ impl Table {
 
     fn part(&self, operation: Operation) -> Result<TransactWriteItem, BuildError> {
         let Operation { kind, expression } = operation;
+        let Spelt { change, condition, names, values } = expression.spelt();
         let part = TransactWriteItem::builder();
         Ok(match kind {
             Kind::Put(item) => part.put(
                 Put::builder()
                     .table_name(&self.name)
                     .set_item(Some(item))
-                    .set_condition_expression(expression.condition())
-                    .set_expression_attribute_names(expression.names())
-                    .set_expression_attribute_values(expression.values())
+                    .set_condition_expression(condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
                     .build()?,
             ),
             Kind::Update(key) => part.update(
                 Update::builder()
                     .table_name(&self.name)
                     .set_key(Some(key))
-                    .update_expression(expression.change())
-                    .set_condition_expression(expression.condition())
-                    .set_expression_attribute_names(expression.names())
-                    .set_expression_attribute_values(expression.values())
+                    .update_expression(change)
+                    .set_condition_expression(condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
                     .build()?,
             ),
             Kind::Check(key) => part.condition_check(
                 ConditionCheck::builder()
                     .table_name(&self.name)
                     .set_key(Some(key))
-                    .condition_expression(expression.condition().unwrap_or_default())
-                    .set_expression_attribute_names(expression.names())
-                    .set_expression_attribute_values(expression.values())
+                    .condition_expression(condition.unwrap_or_default())
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
                     .build()?,
             ),
         }
