@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{
-    BehaviorVersion, Credentials, Region, SharedCredentialsProvider, StalledStreamProtectionConfig,
+    BehaviorVersion, Credentials, IdentityCache, Region, SharedCredentialsProvider, StalledStreamProtectionConfig,
 };
 use aws_sdk_dynamodb::error::{ConnectorError, ErrorMetadata, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::RequestId;
@@ -128,6 +128,8 @@ pub fn sdk_config() -> SdkConfig {
         // It would end an upload that stands still for 5 s: a call of a table has ended by then, and an invocation uploads a few hundred
         // bytes. Watching for it was 17 µs of a merge.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        // Lambda's variables are the credentials for as long as the process lives: there is nothing to keep, or to load again.
+        .identity_cache(IdentityCache::no_cache())
         .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50)));
     config.set_region(Variables::default().optional("AWS_REGION").map(Region::new));
     config.set_credentials_provider(credentials().map(SharedCredentialsProvider::new));
