@@ -14,7 +14,7 @@ use crate::config::Variables;
 /// The crates whose events may be logged in more detail than `INFO`.
 ///
 /// The runtime and the SDK log whole requests at `TRACE`: bodies, signatures and tokens. Asking for more detail must never bring
-/// those into a log.
+/// those into a log. What is deployed has no such events of anybody's (`release_max_level_info` in the workspace's `Cargo.toml`).
 const OURS: [&str; 5] = ["adapters", "domain", "reconcile", "token", "webhook"];
 
 /// What the names of the SDK's crates begin with. Nothing of theirs is logged: their errors come back as values, of which
