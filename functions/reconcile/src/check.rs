@@ -414,11 +414,6 @@ impl Group {
                     add(&run.tally.pages_shrunk, shrunk + 1);
                     return Ok(None);
                 }
-                Err(failure @ Failure::Limited { .. }) => {
-                    // What GitHub is overloaded with is asked for in smaller pieces after the wait.
-                    run.app.pages.shrink(self.repository_id, size);
-                    return Err(failure);
-                }
                 Err(failure @ Failure::Gone(_)) if !renamed => {
                     renamed = true;
                     let (installation, id) = (self.installation, self.repository_id);

@@ -81,12 +81,7 @@ pub(crate) async fn page(
                 add(&run.tally.pages_shrunk, shrunk);
                 return Ok((page.listed, page.next));
             }
-            Err(failure) if !matches!(failure, Failure::Unavailable(_)) => {
-                if matches!(failure, Failure::Limited { .. }) {
-                    run.app.pages.shrink(id, size);
-                }
-                return Err(failure);
-            }
+            Err(failure) if !matches!(failure, Failure::Unavailable(_)) => return Err(failure),
             _ if run.app.pages.shrink(id, size) => shrunk += 1,
             least => {
                 let in_rest = Resume { rest: true, ..Resume::new(at.open, at.until) };

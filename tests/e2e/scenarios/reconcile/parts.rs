@@ -339,16 +339,3 @@ async fn a_run_that_had_no_turn_for_some_says_so_and_since_when_they_are_due_is_
     let told = world.due().await;
     assert!(told.oldest_due_seconds.is_some_and(|oldest| oldest >= 500), "{told:?}");
 }
-
-#[tokio::test]
-async fn a_page_that_github_is_overloaded_with_is_asked_for_with_less_in_it_after_the_wait_that_it_names() {
-    let mut world = World::new().await;
-    let overloaded = FaultKind::Status(503, String::new(), vec![("retry-after".to_owned(), "120".to_owned())]);
-    world.github.fault(Fault::query(r#""first":100"#, overloaded));
-    world.task("aaaaaaa1", "pr_submitted");
-    world.open("Work [kid: #aaaaaaa1]", "a.rs");
-    for _ in 0..4 {
-        a_turn(&mut world).await;
-    }
-    assert_eq!(conflict(&world, "aaaaaaa1"), json!(false));
-}
