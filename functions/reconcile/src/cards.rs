@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::compare::claimed;
-use domain::ids::{PullRequestNumber, RepositoryId, TaskId};
+use domain::ids::{PullRequestNumber, TaskId};
 use domain::kid_tag::Tags;
 use domain::lifecycle::AWAIT_TASK;
 use domain::outcome::{Applied, Change, Outcome, TaskOutcome};
@@ -12,7 +12,7 @@ use domain::pull_request::{PullRequest, State};
 use domain::report::Report;
 use domain::sync::{Comparing, RepositorySync};
 use domain::task::Task;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 
 use crate::github::Failure;
@@ -51,20 +51,6 @@ fn leads_nowhere(applied: &Applied, now: Timestamp) -> bool {
         matches!(task.outcome, Outcome::NoTask | Outcome::Ambiguous | Outcome::OtherRepository | Outcome::Unreadable)
     };
     applied.pull_request.as_ref().is_some_and(may_follow) && applied.tasks.iter().any(nowhere)
-}
-
-/// Every pull request that is stored of a repository, page by page: what one of them takes may be as much as an invocation's whole memory
-/// where all are held at once.
-pub(crate) fn stored<'a>(
-    run: &'a Run<'_>,
-    repository: RepositoryId,
-) -> impl Stream<Item = Result<Vec<PullRequest>, Failure>> + 'a {
-    stream::try_unfold(Some(None), move |page: Option<Option<_>>| async move {
-        let Some(after) = page else { return Ok(None) };
-        let read = run.app.board.stored_in(repository, after).await;
-        let (rows, next) = read.map_err(|error| run.table_failed(error))?;
-        Ok(Some((rows, next.map(Some))))
-    })
 }
 
 /// Compares the cards of a repository with its pull requests, and learns which bases its open linked ones have.

@@ -11,7 +11,6 @@
 //! - GitHub may show the answer of before a move for some seconds, so what is asked right after one is asked once more a minute later.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::pin::pin;
 
 use adapters::github::graphql::{self, Listed, Page};
 use adapters::github::pull_request::Observed;
@@ -24,12 +23,12 @@ use domain::outcome::Outcome;
 use domain::pull_request::{Mergeability, PullRequest, Snapshot, State};
 use domain::report::{Answer, Facts, Look, Report};
 use domain::schedule::Schedule;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
 use crate::github::Failure;
 use crate::run::{Patience, Run, add};
-use crate::{cards, lists, reads};
+use crate::{lists, reads};
 
 /// Up to so many pull requests are read one by one in a round; a list costs one request for a hundred.
 const SINGLE_READS: usize = 20;
@@ -429,14 +428,18 @@ impl Group {
         let on_base = |row: &&PullRequest| {
             row.snapshot.state == State::Open && row.snapshot.base == self.base && !row.task_ids.is_empty()
         };
-        let (mut numbers, mut pages) = (Vec::new(), pin!(cards::stored(run, self.repository_id)));
-        while let Some(rows) = pages.try_next().await? {
-            if !run.has_time() {
-                return Err(Failure::OutOfTime);
-            }
+        // Page by page: what one repository has may be as much as an invocation's whole memory where all is held at once.
+        let (mut numbers, mut after) = (Vec::new(), None);
+        while run.has_time() {
+            let page = run.app.board.stored_in(self.repository_id, after).await;
+            let (rows, next) = page.map_err(|error| run.table_failed(error))?;
             numbers.extend(rows.iter().filter(on_base).map(|row| row.snapshot.number));
+            after = next;
+            if after.is_none() {
+                return Ok(numbers);
+            }
         }
-        Ok(numbers)
+        Err(Failure::OutOfTime)
     }
 
     async fn take_answers(&mut self, run: &Run<'_>, observed: Vec<Observed>) -> Result<(), Failure> {
@@ -536,13 +539,12 @@ impl Group {
         let wants_answer = |row: &PullRequest| row.snapshot.state == State::Open && !row.task_ids.is_empty();
         rows.retain(|_, row| wants_answer(row) && !row.schedule.is_due());
         rows.extend(self.claimed.clone());
-        let each = rows.into_iter().map(|(number, row)| async move {
+        let each = rows.into_iter().map(|(number, mut row)| async move {
             let claimed = self.claimed.contains_key(&number);
             match self.failed.get(&number) {
                 Some(failure) => run.give_up(&Item::PullRequest(Box::new(row)), failure).await,
                 // There was no turn for it: that says nothing about how hard it is to settle.
                 None if self.alone.contains(&number) => {
-                    let mut row = row;
                     if !claimed {
                         row.schedule = Schedule::at(run.now().as_second(), row.schedule.attempts);
                     }
