@@ -382,10 +382,8 @@ async fn own(
         Err(failure) => return Err(failure),
     };
     sync.repository = reads::new_name(run, installation, sync.repository_id, &sync.repository, failure).await?;
-    let mut touched = touched_alone(run, Patience::Some, installation, &sync.repository, &[]).await?;
     // Its tips are read with its next turn.
-    touched.tips = Vec::new();
-    Ok(touched)
+    touched_alone(run, Patience::Some, installation, &sync.repository, &[]).await
 }
 
 /// Does what a repository's turn is for.
