@@ -1,6 +1,7 @@
 //! What GitHub refuses, as far as a caller does something different about it.
 //! <https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api>
 
+use std::iter;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -164,7 +165,7 @@ impl Refusal {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Body {
     #[serde(default)]
     message: String,
@@ -229,14 +230,10 @@ const SENTENCES: [(&[u16], &str, Meaning); 20] = [
 impl Error {
     /// The error that an answer outside the 200s stands for.
     pub(super) fn from_answer(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
-        let said = match serde_json::from_slice(body) {
-            Ok(Body { message, errors }) if message.is_empty() && !errors.is_empty() => errors.join("; "),
-            Ok(Body { message, errors }) if status == StatusCode::UNPROCESSABLE_ENTITY => {
-                [vec![message], errors].concat().join("; ")
-            }
-            Ok(Body { message, .. }) if !message.is_empty() => message,
-            _ => first_line(body),
-        };
+        let Body { message, errors } = serde_json::from_slice(body).unwrap_or_default();
+        let errors = if status == StatusCode::UNPROCESSABLE_ENTITY || message.is_empty() { errors } else { Vec::new() };
+        let said: Vec<_> = iter::once(message).chain(errors).filter(|said| !said.is_empty()).collect();
+        let said = if said.is_empty() { first_line(body) } else { said.join("; ") };
         Self::of(status.as_u16(), headers, &said)
     }
 
