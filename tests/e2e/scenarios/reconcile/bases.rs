@@ -1,11 +1,10 @@
 //! Bases: a push to one of many, and one whose tip GitHub does not tell.
 
 use domain::contract::reconcile::Outcome;
-use fake_github::NewPullRequest;
 use serde_json::json;
 
 use super::World;
-use super::faults::{SAML, a_turn, conflict, settled};
+use super::faults::{SAML, a_turn, conflict, linked_into, settled};
 use super::world::REPOSITORY;
 
 /// A quarter of an hour, minute by minute.
@@ -22,13 +21,7 @@ pub(super) async fn with_many_bases() -> World {
     let mut world = World::new().await;
     world.github.set_settle_reads(0);
     for at in 0..25 {
-        let (base, digits) = (format!("release-{at:02}"), format!("{at:08x}"));
-        world.task(&digits, "pr_submitted");
-        world.github.push_to_branch(REPOSITORY, &base, &[]);
-        let title = format!("Work [kid: #{digits}]");
-        let new = NewPullRequest { base, paths: vec!["a.rs".to_owned()], ..NewPullRequest::titled(&title) };
-        let opened = world.open_with(new);
-        world.deliver(&opened).await;
+        linked_into(&mut world, &format!("{at:08x}"), &format!("release-{at:02}"), "a.rs").await;
     }
     world.stream().await;
     for _ in 0..4 {

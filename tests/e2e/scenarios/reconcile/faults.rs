@@ -21,6 +21,17 @@ pub(super) async fn linked(world: &mut World, digits: &str, path: &str) -> u64 {
     opened.number()
 }
 
+/// The same with a base of its own.
+pub(super) async fn linked_into(world: &mut World, digits: &str, base: &str, path: &str) -> u64 {
+    world.task(digits, "pr_submitted");
+    world.github.push_to_branch(REPOSITORY, base, &[]);
+    let title = format!("Work [kid: #{digits}]");
+    let new = NewPullRequest { base: base.to_owned(), paths: vec![path.to_owned()], ..NewPullRequest::titled(&title) };
+    let opened = world.open_with(new);
+    world.deliver(&opened).await;
+    opened.number()
+}
+
 /// One that was answered, in a repository that has had its turn.
 pub(super) async fn settled(world: &mut World, digits: &str, path: &str) -> u64 {
     let number = linked(world, digits, path).await;
@@ -297,15 +308,7 @@ async fn a_push_to_the_base_is_found_within_a_quarter_of_an_hour_and_blames_nobo
 #[tokio::test]
 async fn a_push_to_the_branch_another_is_stacked_on_is_found_too() {
     let mut world = World::new().await;
-    world.task("aaaaaaa1", "pr_submitted");
-    world.github.push_to_branch(REPOSITORY, "below", &[]);
-    let stacked = NewPullRequest {
-        base: "below".to_owned(),
-        paths: vec!["a.rs".to_owned()],
-        ..NewPullRequest::titled("Stacked [kid: #aaaaaaa1]")
-    };
-    let opened = world.open_with(stacked);
-    world.deliver(&opened).await;
+    linked_into(&mut world, "aaaaaaa1", "below", "a.rs").await;
     world.stream().await;
     for _ in 0..3 {
         a_turn(&mut world).await;

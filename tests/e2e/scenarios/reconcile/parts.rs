@@ -1,12 +1,12 @@
 //! What GitHub cannot show of a repository: the rest of it counts all the same, and what is gone is let go.
 
 use domain::contract::reconcile::Outcome;
-use fake_github::{Fault, FaultKind, LargePage, NewPullRequest};
+use fake_github::{Fault, FaultKind, LargePage};
 use serde_json::{Value, json};
 
 use super::World;
 use super::bases::with_many_bases;
-use super::faults::{SAML, a_turn, conflict, linked, settled};
+use super::faults::{SAML, a_turn, conflict, linked, linked_into, settled};
 use super::world::REPOSITORY;
 
 fn unreadable(number: u64) -> Fault {
@@ -277,15 +277,7 @@ async fn a_list_that_cannot_be_read_for_a_day_delays_no_push_to_a_base() {
         world.github.fault(list);
     }
     // It has a base of its own, which nothing but the comparison of cards can meet.
-    world.task("bbbbbbb2", "pr_submitted");
-    world.github.push_to_branch(REPOSITORY, "release", &[]);
-    let new = NewPullRequest {
-        base: "release".to_owned(),
-        paths: vec!["b.rs".to_owned()],
-        ..NewPullRequest::titled("Work [kid: #bbbbbbb2]")
-    };
-    let opened = world.open_with(new);
-    world.deliver(&opened).await;
+    linked_into(&mut world, "bbbbbbb2", "release", "b.rs").await;
     for _ in 0..96 {
         a_turn(&mut world).await;
     }
